@@ -83,6 +83,8 @@ export const catalogue = {
   'edited-by-others': entry(321, 'host', 'Somebody else edited a tracked path meanwhile.'),
   'lease-expired': entry(322, 'host', 'The host heard nothing for too long and rolled back.'),
   'host-write-failed': entry(323, 'host', 'The host could not write what it had to.'),
+  'host-read-failed': entry(324, 'host', 'A file of the host cannot be read.'),
+  'host-key-revoked': entry(325, 'host', "The host's key is marked as revoked."),
 
   'rollback-failed': entry(401, 'recovery', 'The host could not be brought back.'),
   'rolled-back-unhealthy': entry(402, 'recovery', 'Restored, but the host fails its probe.'),
