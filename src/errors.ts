@@ -36,7 +36,7 @@ export const catalogue = {
   'track-root': entry(110, 'usage', 'The root directory itself cannot be tracked.'),
   'track-bad-path': entry(111, 'usage', 'A tracked path is not written in its plain form.'),
   'track-unknown-preset': entry(112, 'usage', 'There is no preset of this name.'),
-  'track-overlap': entry(113, 'usage', 'Two tracked paths contradict each other.'),
+  'track-overlap': entry(113, 'usage', 'Two paths that the job names contradict each other.'),
   'track-reserved': entry(114, 'usage', "The guard's own state cannot be tracked."),
   'files-missing': entry(115, 'usage', 'A local directory that the job names does not exist.'),
   'files-outside-tracked': entry(116, 'usage', 'A file to lay over the host is not tracked.'),

@@ -70,6 +70,9 @@ export const outcomes = [
 
 export type JobOutcome = (typeof outcomes)[number];
 
+/** Never exists (Debian Policy 9.2.3), so a throw-away root that nobody made hurts no host. */
+export const unfilledRoot = '/nonexistent';
+
 /**
  * One transaction that is asked for: validated, defaults filled in, presets resolved, durations
  * in seconds, local paths absolute. Everything below the entries works from this alone.
@@ -81,9 +84,12 @@ export interface Job {
   /** Directory of the job file, or the working directory; SAVEPOINT_JOB_DIR in every phase. */
   directory: string;
   host: HostConfig;
-  /** Directory on the host that all tracked paths are below; `/` for the host itself. */
+  /**
+   * Directory on the host that all tracked paths are below; `/` for the host itself. With
+   * `scratch` it is `unfilledRoot` until somebody makes the throw-away root.
+   */
   root: string;
-  /** Local directory to fill a throw-away root from; `root` is then not used. */
+  /** Local directory to fill a throw-away root from. */
   scratch?: string;
   /** Sorted by path; none is below another. */
   track: TrackedPath[];

@@ -1,0 +1,166 @@
+import type { core } from 'zod';
+import { type ErrorName, SavepointError } from '../errors.ts';
+import type { FieldPath, JobDocument } from './document.ts';
+import { nearest } from './nearest.ts';
+
+/** Something wrong with one field of a job. */
+export interface Complaint {
+  name: ErrorName;
+  path: FieldPath;
+  message: string;
+  found?: unknown;
+  allowed?: unknown;
+  hint?: string | undefined;
+  cause?: unknown;
+}
+
+/** The complaint as an error that names the file, the line and the field. */
+export function complain(document: JobDocument, complaint: Complaint): SavepointError {
+  const { name, path, message, found, allowed, hint, cause } = complaint;
+  const setBy = document.setBy(path);
+  return new SavepointError(name, {
+    message,
+    place: document.place(path),
+    details: {
+      ...(setBy !== undefined && { 'set by': setBy }),
+      ...(found !== undefined && { found }),
+      ...(allowed !== undefined && { allowed }),
+    },
+    ...(hint !== undefined && { hint }),
+    cause,
+  });
+}
+
+/** Everything the schema has against a document: the first as the error, the others named in it. */
+export function complainAll(
+  document: JobDocument,
+  issues: readonly core.$ZodIssue[],
+  allowedKeys: (path: FieldPath) => string[],
+): SavepointError {
+  const complaints = issues.flatMap((issue) => complaintsOf(issue, [], document.data, allowedKeys));
+  const byPlace = complaints
+    .map((complaint) => complain(document, complaint))
+    .sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0));
+  const [first, ...others] = byPlace as [SavepointError, ...SavepointError[]];
+  if (others.length > 0) {
+    first.details.also = others.map(({ place, message }) =>
+      place?.line === undefined ? message : `line ${place.line}: ${message}`,
+    );
+  }
+  return first;
+}
+
+function complaintsOf(
+  issue: core.$ZodIssue,
+  above: FieldPath,
+  data: unknown,
+  allowedKeys: (path: FieldPath) => string[],
+): Complaint[] {
+  const path = [...above, ...(issue.path as (string | number)[])];
+  const found = valueAt(data, path);
+  const field = path.length === 0 ? 'The job' : `"${path.join('.')}"`;
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      const allowed = allowedKeys(path);
+      return issue.keys.map((key) => ({
+        name: 'job-unknown-key',
+        path: [...path, key],
+        message: `There is no key "${key}"${path.length > 0 ? ` in ${field}` : ''}.`,
+        allowed: [...allowed, 'x-…'],
+        hint: meant(key, allowed),
+      }));
+    }
+    case 'invalid_type':
+      if (found === undefined) {
+        const message = `${field} is missing.`;
+        return [{ name: 'job-missing-field', path, message, allowed: typeNames[issue.expected] }];
+      }
+      return [wrongType(path, field, found, [issue.expected])];
+    case 'invalid_union': {
+      // The alternative that was meant is the one whose type fits; its complaints are the real ones.
+      const fitting = issue.errors.find((errors) => !errors.some(isAboutType));
+      if (fitting) return fitting.flatMap((one) => complaintsOf(one, path, data, allowedKeys));
+      const expected = issue.errors.flat().filter(isAboutType);
+      return [
+        wrongType(
+          path,
+          field,
+          found,
+          expected.map(({ expected }) => expected),
+        ),
+      ];
+    }
+    case 'invalid_key':
+      return [
+        {
+          name: 'job-bad-value',
+          path,
+          message: `"${path.at(-1)}" cannot be the name of an environment variable.`,
+          allowed: issue.issues.map(allowedBy).join(', '),
+        },
+      ];
+    case 'invalid_value': {
+      const allowed = issue.values.map(String);
+      const hint = typeof found === 'string' ? meant(found, allowed) : undefined;
+      return [{ ...badValue(path, field, found), allowed, hint }];
+    }
+    default:
+      return [{ ...badValue(path, field, found), allowed: allowedBy(issue) }];
+  }
+}
+
+function badValue(path: FieldPath, field: string, found: unknown): Complaint {
+  return { name: 'job-bad-value', path, message: `${field} has a value it cannot have.`, found };
+}
+
+const typeNames: Record<string, string> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
+
+function wrongType(path: FieldPath, field: string, found: unknown, types: string[]): Complaint {
+  const allowed = [...new Set(types.map((type) => typeNames[type] ?? type))].join(' or ');
+  const message = `${field} must be ${allowed}, not ${kindOf(found)}.`;
+  const shown = typeof found === 'object' && found !== null ? kindOf(found) : found;
+  return { name: 'job-wrong-type', path, message, found: shown, allowed };
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'empty';
+  if (Array.isArray(value)) return 'a list';
+  return typeNames[typeof value] ?? typeof value;
+}
+
+function isAboutType(issue: core.$ZodIssue): issue is core.$ZodIssueInvalidType {
+  return issue.code === 'invalid_type' && issue.path.length === 0;
+}
+
+/** What a check of the schema allows; a pattern's own message says it in words. */
+function allowedBy(issue: core.$ZodIssue): string {
+  if (issue.code === 'too_small') {
+    return issue.origin === 'string' || issue.origin === 'array'
+      ? 'anything that is not empty'
+      : `${issue.minimum} or more`;
+  }
+  return issue.code === 'too_big' ? `at most ${issue.maximum}` : (issue.message ?? '');
+}
+
+function meant(word: string, candidates: string[]): string | undefined {
+  const candidate = nearest(word, candidates);
+  return candidate && `Did you mean "${candidate}"?`;
+}
+
+function valueAt(data: unknown, path: FieldPath): unknown {
+  return path.reduce<unknown>(
+    (node, key) =>
+      typeof node === 'object' && node !== null
+        ? (node as Record<string, unknown>)[key]
+        : undefined,
+    data,
+  );
+}
