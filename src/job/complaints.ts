@@ -43,9 +43,10 @@ export function complainAll(
     .sort((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0));
   const [first, ...others] = byPlace as [SavepointError, ...SavepointError[]];
   if (others.length > 0) {
-    first.details.also = others.map(({ place, message }) =>
-      place?.line === undefined ? message : `line ${place.line}: ${message}`,
-    );
+    first.details.also = others.map(({ place, message }) => {
+      const sentence = message.replace(/\.$/, '');
+      return place?.line === undefined ? sentence : `line ${place.line}: ${sentence}`;
+    });
   }
   return first;
 }
@@ -140,8 +141,10 @@ function isAboutType(issue: core.$ZodIssue): issue is core.$ZodIssueInvalidType 
   return issue.code === 'invalid_type' && issue.path.length === 0;
 }
 
-/** What a check of the schema allows; a pattern's own message says it in words. */
+/** What a check of the schema allows: its own words, or those for zod's that has none. */
 function allowedBy(issue: core.$ZodIssue): string {
+  const hasWords = issue.message !== undefined && !/^(Too|Invalid) /.test(issue.message);
+  if (hasWords) return issue.message;
   if (issue.code === 'too_small') {
     return issue.origin === 'string' || issue.origin === 'array'
       ? 'anything that is not empty'

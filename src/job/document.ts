@@ -78,16 +78,41 @@ function withPlaces(
   overrides: readonly Override[],
   locate: (path: FieldPath) => Place,
 ): JobDocument {
-  const setBy = (path: FieldPath) =>
-    overrides.findLast((one) => one.path.every((key, depth) => String(path[depth]) === key))?.from;
+  // The deepest part of the path that is written in the document, or was set from outside.
+  const setBy = (path: FieldPath): string | undefined => {
+    for (let depth = path.length; depth > 0; depth--) {
+      const inner = path.slice(0, depth);
+      const above = overrides.findLast((one) => startsWith(inner, one.path));
+      if (above) return above.from;
+      if (has(data, inner)) return undefined;
+      const below = overrides.findLast((one) => startsWith(one.path, inner));
+      if (below) return below.from;
+    }
+    return undefined;
+  };
+  const place = (path: FieldPath): Place => ({
+    ...(setBy(path) === undefined && locate(path)),
+    ...(path.length > 0 && { field: fieldName(path) }),
+  });
   return {
+    // An option that contradicts the file is complained about where the file says otherwise.
     data: isMapping(data) ? override(data, overrides, locate) : data,
     setBy,
-    place: (path) => ({
-      ...(setBy(path) ? {} : locate(path)),
-      ...(path.length > 0 && { field: fieldName(path) }),
-    }),
+    place,
   };
+}
+
+function startsWith(path: FieldPath, prefix: FieldPath): boolean {
+  return prefix.every((key, depth) => String(path[depth]) === String(key));
+}
+
+function has(data: unknown, path: FieldPath): boolean {
+  let node = data;
+  for (const key of path) {
+    if (typeof node !== 'object' || node === null || !Object.hasOwn(node, key)) return false;
+    node = (node as Record<string | number, unknown>)[key];
+  }
+  return true;
 }
 
 function isMapping(data: unknown): boolean {

@@ -169,8 +169,7 @@ async function resolveKnownHosts(
     const own = join(context.home, '.ssh', 'known_hosts');
     return { knownHostsFiles: [own, '/etc/ssh/ssh_known_hosts'] };
   }
-  // A line is "name keytype base64": no path of a file has such a middle.
-  if (/\n|\s(ssh|ecdsa|sk)-\S+\s/.test(given)) return { knownHosts: given, knownHostsFiles: [] };
+  if (looksLikeKnownHosts(given)) return { knownHosts: given, knownHostsFiles: [] };
   const file = localPath(given, directory, context);
   if (credentials && !(await readable(file))) {
     const message = 'The known_hosts file cannot be read.';
@@ -179,6 +178,11 @@ async function resolveKnownHosts(
     fail({ name: 'known-hosts-missing', path, message, found: file, allowed });
   }
   return { knownHostsFiles: [file] };
+}
+
+/** A line is "name keytype base64": no path of a file has such a middle. */
+export function looksLikeKnownHosts(text: string): boolean {
+  return /\n|\s(ssh|ecdsa|sk)-\S+\s/.test(text);
 }
 
 async function firstReadable(files: string[]): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, extname } from 'node:path';
-import { SavepointError, sentenceOf } from '../errors.ts';
+import { SavepointError } from '../errors.ts';
 import { type LoadContext, localPath, processContext } from './context.ts';
 import { documentOf, type JobDocument, readDocuments } from './document.ts';
 import type { Job } from './job.ts';
@@ -57,7 +57,6 @@ async function readText(path: string, given: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (cause) {
     throw new SavepointError('job-file-missing', {
-      message: `The job file cannot be read: ${sentenceOf(cause)}.`,
       place: { file: given },
       details: { found: path, allowed: 'a readable YAML file' },
       cause,

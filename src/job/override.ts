@@ -46,6 +46,13 @@ export function override(data: unknown, overrides: readonly Override[], locate: 
   }, data);
 }
 
+/** A command written as one text, with the same command as a mapping. */
+function expandCommand(node: unknown, { path }: Override, rest: readonly string[]): unknown {
+  const at = path.slice(0, path.length - rest.length - 1);
+  const isCommand = at[0] === 'check' || (at[0] === 'phases' && at.length === 2);
+  return typeof node === 'string' && isCommand ? { run: node } : node;
+}
+
 function setAt(node: unknown, path: string[], override: Override, locate: Locate): unknown {
   const [key, ...rest] = path;
   if (key === undefined) {
@@ -54,7 +61,7 @@ function setAt(node: unknown, path: string[], override: Override, locate: Locate
     }
     return override.value;
   }
-  const parent = node ?? {};
+  const parent = expandCommand(node ?? {}, override, rest);
   if (Array.isArray(parent)) {
     if (!/^\d+$/.test(key) || Number(key) > parent.length) {
       throw setBad(override.from, `"${key}" is not a place in a list of ${parent.length}.`);
@@ -63,7 +70,7 @@ function setAt(node: unknown, path: string[], override: Override, locate: Locate
     copy[Number(key)] = setAt(parent[Number(key)], rest, override, locate);
     return copy;
   }
-  if (typeof parent !== 'object') {
+  if (typeof parent !== 'object' || parent === null) {
     throw setBad(override.from, `There is no field "${key}" in ${JSON.stringify(parent)}.`);
   }
   // Entries define properties, so a key named __proto__ is one like any other.
@@ -74,9 +81,10 @@ function setAt(node: unknown, path: string[], override: Override, locate: Locate
 
 function hostConflict(node: unknown, override: Override, locate: Locate): SavepointError {
   const place = locate(override.path);
+  const field = override.path.join('.');
   return new SavepointError('host-conflict', {
-    message: `Two different hosts were asked for: ${node} and ${override.value}.`,
-    place: { ...place, field: override.path.join('.') },
+    message: `Two different hosts were asked for: ${field} is ${node}, and ${override.value}.`,
+    place: { ...place, field },
     details: { found: `${node}`, 'set by': override.from, allowed: 'one host' },
     hint: 'Name the host in one place, or replace the one of the job file with --set host=….',
   });

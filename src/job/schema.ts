@@ -34,10 +34,17 @@ const command = z.strictObject({
 
 const commandOrScript = z.union([text, command]);
 
+const portRange = '1 to 65535';
+
 const host = z.strictObject({
   type: z.enum(['local', 'ssh']).describe('This machine, or one reached over SSH.').optional(),
   name: text.describe('Name or address of the SSH host.').optional(),
-  port: z.int().min(1).max(65_535).describe('SSH port; 22 by default.').optional(),
+  port: z
+    .int()
+    .min(1, portRange)
+    .max(65_535, portRange)
+    .describe('SSH port; 22 by default.')
+    .optional(),
   user: text.describe('Who logs in; your own name by default.').optional(),
   key: text.describe('Private key file. ~/ is your home.').optional(),
   'key-env': text
