@@ -1,0 +1,85 @@
+import { asSavepointError, SavepointError, sentenceOf } from '../errors.ts';
+import type { Decided } from '../transaction/types.ts';
+import { errorRecord } from './error-record.ts';
+import type { EventBody } from './events.ts';
+import type { Run } from './phases.ts';
+import type { Verdict } from './verdict.ts';
+
+/** Commits or rolls back, and tells what the host made of it. */
+export async function* decide(run: Run, verdict: Verdict): AsyncGenerator<EventBody> {
+  try {
+    const decided = yield* ask(run, verdict);
+    const { decision, warnings, ...rest } = decided;
+    yield { kind: `transaction_${decision}`, ...rest, reason: verdict.reason };
+    for (const message of warnings) yield { kind: 'warning', message };
+    const error = outcomeError(decided, verdict);
+    if (error) yield { kind: 'error', error: errorRecord(error) };
+  } catch (thrown) {
+    const error = asSavepointError(thrown);
+    // Begin never got as far as opening it: there is nothing to undo.
+    if (error.name === 'not-open' && !run.ledger.opened) return;
+    yield { kind: 'error', error: errorRecord(undecided(run, error)) };
+  }
+}
+
+/**
+ * A commit that failed may be decided all the same, and the decision is write-once: asking for a
+ * rollback either undoes everything or learns that the commit stands.
+ */
+async function* ask(
+  { transaction }: Run,
+  { decision, reason }: Verdict,
+): AsyncGenerator<EventBody, Decided> {
+  if (decision === 'rollback') return await transaction.rollback(reason);
+  try {
+    return await transaction.commit();
+  } catch (error) {
+    yield { kind: 'error', error: errorRecord(error) };
+    return await transaction.rollback(`the commit failed: ${sentenceOf(error)}`);
+  }
+}
+
+/** The error that an outcome is; undefined where the host ended as it was meant to. */
+function outcomeError(decided: Decided, verdict: Verdict): SavepointError | undefined {
+  const { outcome, decision, by, paths } = decided;
+  const touched = paths.filter(({ state }) => state !== 'restored' && state !== 'unchanged');
+  const details = { outcome, by, paths: touched.map(({ path, state }) => `${path} (${state})`) };
+  switch (outcome) {
+    case 'rollback-failed':
+      return new SavepointError('rollback-failed', {
+        details,
+        hint: 'Mend the host by hand; it refuses further transactions until then.',
+      });
+    case 'rolled-back-unhealthy':
+      return new SavepointError('rolled-back-unhealthy', { details });
+    case 'conflict':
+      return new SavepointError('edited-by-others', { details });
+    default:
+  }
+  if (verdict.decision === 'commit' && decision === 'rollback') {
+    return new SavepointError('lease-expired', {
+      message: `The change was to be committed, but ${by} had rolled it back.`,
+      details: { by },
+    });
+  }
+  if (verdict.decision === 'rollback' && decision === 'commit') {
+    return new SavepointError('rollback-failed', {
+      message: `The change was to be rolled back, but ${by} had committed it.`,
+      details: { by },
+    });
+  }
+  return undefined;
+}
+
+/** Nobody knows how the transaction ended; says what to do about it. */
+function undecided({ transaction }: Run, cause: SavepointError): SavepointError {
+  const { id, host } = transaction.record;
+  const where = host.type === 'local' ? '' : ` --host ssh://${host.user}@${host.name}:${host.port}`;
+  return new SavepointError(cause.name, {
+    message: `Transaction ${id} could not be decided: ${cause.reason}`,
+    details: cause.details,
+    hint: cause.hint ?? `When the host answers again, run \`savepoint recover${where}\`.`,
+    cause,
+    ...(cause.place && { place: cause.place }),
+  });
+}

@@ -1,0 +1,57 @@
+import { constants } from 'node:os';
+import { exitCodes } from '../errors.ts';
+import type { Job } from '../job/job.ts';
+import type { EventBody, JobStatus } from './events.ts';
+import { type Ledger, type Trouble, wasCancelled } from './ledger.ts';
+
+/** The outcomes that are errors themselves, by the error that stands for each. */
+const outcomeErrors: ReadonlySet<string> = new Set([
+  'edited-by-others',
+  'rolled-back-unhealthy',
+  'rollback-failed',
+]);
+
+/**
+ * The last event of a job: how it went, the error that decides, and the exit status: that of
+ * the error's class, or 128 plus the signal's number for a job that a signal cancelled.
+ */
+export function jobEnd(job: Job, ledger: Ledger): Extract<EventBody, { kind: 'job_end' }> {
+  const worst = ledger.troubles
+    .filter((trouble) => !isPardoned(job, ledger, trouble))
+    .sort((a, b) => severity(a) - severity(b))[0];
+  const status: JobStatus = !worst ? 'success' : wasCancelled(ledger) ? 'cancelled' : 'failure';
+  return {
+    kind: 'job_end',
+    status,
+    ...(ledger.outcome && { outcome: ledger.outcome }),
+    ...(worst && { error: worst.error }),
+    exit: worst ? exitOf(worst) : 0,
+  };
+}
+
+/**
+ * True when the job's `expect:` foresaw this: a check or phase that had to fail for the outcome
+ * the job names, or the error that stands for that outcome. Cleanup and cancels have no pardon.
+ */
+export function isPardoned(job: Job, ledger: Ledger, { error, phase }: Trouble): boolean {
+  if (job.expect === undefined || wasCancelled(ledger)) return false;
+  if (ledger.outcome !== undefined && ledger.outcome !== job.expect) return false;
+  if (outcomeErrors.has(error.name)) return ledger.outcome === job.expect;
+  const failsJob = error.class === 'job' && phase !== undefined && phase !== 'cleanup';
+  return failsJob && job.expect !== 'committed';
+}
+
+/** Lowest is worst: a host that needs a person comes before anything the job did. */
+function severity({ error }: Trouble): number {
+  if (error.name === 'job-cancelled') return 4;
+  return { recovery: 0, internal: 1, host: 2, usage: 3, job: 5 }[error.class];
+}
+
+function exitOf({ error }: Trouble): number {
+  const { signal } = error.details;
+  if (error.name === 'job-cancelled' && typeof signal === 'string') {
+    const number = constants.signals[signal as NodeJS.Signals];
+    if (number !== undefined) return 128 + number;
+  }
+  return exitCodes[error.class];
+}

@@ -1,0 +1,131 @@
+import { SavepointError } from '../errors.ts';
+import type { Host } from '../host/host.ts';
+import type { Job, JobCommand } from '../job/job.ts';
+import type { Transaction } from '../transaction/types.ts';
+import { startOnController } from './controller.ts';
+import { errorRecord } from './error-record.ts';
+import type { EventBody, ProcessEnd } from './events.ts';
+import { type Ledger, wasCancelled } from './ledger.ts';
+import type { Masker } from './mask.ts';
+import { type PhaseRun, runPhase } from './phase.ts';
+
+/** Seconds for a cleanup that names no time-out: it cannot be cancelled, so it must end by itself. */
+export const CLEANUP_TIMEOUT = 300;
+
+/** One run of a job and all it works with. */
+export interface Run {
+  job: Job;
+  transaction: Transaction;
+  /** Runs the phases that belong on the controller. */
+  controller: Host;
+  masker: Masker;
+  ledger: Ledger;
+  /** Stops the phase that runs and skips the others; cleanup still runs. */
+  cancel: AbortSignal;
+  /** Stops cleanup too. */
+  abandon: AbortSignal;
+  /** After a cancel, leave cleanup to a later process, which has more time. */
+  leaveCleanup?: boolean;
+}
+
+/** The phases that a job's events name, in the order they run. */
+export function phasesOf(job: Job): string[] {
+  return [...(job.check ? ['check'] : []), ...job.phases.map(({ name }) => name)];
+}
+
+/** Runs the check on the changed configuration, if the job has one. */
+export async function* runCheck(run: Run): AsyncGenerator<EventBody> {
+  const { check } = run.job;
+  if (!check) return;
+  const reason = skipReason(run);
+  if (reason) yield { kind: 'phase_skipped', phase: 'check', reason };
+  else yield* runPhase(phaseRun(run, 'check', check), run);
+}
+
+/**
+ * Runs the job's phases. The first failure skips the later ones; cleanup runs whenever the
+ * transaction was opened, with its own time budget, and a cancel does not stop it.
+ */
+export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
+  for (const phase of run.job.phases) {
+    if (phase.name === 'cleanup') continue;
+    const reason = skipReason(run);
+    if (reason) yield { kind: 'phase_skipped', phase: phase.name, reason };
+    else yield* runPhase(phaseRun(run, phase.name, phase), run);
+  }
+  yield* noteCancel(run);
+  if (!(run.leaveCleanup && wasCancelled(run.ledger))) yield* runCleanup(run);
+}
+
+/** Runs the job's cleanup, unless it has run before or there is no transaction to clean up in. */
+export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
+  const cleanup = run.job.phases.find(({ name }) => name === 'cleanup');
+  if (!cleanup || run.ledger.phases.cleanup) return;
+  if (!run.ledger.opened) {
+    yield { kind: 'phase_skipped', phase: 'cleanup', reason: 'no transaction was opened' };
+    return;
+  }
+  const timed = { ...cleanup, timeout: cleanup.timeout ?? CLEANUP_TIMEOUT };
+  yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
+}
+
+/** A cancel that met no running phase has no phase to be the error of. */
+async function* noteCancel({ cancel, ledger }: Run): AsyncGenerator<EventBody> {
+  if (!cancel.aborted || wasCancelled(ledger)) return;
+  const { reason } = cancel;
+  const error = reason instanceof SavepointError ? reason : new SavepointError('job-cancelled');
+  yield { kind: 'error', error: errorRecord(error) };
+}
+
+/** Why a phase cannot run now; undefined when it can. */
+function skipReason({ ledger, cancel }: Run): string | undefined {
+  if (!ledger.opened) return 'no transaction was opened';
+  if (cancel.aborted) return 'the job was cancelled';
+  const [trouble] = ledger.troubles;
+  if (!trouble) return undefined;
+  if (trouble.error.name === 'job-cancelled') return 'the job was cancelled';
+  return trouble.phase ? `${trouble.phase} failed` : 'the change could not be applied';
+}
+
+function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
+  const { job, transaction, controller } = run;
+  const start = {
+    phase: name,
+    script: command.run,
+    env: { ...job.env, ...command.env, ...ownEnvironment(run) },
+  };
+  return {
+    name,
+    where: command.where,
+    ...(command.timeout !== undefined && { timeout: command.timeout }),
+    start: () =>
+      command.where === 'controller'
+        ? startOnController(controller, start, job.directory)
+        : transaction.exec(start),
+    failed: (end) => commandFailed(name, end),
+  };
+}
+
+/** What every phase is told; the directory of the job file exists only on the controller. */
+function ownEnvironment({ job, transaction }: Run): Record<string, string> {
+  const { record } = transaction;
+  return {
+    SAVEPOINT_HOST: record.host.type === 'local' ? 'local' : record.host.name,
+    SAVEPOINT_ROOT: record.root,
+    SAVEPOINT_TRANSACTION: record.id,
+    SAVEPOINT_JOB_DIR: job.directory,
+  };
+}
+
+function commandFailed(phase: string, end: ProcessEnd): SavepointError {
+  const how = end.signal ? `was ended by ${end.signal}` : `failed with exit status ${end.exit}`;
+  return phase === 'check'
+    ? new SavepointError('check-failed', {
+        message: `The check of the changed configuration ${how}.`,
+        details: { phase, ...end },
+      })
+    : new SavepointError('phase-failed', {
+        message: `Phase ${phase} ${how}.`,
+        details: { phase, ...end },
+      });
+}

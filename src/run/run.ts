@@ -1,0 +1,113 @@
+import { SavepointError } from '../errors.ts';
+import type { Change } from '../transaction/types.ts';
+import { decide } from './decide.ts';
+import { jobEnd } from './ending.ts';
+import { errorRecord } from './error-record.ts';
+import { type EventBody, eventName, type RunEvent } from './events.ts';
+import { mayBeOpen, note } from './ledger.ts';
+import { phasesOf, type Run, runCheck, runCleanup, runPhases } from './phases.ts';
+import { type Verdict, verdictOf } from './verdict.ts';
+
+/** A whole job in one process: open, run, decide. What fails is in the events, never thrown. */
+export async function* runJob(run: Run, change: Change): AsyncGenerator<RunEvent> {
+  let ended = false;
+  try {
+    yield* openAndRun(run, change);
+    const verdict = () => verdictOf(run.job, run.ledger, 'success');
+    yield* published(run, end(run, verdict));
+    ended = true;
+  } finally {
+    // Whoever stops listening still owes the host its old state.
+    if (!ended && run.ledger.opened && run.ledger.outcome === undefined) {
+      await run.transaction.rollback('nobody waited for the end of the job');
+    }
+  }
+}
+
+/** The first half, for callers with a later process that decides: open, then run the phases. */
+export async function* openAndRun(run: Run, change: Change): AsyncGenerator<RunEvent> {
+  yield* published(run, open(run, change));
+  yield* published(run, runPhases(run));
+}
+
+/** The first half without phases: begin, apply, check. */
+export function openJob(run: Run, change: Change): AsyncGenerator<RunEvent> {
+  return published(run, open(run, change));
+}
+
+/**
+ * The second half, in a later process: ends what an interrupted first half left unended, runs
+ * the cleanup it owes, decides, and ends the job.
+ */
+export async function* finishJob(run: Run, verdict: () => Verdict): AsyncGenerator<RunEvent> {
+  yield* published(run, closeInterrupted(run));
+  yield* published(run, runCleanup(run));
+  yield* published(run, end(run, verdict));
+}
+
+/** Numbers, dates and masks what happens, and takes it into account in the ledger. */
+export async function* published(
+  run: Pick<Run, 'ledger' | 'masker'>,
+  bodies: AsyncIterable<EventBody>,
+): AsyncGenerator<RunEvent> {
+  for await (const raw of bodies) {
+    // Output was masked as a stream, where a secret may lie across two lines.
+    const body = raw.kind === 'output' ? raw : run.masker.value(raw);
+    const seq = run.ledger.seq + 1;
+    const time = new Date().toISOString();
+    const event: RunEvent = { seq, time, event: eventName(body), ...body };
+    note(run.ledger, event);
+    yield event;
+  }
+}
+
+async function* open(run: Run, change: Change): AsyncGenerator<EventBody> {
+  const { job, transaction, cancel } = run;
+  const { id, host, root } = transaction.record;
+  yield {
+    kind: 'job_start',
+    job: job.name,
+    transaction: id,
+    host: host.type === 'local' ? 'local' : `${host.user}@${host.name}:${host.port}`,
+    root,
+    track: job.track.map(({ path }) => path),
+    phases: phasesOf(job),
+  };
+  try {
+    const { entries, bytes, warnings } = await transaction.begin();
+    yield { kind: 'transaction_begin', entries, bytes };
+    yield* warned(warnings);
+    if (!cancel.aborted)
+      yield { kind: 'transaction_applied', ...(await transaction.apply(change)) };
+  } catch (error) {
+    yield { kind: 'error', error: errorRecord(error) };
+  }
+  yield* runCheck(run);
+}
+
+async function* end(run: Run, verdict: () => Verdict): AsyncGenerator<EventBody> {
+  if (mayBeOpen(run.ledger)) yield* decide(run, verdict());
+  yield jobEnd(run.job, run.ledger);
+}
+
+/** A process that was killed wrote no end for its phase and no word on the later ones. */
+async function* closeInterrupted({ job, ledger }: Run): AsyncGenerator<EventBody> {
+  const { running } = ledger;
+  if (running) {
+    const { phase, since } = running;
+    const error = new SavepointError('job-cancelled', {
+      message: `Phase ${phase} was cut off: the process that ran it ended before it did.`,
+      details: { phase },
+    });
+    const duration = Math.max(0, Date.now() - Date.parse(since)) / 1000;
+    yield { kind: 'phase_fail', phase, duration, error: errorRecord(error) };
+  }
+  for (const phase of phasesOf(job)) {
+    if (phase === 'cleanup' || ledger.phases[phase]) continue;
+    yield { kind: 'phase_skipped', phase, reason: 'nothing had run it when the job ended' };
+  }
+}
+
+async function* warned(messages: string[]): AsyncGenerator<EventBody> {
+  for (const message of messages) yield { kind: 'warning', message };
+}
