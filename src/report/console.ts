@@ -1,0 +1,112 @@
+import type { EventOf, RunEvent } from '../run/events.ts';
+import type { Listener } from './listener.ts';
+import { painter } from './paint.ts';
+import { plain, plainLines } from './plain.ts';
+import { bytes, count, duration, failure } from './words.ts';
+
+/** Where the lines of a person's view go. */
+export interface Screen {
+  /** One line, without its newline; never more than one. */
+  line(text: string): void;
+  color: boolean;
+}
+
+/** Longest diff that is shown; the rest is in the file. */
+const DIFF_LINES = 200;
+
+/** `rolled-back-unhealthy` is the longest outcome, `firmware_update` the longest phase. */
+const LABEL_WIDTH = 'firmware_update'.length;
+
+/** What a person watches: a label, what happened; the host's own output behind a bar. */
+export function consoleReport(screen: Screen): Listener {
+  const paint = painter(screen.color);
+  const say = (label: string, text: string): void =>
+    screen.line(`${paint.bold(label.padEnd(LABEL_WIDTH))}   ${text}`);
+  const quote = (label: string, text: string): void =>
+    screen.line(`${paint.dim(`${label.padEnd(LABEL_WIDTH)} |`)} ${text}`);
+  const more = (text: string): void => screen.line(`${' '.repeat(LABEL_WIDTH)}   ${text}`);
+
+  const showDiff = (label: string, text: string, file: string): void => {
+    const lines = text === '' ? [] : plainLines(text);
+    for (const line of lines.slice(0, DIFF_LINES)) quote(label, paint.diff(line));
+    const hidden = lines.length - DIFF_LINES;
+    if (hidden > 0) quote(label, `... ${count(hidden, 'more line')}, see ${file}`);
+  };
+
+  const showDecision = (event: EventOf<'transaction_commit' | 'transaction_rollback'>): void => {
+    const label = event.kind === 'transaction_commit' ? 'commit' : 'rollback';
+    say(label, `because ${plain(event.reason)}`);
+    for (const { path, state, note } of event.paths) {
+      if (state === 'unchanged') continue;
+      more(plain(`${state} ${path}${note ? `: ${note}` : ''}`));
+    }
+    if (label === 'rollback') showDiff(label, event.diff, 'rollback.diff');
+    if (event.packages !== '') {
+      more('installed packages differ, which is not undone:');
+      showDiff(label, event.packages, 'packages.diff');
+    }
+  };
+
+  const on = (event: RunEvent): void => {
+    switch (event.kind) {
+      case 'job_start':
+        say('job', plain(`${event.job} on ${event.host}${below(event.root)}`));
+        more(`transaction ${event.transaction}`);
+        break;
+      case 'transaction_begin':
+        say('begin', `copied ${count(event.entries, 'entry', 'entries')} (${bytes(event.bytes)})`);
+        break;
+      case 'transaction_applied':
+        say('apply', event.changed.length === 0 ? 'nothing to change' : 'the change is in place');
+        for (const { path, change } of event.changed) more(plain(`${change} ${path}`));
+        showDiff('apply', event.diff, 'change.diff');
+        break;
+      case 'phase_start':
+        say(event.phase, event.where === 'controller' ? 'started on the controller' : 'started');
+        break;
+      case 'output':
+        quote(event.phase, plain(event.line));
+        break;
+      case 'phase_success':
+        say(event.phase, `${paint.good('passed')} after ${duration(event.duration)}`);
+        break;
+      case 'phase_fail': {
+        const why = failure(event.error, event);
+        say(event.phase, `${paint.bad('failed')} after ${duration(event.duration)}: ${why}`);
+        break;
+      }
+      case 'phase_skipped':
+        say(event.phase, `${paint.dim('skipped')}: ${plain(event.reason)}`);
+        break;
+      case 'transaction_commit':
+      case 'transaction_rollback':
+        showDecision(event);
+        break;
+      case 'warning':
+        say('warning', plain(event.message));
+        break;
+      case 'error':
+        say('error', paint.bad(failure(event.error)));
+        for (const [key, value] of Object.entries(event.error.details)) {
+          more(`${key}: ${plain(typeof value === 'string' ? value : JSON.stringify(value))}`);
+        }
+        if (event.error.hint) more(`hint: ${plain(event.error.hint)}`);
+        break;
+      case 'job_end':
+        say('result', `${event.outcome ?? 'no transaction'}, ${ending(event)}`);
+        break;
+    }
+  };
+
+  const ending = ({ status, error }: EventOf<'job_end'>): string => {
+    if (status === 'success' || !error) return paint.good('job succeeded');
+    const how = status === 'cancelled' ? 'job was cancelled' : 'job failed';
+    return `${paint.bad(how)}: ${failure(error, error.details)}`;
+  };
+
+  return { on };
+}
+
+function below(root: string): string {
+  return root === '/' ? '' : `, below ${root}`;
+}
