@@ -237,5 +237,7 @@ function causeLine(cause: unknown): string {
 function plain(value: unknown): string {
   if (Array.isArray(value)) return value.map(plain).join(', ');
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
-  return text.replace(/\p{Cc}/gu, (control) => JSON.stringify(control).slice(1, -1));
+  return text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, (control) =>
+    control === '\n' ? '\\n' : `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
