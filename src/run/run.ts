@@ -87,6 +87,15 @@ async function* open(run: Run, change: Change): AsyncGenerator<EventBody> {
 
 async function* end(run: Run, verdict: () => Verdict): AsyncGenerator<EventBody> {
   if (mayBeOpen(run.ledger)) yield* decide(run, verdict());
+  const { expect } = run.job;
+  const { outcome } = run.ledger;
+  if (expect && outcome && outcome !== expect) {
+    const error = new SavepointError('outcome-unexpected', {
+      message: `The job expects the outcome ${expect}, but ended with ${outcome}.`,
+      details: { expected: expect, outcome },
+    });
+    yield { kind: 'error', error: errorRecord(error) };
+  }
   yield jobEnd(run.job, run.ledger);
 }
 
