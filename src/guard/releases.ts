@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { SavepointError } from '../errors.ts';
+
+/** One released guard: what the host runs is these bytes and no others. */
+export interface Guard {
+  version: string;
+  /** Lower-case hex. */
+  sha256: string;
+  text: string;
+}
+
+/** What a bundle carries; sources read the same from the repository. */
+interface Carried {
+  pin: { version: string; sha256: string };
+  releases: Record<string, string>;
+}
+
+// Put in by scripts/build.mjs.
+declare const __SAVEPOINT__: (Carried & { version: string }) | undefined;
+
+/**
+ * The guard in use: the release that pin.json names, or the one with the digest asked for.
+ * @throws SavepointError `pin-bad` when the release has other bytes than its pin says,
+ *   `guard-unavailable` when no release has that digest.
+ */
+export function guardInUse(digest?: string): Guard {
+  const { pin, releases } = carried();
+  const guards = Object.entries(releases).map(([version, text]) => ({
+    version,
+    text,
+    sha256: digestOf(text),
+  }));
+  const wanted = digest ?? pin.sha256;
+  const guard = guards.find(({ sha256 }) => sha256 === wanted);
+  if (digest === undefined && guard?.version !== pin.version) {
+    throw new SavepointError('pin-bad', {
+      message: `The pin names guard ${pin.version} with SHA-256 ${pin.sha256}, but ${
+        guard ? `that is the digest of ${guard.version}` : 'no released guard has this digest'
+      }.`,
+      details: { pin, releases: guards.map(({ version, sha256 }) => `${version} ${sha256}`) },
+    });
+  }
+  if (!guard) {
+    throw new SavepointError('guard-unavailable', {
+      message: `No released guard has the SHA-256 ${wanted}.`,
+      details: { wanted, have: guards.map(({ version, sha256 }) => `${version} ${sha256}`) },
+      hint: 'Use a digest of this list, or a version of Savepoint that carries that guard.',
+    });
+  }
+  return guard;
+}
+
+/** Lower-case hex SHA-256 of a text's UTF-8 bytes. */
+export function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function carried(): Carried {
+  if (typeof __SAVEPOINT__ !== 'undefined') return __SAVEPOINT__;
+  const folder = new URL('../../guard/', import.meta.url);
+  const read = (path: string) => readFileSync(new URL(path, folder), 'utf8');
+  const versions = readdirSync(new URL('releases/', folder)).sort();
+  return {
+    pin: JSON.parse(read('pin.json')),
+    releases: Object.fromEntries(versions.map((v) => [v, read(`releases/${v}/guard.sh`)])),
+  };
+}
