@@ -12,12 +12,33 @@ export interface TransactionRecord {
   /** A controller with a lower number than the last one seen is refused. */
   fence: number;
   host: HostConfig;
+  /** Directory on the host that all tracked paths are below; `/` for the host itself. */
   root: string;
   guard: { version: string; sha256: string };
+  request: BeginRequest;
+}
+
+/** What the guard is told at begin, frozen: no later process can ask for anything else. */
+export interface BeginRequest {
+  /** Who holds the host, for those who are refused it: one line. */
+  holder: string;
+  track: string[];
+  /** Seconds, as `renew` and `lockTimeout` are. */
+  lease: number;
+  deadline: number;
+  renew: number;
+  /** How long to wait for a host that another transaction holds. */
+  lockTimeout: number;
+  onConflict: 'backup' | 'keep';
+  degraded: boolean;
+  /** Shell scripts that the guard runs as root after a rollback. */
+  refresh: string[];
+  probe: string[];
 }
 
 export interface Begun {
   entries: number;
+  /** Size of the backup on the host. */
   bytes: number;
   bootId: string;
   warnings: string[];
@@ -35,12 +56,14 @@ export interface Change {
 
 export interface Applied {
   changed: PathChange[];
+  /** Unified diff from before to now. */
   diff: string;
 }
 
 /** A phase's command on the host; the guard starts it. */
 export interface PhaseCommand {
   phase: string;
+  /** A shell script (run with `set -e`), or one for the interpreter that its `#!` line names. */
   script: string;
   env: Record<string, string>;
 }
@@ -66,7 +89,9 @@ export interface Decided {
   /** Who made the decision: this controller, the watchdog, boot recovery, a person. */
   by: string;
   paths: { path: string; state: string; note?: string }[];
+  /** Unified diff of what was committed, or of what was undone. */
   diff: string;
+  /** Packages that came (`+`) and went (`-`) meanwhile, one a line: they are not rolled back. */
   packages: string;
   warnings: string[];
 }
@@ -76,7 +101,10 @@ export interface Transaction {
   begin(): Promise<Begun>;
   apply(change: Change): Promise<Applied>;
   exec(command: PhaseCommand): Promise<PhaseProcess>;
+  /** Tells the host that this controller lives, or throws what became of the transaction. */
   renew(): Promise<void>;
+  /** Brackets what a phase on the controller does, so that its changes count as the job's. */
+  running(phase: boolean): Promise<void>;
   commit(): Promise<Decided>;
   rollback(reason: string): Promise<Decided>;
 }

@@ -1,0 +1,59 @@
+import { quoteWord } from '../host/quote.ts';
+
+/** What a phase's command needs around it, as shell text for standard input: nothing in argv. */
+export interface Launch {
+  phase: string;
+  script: string;
+  env: Record<string, string>;
+  /** Directory to run in; without it, the user's home. */
+  cwd?: string;
+  /** A word that the script does not contain. */
+  nonce: string;
+}
+
+// Shell's syntax, not a template of ours.
+const homeOrRoot = '"${HOME:-/}"';
+
+/**
+ * Shell text that sets the environment, writes the script to a folder only its user may enter, and
+ * runs it: through the interpreter of its own `#!` line as it is, else by `sh -e`, so that the first
+ * command that fails ends it. The script reads nothing and finds no secret in any argv.
+ */
+export function launcher({ phase, script, env, cwd, nonce }: Launch): string {
+  const variables = Object.entries(env)
+    .map(([name, value]) => `export ${name}=${quoteWord(value)}\n`)
+    .join('');
+  const direct = script.startsWith('#!');
+  const run = direct
+    ? '"$savepoint_dir/$savepoint_phase"'
+    : 'sh -e "$savepoint_dir/$savepoint_phase"';
+  return `savepoint_phase=${quoteWord(phase)}
+cd ${cwd === undefined ? homeOrRoot : quoteWord(cwd)} || cd / || exit 126
+savepoint_dir=$(mktemp -d "\${TMPDIR:-/tmp}/savepoint.XXXXXXXX") || exit 126
+cat >"$savepoint_dir/$savepoint_phase" <<'${nonce}'
+${script.endsWith('\n') ? script : `${script}\n`}${nonce}
+chmod 700 "$savepoint_dir/$savepoint_phase"
+(
+${variables}
+${run} </dev/null
+)
+savepoint_status=$?
+rm -rf "$savepoint_dir"
+exit "$savepoint_status"
+`;
+}
+
+/** Names of the CI's own channels: what a phase on this machine writes there would steer later steps. */
+const channels =
+  /^(INPUT_|STATE_|ACTIONS_|GITHUB_(ENV|PATH|OUTPUT|STATE|STEP_SUMMARY|TOKEN)$|SAVEPOINT_|NODE_OPTIONS$|CI_JOB_TOKEN$|SSH_AUTH_SOCK$)/;
+
+/** What a phase on the machine of the step itself gets of that step's environment. */
+export function controllerEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
+  const kept: Record<string, string> = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || channels.test(name)) continue;
+    // Others cannot be set by a shell.
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) kept[name] = value;
+  }
+  return kept;
+}
