@@ -1,4 +1,5 @@
 import { asSavepointError, SavepointError, sentenceOf } from '../errors.ts';
+import { targetName } from '../host/ssh-target.ts';
 import type { Decided } from '../transaction/types.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody } from './events.ts';
@@ -41,9 +42,8 @@ async function* ask(
 
 /** The error that an outcome is; undefined where the host ended as it was meant to. */
 function outcomeError(decided: Decided, verdict: Verdict): SavepointError | undefined {
-  const { outcome, decision, by, paths } = decided;
-  const touched = paths.filter(({ state }) => state !== 'restored' && state !== 'unchanged');
-  const details = { outcome, by, paths: touched.map(({ path, state }) => `${path} (${state})`) };
+  const { outcome, decision, by, warnings } = decided;
+  const details = { outcome, by, found: warnings };
   switch (outcome) {
     case 'rollback-failed':
       return new SavepointError('rollback-failed', {
@@ -74,7 +74,7 @@ function outcomeError(decided: Decided, verdict: Verdict): SavepointError | unde
 /** Nobody knows how the transaction ended; says what to do about it. */
 function undecided({ transaction }: Run, cause: SavepointError): SavepointError {
   const { id, host } = transaction.record;
-  const where = host.type === 'local' ? '' : ` --host ssh://${host.user}@${host.name}:${host.port}`;
+  const where = host.type === 'local' ? '' : ` ssh://${targetName(host)}`;
   return new SavepointError(cause.name, {
     message: `Transaction ${id} could not be decided: ${cause.reason}`,
     details: cause.details,

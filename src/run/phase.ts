@@ -169,7 +169,8 @@ async function kill(process: PhaseProcess): Promise<void> {
   }
 }
 
-function cancellation(cancel: AbortSignal): SavepointError {
+/** Why the signal was aborted, as the error of what it stopped. */
+export function cancellation(cancel: AbortSignal): SavepointError {
   const { reason } = cancel;
   return reason instanceof SavepointError ? reason : new SavepointError('job-cancelled');
 }

@@ -1,13 +1,13 @@
 import { SavepointError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Job, JobCommand } from '../job/job.ts';
-import type { Transaction } from '../transaction/types.ts';
+import type { PhaseProcess, Transaction } from '../transaction/types.ts';
 import { startOnController } from './controller.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody, ProcessEnd } from './events.ts';
 import { type Ledger, wasCancelled } from './ledger.ts';
 import type { Masker } from './mask.ts';
-import { type PhaseRun, runPhase } from './phase.ts';
+import { cancellation, type PhaseRun, runPhase } from './phase.ts';
 
 /** Seconds for a cleanup that names no time-out: it cannot be cancelled, so it must end by itself. */
 export const CLEANUP_TIMEOUT = 300;
@@ -71,20 +71,20 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
 
 /** A cancel that met no running phase has no phase to be the error of. */
 async function* noteCancel({ cancel, ledger }: Run): AsyncGenerator<EventBody> {
-  if (!cancel.aborted || wasCancelled(ledger)) return;
-  const { reason } = cancel;
-  const error = reason instanceof SavepointError ? reason : new SavepointError('job-cancelled');
+  if (!cancel.aborted) return;
+  const error = cancellation(cancel);
+  if (ledger.troubles.some((trouble) => trouble.error.name === error.name)) return;
   yield { kind: 'error', error: errorRecord(error) };
 }
 
 /** Why a phase cannot run now; undefined when it can. */
 function skipReason({ ledger, cancel }: Run): string | undefined {
   if (!ledger.opened) return 'no transaction was opened';
-  if (cancel.aborted) return 'the job was cancelled';
   const [trouble] = ledger.troubles;
-  if (!trouble) return undefined;
-  if (trouble.error.name === 'job-cancelled') return 'the job was cancelled';
-  return trouble.phase ? `${trouble.phase} failed` : 'the change could not be applied';
+  const name = trouble?.error.name ?? (cancel.aborted ? cancellation(cancel).name : undefined);
+  if (name === 'job-cancelled') return 'the job was cancelled';
+  if (trouble) return trouble.phase ? `${trouble.phase} failed` : 'the change was not applied';
+  return cancel.aborted ? 'the transaction ended early' : undefined;
 }
 
 function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
@@ -100,10 +100,21 @@ function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
     ...(command.timeout !== undefined && { timeout: command.timeout }),
     start: () =>
       command.where === 'controller'
-        ? startOnController(controller, start, job.directory)
+        ? bracketed(transaction, () => startOnController(controller, start, job.directory))
         : transaction.exec(start),
     failed: (end) => commandFailed(name, end),
   };
+}
+
+/** The host learns that what changes from now on is the job's doing, though not by its guard. */
+async function bracketed(
+  transaction: Transaction,
+  start: () => Promise<PhaseProcess>,
+): Promise<PhaseProcess> {
+  await transaction.running(true);
+  const process = await start();
+  const exit = process.exit.finally(() => transaction.running(false));
+  return { ...process, exit };
 }
 
 /** What every phase is told; the directory of the job file exists only on the controller. */

@@ -1,4 +1,6 @@
 import { SavepointError } from '../errors.ts';
+import { targetName } from '../host/ssh-target.ts';
+import { keepLease } from '../transaction/keeper.ts';
 import type { Change } from '../transaction/types.ts';
 import { decide } from './decide.ts';
 import { jobEnd } from './ending.ts';
@@ -26,13 +28,17 @@ export async function* runJob(run: Run, change: Change): AsyncGenerator<RunEvent
 
 /** The first half, for callers with a later process that decides: open, then run the phases. */
 export async function* openAndRun(run: Run, change: Change): AsyncGenerator<RunEvent> {
-  yield* published(run, open(run, change));
-  yield* published(run, runPhases(run));
+  yield* published(run, begin(run));
+  using lease = hold(run);
+  yield* published(run, applyAndCheck(lease.run, change));
+  yield* published(run, runPhases(lease.run));
 }
 
 /** The first half without phases: begin, apply, check. */
-export function openJob(run: Run, change: Change): AsyncGenerator<RunEvent> {
-  return published(run, open(run, change));
+export async function* openJob(run: Run, change: Change): AsyncGenerator<RunEvent> {
+  yield* published(run, begin(run));
+  using lease = hold(run);
+  yield* published(run, applyAndCheck(lease.run, change));
 }
 
 /**
@@ -41,7 +47,10 @@ export function openJob(run: Run, change: Change): AsyncGenerator<RunEvent> {
  */
 export async function* finishJob(run: Run, verdict: () => Verdict): AsyncGenerator<RunEvent> {
   yield* published(run, closeInterrupted(run));
-  yield* published(run, runCleanup(run));
+  {
+    using lease = hold(run);
+    yield* published(run, runCleanup(lease.run));
+  }
   yield* published(run, end(run, verdict));
 }
 
@@ -61,14 +70,13 @@ export async function* published(
   }
 }
 
-async function* open(run: Run, change: Change): AsyncGenerator<EventBody> {
-  const { job, transaction, cancel } = run;
+async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
   const { id, host, root } = transaction.record;
   yield {
     kind: 'job_start',
     job: job.name,
     transaction: id,
-    host: host.type === 'local' ? 'local' : `${host.user}@${host.name}:${host.port}`,
+    host: host.type === 'local' ? 'local' : targetName(host),
     root,
     track: job.track.map(({ path }) => path),
     phases: phasesOf(job),
@@ -76,13 +84,33 @@ async function* open(run: Run, change: Change): AsyncGenerator<EventBody> {
   try {
     const { entries, bytes, warnings } = await transaction.begin();
     yield { kind: 'transaction_begin', entries, bytes };
-    yield* warned(warnings);
-    if (!cancel.aborted)
-      yield { kind: 'transaction_applied', ...(await transaction.apply(change)) };
+    for (const message of warnings) yield { kind: 'warning', message };
+  } catch (error) {
+    yield { kind: 'error', error: errorRecord(error) };
+  }
+}
+
+async function* applyAndCheck(run: Run, change: Change): AsyncGenerator<EventBody> {
+  try {
+    if (run.ledger.opened && !run.cancel.aborted) {
+      yield { kind: 'transaction_applied', ...(await run.transaction.apply(change)) };
+    }
   } catch (error) {
     yield { kind: 'error', error: errorRecord(error) };
   }
   yield* runCheck(run);
+}
+
+/** Renews the lease while the job runs; a host that ended the transaction by itself cancels it. */
+function hold(run: Run): Disposable & { run: Run } {
+  if (!run.ledger.opened) return { run, [Symbol.dispose]: () => undefined };
+  const over = new AbortController();
+  const lease = keepLease(run.transaction, (error) => over.abort(error));
+  const either = (signal: AbortSignal) => AbortSignal.any([signal, over.signal]);
+  return {
+    run: { ...run, cancel: either(run.cancel), abandon: either(run.abandon) },
+    [Symbol.dispose]: () => lease[Symbol.dispose](),
+  };
 }
 
 async function* end(run: Run, verdict: () => Verdict): AsyncGenerator<EventBody> {
@@ -115,8 +143,4 @@ async function* closeInterrupted({ job, ledger }: Run): AsyncGenerator<EventBody
     if (phase === 'cleanup' || ledger.phases[phase]) continue;
     yield { kind: 'phase_skipped', phase, reason: 'nothing had run it when the job ended' };
   }
-}
-
-async function* warned(messages: string[]): AsyncGenerator<EventBody> {
-  for (const message of messages) yield { kind: 'warning', message };
 }
