@@ -12,7 +12,7 @@ export interface Preset {
 
 /** A host may lack the tool of a preset it tracks; then there is no cache and nothing to ask. */
 function ifThere(tool: string, script: string): string {
-  return `command -v ${tool} >/dev/null 2>&1 || exit 0\n${script}`;
+  return `set -eu\ncommand -v ${tool} >/dev/null 2>&1 || exit 0\n${script}`;
 }
 
 /**
@@ -43,7 +43,7 @@ export const presets = {
       'apt-get',
       `\
 apt-get clean
-find /var/lib/apt/lists -mindepth 1 -maxdepth 1 ! -name lock ! -name partial -exec rm -rf {} +
+find /var/lib/apt/lists -mindepth 1 ! -path '*/lists/lock' ! -path '*/lists/partial' -delete
 rm -f /var/cache/apt/pkgcache.bin /var/cache/apt/srcpkgcache.bin`,
     ),
     probe: ifThere('apt-get', aptUpdate),
