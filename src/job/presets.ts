@@ -10,9 +10,15 @@ export interface Preset {
   readonly probe?: string;
 }
 
-/** A host may lack the tool of a preset it tracks; then there is no cache and nothing to ask. */
+/**
+ * A host may lack the tool of a preset it tracks; then there is no cache and nothing to ask. The
+ * guard has a bare environment, at boot even one without a home.
+ */
 function ifThere(tool: string, script: string): string {
-  return `set -eu\ncommand -v ${tool} >/dev/null 2>&1 || exit 0\n${script}`;
+  return `set -eu
+export HOME=/root PATH="$PATH:/usr/local/sbin:/usr/local/bin"
+command -v ${tool} >/dev/null 2>&1 || exit 0
+${script}`;
 }
 
 /**
