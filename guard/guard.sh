@@ -1,15 +1,14 @@
 #!/bin/sh
 # Savepoint guard: makes changes to the tracked paths of this host a transaction.
 #
-# The only program that ever touches a tracked path. It reads one request on standard input, takes
-# the steps of one verb, each durable before the next, and answers on standard output
-# (docs/guard-protocol.md). It may be killed at any point: whoever runs it next, the watchdog, the
-# boot or a person, brings the transaction to its end. Anything but a durable `commit` in the
-# decision file means that every tracked path goes back to what it was.
+# The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
+# verb, each durable before the next, and answers on standard output (docs/guard-protocol.md). It may be killed at
+# any point: whoever runs it next, the watchdog, the boot or a person, brings the transaction to its end. Anything but
+# a durable `commit` in the decision file means that every tracked path goes back to what it was.
 #
-# State in /var/lib/savepoint (0700), or below the root it was given, or in a directory of theirs
-# for users other than root:  guard/<sha256>/guard  this program     open        id of the open transaction
-#                             tx/<id>/              a transaction    quarantine  why none may begin
+# State in /var/lib/savepoint (0700), or below the root it was given, or in a directory of their own for other users:
+#   guard/<sha256>/guard   this program        open         id of the open transaction
+#   tx/<id>/               a transaction       quarantine   why no transaction may begin
 # shellcheck disable=SC2015 # in "a && b || fail" the failure of either is meant
 set -u
 job_path=$PATH job_umask=$(umask)
@@ -17,25 +16,22 @@ LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL TZ PATH
 umask 077
 unset CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
-VERSION=1.0.0
-PROTOCOL=1
-LOCK_WAIT=600       # seconds one guard waits for another: a rollback of very many files takes minutes
-GRACE=5             # seconds a job's process has between TERM and KILL
-KEEP=20             # ended transactions kept for audit, at most these many,
-KEEP_DAYS=30        # this old,
-KEEP_KIB=262144     # and this large together
+VERSION=1.0.0 PROTOCOL=1
+LOCK_WAIT=600                             # seconds to wait for another guard: rolling back very many files takes minutes
+GRACE=5                                   # seconds a job's process has between TERM and KILL
+KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144      # ended transactions kept for audit: at most so many, so old, so large together
 # shellcheck disable=SC2034 # read_request uses it in eval
 NL='
 '
 SOH=$(printf '\001') TAB=$(printf '\t')
 
-# ---- requests and answers ---------------------------------------------------------------------
+# ---- requests and answers --------------------------------------------------------------------------------------------
 
-# read_request: lines "key value" up to an empty one; what follows is the verb's to read. `read`
-# takes a byte at a time from a pipe, so nothing of that is lost.
+# read_request: lines "key value" up to an empty one; what follows is the verb's to read, and none of it is lost:
+# `read` takes a byte at a time from a pipe.
 read_request() {
-  id='' token='' fence=0 guard='' root='' state_dir='' holder='' lease=120 deadline=21600 on_conflict=backup
-  degraded=no reason='' running='' nonce='' track='' remove='' refresh='' probe=''
+  id='' token='' fence=0 guard='' root='' state_dir='' holder='' lease=120 deadline=21600 on_conflict=backup degraded=no
+  reason='' running='' nonce='' track='' remove='' refresh='' probe=''
   IFS= read -r line || fail guard-protocol 'no request on standard input'
   [ "$line" = "savepoint $PROTOCOL" ] || fail guard-protocol "the request begins '$line', not 'savepoint $PROTOCOL'"
   while IFS= read -r line && [ -n "$line" ]; do
@@ -47,14 +43,14 @@ read_request() {
   done
   case $id in *[!a-z0-9-]*) fail guard-protocol "the id '$id' has other characters than a-z, 0-9 and -" ;; esac
   case $guard in *[!a-f0-9]*) fail guard-protocol "'$guard' is not a digest" ;; esac
-  case $fence.$lease.$deadline in *[!0-9.]* | *..* | .*) fail guard-protocol 'fence, lease and deadline are whole numbers' ;; esac
+  case $fence.$lease.$deadline in *[!0-9.]* | *..* | .* | *.) fail guard-protocol 'fence, lease, deadline: whole numbers' ;; esac
   case $root in '' | /*) root=${root%/} ;; *) fail guard-protocol "the root '$root' is not absolute" ;; esac
   state=$root/var/lib/savepoint
-  if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=${state_dir:-${HOME:-}/.local/state/savepoint}; fi
+  if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=${state_dir:-${XDG_STATE_HOME:-${HOME:-}/.local/state}/savepoint}; fi
   place
 }
 
-# place: all work is done from the root, by relative names: "./etc/apt". They never begin with a dash.
+# place: all work is done from the root, by relative names ("./etc/apt"), which never begin with a dash.
 place() {
   cd "$root/" || fail host-file-missing "the root $root is not there"
   tx=$state/tx/$id work=$state/tx/$id/work
@@ -89,12 +85,12 @@ undecided() {
   [ ! -e "$tx/decision" ] || fail not-open "transaction $id is decided: $(cat "$tx/decision")"
 }
 
-# ---- durable primitives -----------------------------------------------------------------------
+# ---- durable primitives ----------------------------------------------------------------------------------------------
 
 # put FILE: standard input becomes FILE, whole and durable, or FILE stays as it was.
 put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "${1%/*}"; }
 
-# flush PATH...: makes the file systems of these paths durable. A sync that knows no -f flushes all.
+# flush PATH...: makes the file systems of these paths durable. A sync that knows no -f flushes them all.
 flush() {
   [ -n "${sync_f:-}" ] || case $(sync --help 2>&1) in *-f*) sync_f=yes ;; *) sync_f=no ;; esac
   if [ "$sync_f" = yes ]; then sync -f "$@"; else sync; fi
@@ -118,11 +114,13 @@ nearest() {
   dir=.$dir
 }
 
-# names: lines become NUL-ended names. In our lists \001 stands for a line break within a name.
+# straight DIR: DIR is where its name says, not behind a symbolic link. Sets real.
+straight() { real=$(cd -P "$1/" 2>/dev/null && pwd -P) && here=$(pwd -P) && [ "${real%/}" = "${here%/}${1#.}" ]; }
+
+# In our lists a name is a line, and \001 stands for a line break within it. names: to NUL-ended ones; lines: back;
+# named LINE: sets name to the one name that LINE stands for.
 names() { tr '\n\001' '\000\n'; }
 lines() { tr '\n\000' '\001\n'; }
-
-# named LINE: sets name to the one name that LINE stands for.
 named() {
   name=$1
   case $1 in *"$SOH"*) name=$(printf '%s.' "$1" | tr '\001' '\n') && name=${name%.} ;; esac
@@ -143,8 +141,8 @@ started() {
   echo "$1"
 }
 
-# lock: one guard at a time changes anything. Each first puts its own name down, then looks for
-# others, so two can never both find nobody. The name of a dead process counts for nothing.
+# lock: one guard at a time changes anything. Each first puts its own name down, then looks for others, so two can
+# never both find nobody. The name of a dead process counts for nothing.
 lock() {
   mkdir -p "$state/lock" || fail host-write-failed "cannot write below $state"
   locked=$state/lock/$$.$(started $$).$(boot_id) tries=0 since=$(uptime)
@@ -152,13 +150,13 @@ lock() {
     holds=''
     for other in "$state/lock"/*; do
       if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi
-      name=${other##*/} pid=${other##*/} && pid=${pid%%.*} && name=${name#*.}
+      pid=${other##*/} && name=${pid#*.} && pid=${pid%%.*}
       if [ "$(started "$pid").$(boot_id)" = "$name" ]; then holds=$pid; break; fi
       rm -f "$other"
     done
     [ -n "$holds" ] || return 0
     rm -f "$locked"
-    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process $holds has been at work for over $LOCK_WAIT s"
+    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process $holds is at work for over $LOCK_WAIT s"
     tries=$((tries + 1))
     sleep "0.$(((($$ + tries * 7) % 20) + 10))"
   done
@@ -166,50 +164,47 @@ lock() {
 
 unlock() { [ -z "${locked:-}" ] || rm -f "$locked"; }
 
-# ---- what is there ----------------------------------------------------------------------------
+# ---- what is there ---------------------------------------------------------------------------------------------------
 
-# present COMMAND...: runs COMMAND with the tracked paths that are there.
+# present COMMAND...: runs COMMAND with the tracked paths that are there, if any are.
 present() {
+  given=$#
   while IFS= read -r path; do
     if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi
   done <"$tx/tracked"
-  "$@"
+  [ $# -eq $given ] || "$@"
 }
 
 # look FILE: lists every entry of the tracked paths, sorted, tab-separated:
 #   type mode uid gid size mtime | device:inode ctime | path
-# A rollback brings back the first six. The next two tell that nobody has touched a file: no one can
-# set a change time. Directories go without, since it moves with their entries. Sockets, pipes and
-# devices are not ours to restore and are not listed.
-look() { present list_into "$1"; }
+# A rollback brings back the first six. The next two tell that nobody has touched a file: no one can set a change time.
+# Directories go without, since it moves with their entries. Sockets, pipes and devices are not ours to restore.
+look() { : >"$1" && present list_into "$1"; }
 list_into() {
   list=$1
   shift
-  if [ $# -eq 0 ]; then
-    : >"$list"
-  elif [ "$tools" = gnu ]; then
+  if [ "$tools" = gnu ]; then
     find "$@" -xdev \( -type d -printf 'd\t%m\t%U\t%G\t0\t%T@\t0\t0\t%p\0' \) -o \( -type f -o -type l \) \
-      -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%D:%i\t%C@\t%p\0' >"$list.raw" && lines <"$list.raw" | sort >"$list" && rm -f "$list.raw"
+      -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%D:%i\t%C@\t%p\0' >"$list.raw" && lines <"$list.raw" | sort >"$list"
   else
     find "$@" -xdev \( -type d -o -type f -o -type l \) -print0 >"$list.raw" &&
       xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%d:%i$TAB%z$TAB%n" <"$list.raw" |
       awk -F "$TAB" -v OFS="$TAB" '{ t = substr($1, 1, 1); $1 = t == "4" ? "d" : t == "a" ? "l" : "f"
-        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' | sort >"$list" && rm -f "$list.raw"
-  fi
+        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' | sort >"$list"
+  fi && rm -f "$list.raw"
 }
 
-# Columns of such lists: the paths, in the order of the archive; what must come back; one kind only.
+# Of such a list: the paths, in the archive's order; what must come back; the lines of one type (== "d").
 paths_of() { cut -f9- | sort; }
 state_of() { cut -f1-6,9- | sort; }
 only() { awk -F "$TAB" "\$1 $1"; }
 
-# attributes FILE: where links point, and extended attributes, ACLs, labels and capabilities as far as
-# this host can tell (getfattr), one entry a line, sorted.
-attributes() { present attributes_into "$1"; }
+# attributes FILE: where links point, and extended attributes, ACLs, labels and capabilities as far as this host can
+# tell (getfattr), one entry a line, sorted.
+attributes() { : >"$1" && present attributes_into "$1"; }
 attributes_into() {
   list=$1
   shift
-  if [ $# -eq 0 ]; then : >"$list"; return; fi
   {
     [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\0' | lines
     ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" 2>/dev/null |
@@ -222,21 +217,19 @@ sums() {
   if [ "$tools" = gnu ]; then names <"$1" | xargs -0 -r sha256sum -z -- | lines; else names <"$1" | xargs -0 -r sha256sum --; fi
 }
 
-# pack LIST FILE: archives the listed entries with all their metadata. Access times, which move by
-# reading, and change times, which cannot be set, are left out.
+# pack LIST FILE: archives the listed entries with all their metadata, but for access times, which move by reading,
+# and change times, which cannot be set.
 pack() {
   if [ "$tools" = gnu ]; then
     names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner \
       --sparse --xattrs --xattrs-include='*' --acls --selinux --no-recursion --null -T "$work/pack"
-  elif [ -s "$1" ]; then
-    present tar -cf "$2"
   else
-    : >"$2"
+    : >"$2" && present tar -cf "$2"
   fi
 }
 
-# unpack DIR LIST: the listed entries of the backup appear below DIR, with all their metadata. LIST
-# has the archive's order, so one pass is enough however long it is (tar --same-order).
+# unpack DIR LIST: the listed entries of the backup appear below DIR, with all their metadata. LIST has the archive's
+# order, so one pass is enough however long it is (tar --same-order).
 unpack() {
   if [ ! -s "$2" ]; then
     return 0
@@ -248,17 +241,18 @@ unpack() {
   fi
 }
 
-# packages: what is installed. A transaction does not roll packages back; it shows their difference.
+# packages: what is installed. A transaction does not roll packages back; it shows how they differ.
 packages() {
   if [ -d "$root/var/lib/dpkg" ] && command -v dpkg-query >/dev/null; then
     dpkg-query --admindir="$root/var/lib/dpkg" -W -f '${Package}:${Architecture} ${Version} ${db:Status-Abbrev}\n'
-  elif [ -z "$root" ] && command -v rpm >/dev/null; then rpm -qa
-  elif [ -z "$root" ] && command -v apk >/dev/null; then apk info -v
-  elif [ -z "$root" ] && command -v pacman >/dev/null; then pacman -Q
+  elif [ -n "$root" ]; then :
+  elif command -v rpm >/dev/null; then rpm -qa
+  elif command -v apk >/dev/null; then apk info -v
+  elif command -v pacman >/dev/null; then pacman -Q
   fi 2>/dev/null | sort
 }
 
-# ---- begin ------------------------------------------------------------------------------------
+# ---- begin -----------------------------------------------------------------------------------------------------------
 
 begin() {
   read_request
@@ -269,9 +263,8 @@ begin() {
   claim
   preflight
   back_up
-  watchdog_start || abandon host-write-failed 'the watchdog could not be started'
-  boot_recovery_install || abandon host-write-failed 'recovery at boot could not be installed'
-  boot_id | put "$tx/armed" || abandon host-write-failed "cannot write $tx/armed"
+  watchdog_start && boot_recovery_install && lease_write && boot_id | put "$tx/armed" ||
+    abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
   begun
 }
 
@@ -288,6 +281,7 @@ not_quarantined() { [ ! -e "$state/quarantine" ] || fail host-quarantined "$(cat
 # claim: makes this the one open transaction of the host, or says who holds it.
 claim() {
   read -r held 2>/dev/null <"$state/open" || held=''
+  other=$state/tx/$held
   if [ "$held" = "$id" ] && [ -e "$tx/armed" ]; then
     mine
     undecided
@@ -295,9 +289,9 @@ claim() {
     unlock
     exit 0
   elif [ -n "$held" ] && [ "$held" != "$id" ]; then
-    other=$state/tx/$held
-    if [ ! -e "$other/decision" ] && [ "$(lease_left "$other")" -gt 0 ]; then
-      fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $(lease_left "$other") s"
+    left=$(lease_left "$other")
+    if [ ! -e "$other/decision" ] && [ "$left" -gt 0 ]; then
+      fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $left s"
     fi
     unlock
     by_its_guard "$held" 'the next begin' >/dev/null 2>&1
@@ -322,8 +316,7 @@ abandon() {
 
 discard() {
   clear_stages
-  read -r held 2>/dev/null <"$state/open" || held=''
-  [ "$held" != "$id" ] || rm -f "$state/open"
+  [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"
   rm -rf "$tx"
 }
 
@@ -333,47 +326,20 @@ preflight() {
     stat sync tail tar touch tr wc xargs; do
     command -v $tool >/dev/null || abandon host-tools-missing "this host has no $tool, which the guard needs"
   done
-  choose_tools
+  tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
+  if ! find / -maxdepth 0 -printf '' 2>/dev/null || ! tar --version 2>/dev/null | grep -q 'GNU tar'; then
+    tools=plain
+    [ "$degraded" = yes ] || abandon host-degraded \
+      "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
+    echo "degraded: $lost are not kept" >>"$tx/warnings"
+  fi
+  echo $tools >"$tx/tools"
   while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
   look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
   [ "$tools" = gnu ] || ! grep -q "$SOH" "$tx/before" || abandon host-degraded 'a tracked name holds a line break'
   needed=$(awk -F "$TAB" '{ n += $5 + 1536 } END { printf "%d", n / 512 + 4096 }' "$tx/before")
   enough "$state"
   while IFS= read -r path; do nearest "$path"; enough "$dir/"; done <"$tx/tracked"
-}
-
-# choose_tools: GNU find and tar keep everything. With others what is lost must have been accepted.
-choose_tools() {
-  tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
-  if ! find / -maxdepth 0 -printf '' 2>/dev/null || ! tar --version 2>/dev/null | grep -q 'GNU tar'; then
-    tools=plain
-    [ "$degraded" = yes ] || abandon host-degraded "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
-    echo "degraded: $lost are not kept" >>"$tx/warnings"
-  fi
-  echo $tools >"$tx/tools"
-}
-
-# check_place PATH: it could be renamed over, and it is where its name says.
-check_place() {
-  dir=${1%/*} here=$(pwd -P) flags=-a
-  while [ -n "$dir" ] && [ ! -e ".$dir" ] && [ ! -L ".$dir" ]; do
-    printf '%s\n' ".$dir" >>"$tx/absent"
-    dir=${dir%/*}
-  done
-  real=$(cd -P ".$dir/" 2>/dev/null && pwd -P) || abandon path-not-replaceable "$dir, above $1, is not a directory that can be entered"
-  [ "${real%/}" = "${here%/}$dir" ] ||
-    abandon path-under-symlink "$1 is reached through a symbolic link; track it by its real name, below ${real#"${here%/}"}"
-  if ! mkdir ".$dir/.savepoint.$id" 2>/dev/null || ! rmdir ".$dir/.savepoint.$id"; then
-    abandon path-not-replaceable "$1 cannot be replaced: nothing can be created in $dir/ (read-only, immutable or not permitted)"
-  fi
-  while read -r _ _ _ _ point _; do
-    case $point in *\\*) point=$(printf %b "$point") ;; esac
-    case $point in "${here%/}$1" | "${here%/}$1"/*) abandon path-not-replaceable "$point is a mount point, which cannot be renamed over" ;; esac
-  done </proc/self/mountinfo
-  if ! command -v lsattr >/dev/null || [ ! -e ".$1" ] || [ -L ".$1" ]; then return; fi
-  [ ! -d ".$1" ] || flags=-aR
-  frozen=$(lsattr $flags ".$1" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\.\// { print substr($0, index($0, "./") + 1); exit }')
-  [ -z "$frozen" ] || abandon path-not-replaceable "$frozen is immutable or append-only (lsattr), so it could not be restored"
 }
 
 # enough DIR: room for the backup and a reserve of its size, or for a staged copy beside the targets.
@@ -383,8 +349,28 @@ enough() {
     abandon host-no-space "$needed KiB are needed on the file system of ${1#.}, $free KiB are free"
 }
 
-# back_up: the copy, its hashes and the manifest, proved to be what is there and made durable. So are
-# the originals: after a power loss, what nobody touched must still be what was there.
+# check_place PATH: it could be renamed over, and it is where its name says.
+check_place() {
+  dir=${1%/*} flags=-a
+  while [ -n "$dir" ] && [ ! -e ".$dir" ] && [ ! -L ".$dir" ]; do
+    printf '%s\n' ".$dir" >>"$tx/absent"
+    dir=${dir%/*}
+  done
+  straight ".$dir" || abandon path-under-symlink "$1 is not below a directory of its own name but below '$real'; track that"
+  mkdir ".$dir/.savepoint.$id" 2>/dev/null && rmdir ".$dir/.savepoint.$id" ||
+    abandon path-not-replaceable "$1 cannot be replaced: $dir/ is read-only, immutable or not yours"
+  while read -r _ _ _ _ point _; do
+    case $point in *\\*) point=$(printf %b "$point") ;; esac
+    case $point in "${here%/}$1" | "${here%/}$1"/*) abandon path-not-replaceable "$point is a mount point" ;; esac
+  done </proc/self/mountinfo
+  if ! command -v lsattr >/dev/null || [ ! -e ".$1" ] || [ -L ".$1" ]; then return; fi
+  [ ! -d ".$1" ] || flags=-aR
+  frozen=$(lsattr $flags ".$1" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\.\// { print $2; exit }')
+  [ -z "$frozen" ] || abandon path-not-replaceable "${frozen#.} is immutable or append-only (see lsattr)"
+}
+
+# back_up: the copy, its hashes and the manifest, proved to be what is there and made durable. So are the originals:
+# after a power loss, what nobody touched must still be what was there.
 back_up() {
   tries=0
   while [ $tries -lt 5 ]; do
@@ -405,7 +391,7 @@ back_up() {
     abandon host-write-failed 'the backup could not be made durable'
 }
 
-# verify_backup: the archive holds the bytes of the files, by hash; of hard links, the first one's.
+# verify_backup: the archive holds the bytes of the files, by hash; of hard links, those of the first.
 verify_backup() {
   if [ ! -s "$tx/files" ]; then
     return 0
@@ -418,21 +404,21 @@ verify_backup() {
 }
 
 left_alone() {
-  [ $# -eq 0 ] || find "$@" -xdev \( -type s -o -type p -o -type b -o -type c \) -print0 | lines |
+  find "$@" -xdev \( -type s -o -type p -o -type b -o -type c \) -print0 | lines |
     sed 's|^\.|left alone (socket, pipe or device): |'
 }
 
-# ---- apply ------------------------------------------------------------------------------------
+# ---- apply -----------------------------------------------------------------------------------------------------------
 
-# apply: lays the tree that follows the request (a tar archive) over the tracked paths, and removes
-# what it was told to. New files are staged beside their targets, whole and durable, then renamed.
+# apply: lays the tree that follows the request (a tar archive) over the tracked paths, and removes what it was told
+# to. New files are staged beside their targets, whole and durable, then renamed.
 apply() {
   read_request
   lock
   mine
   undecided
   rm -rf "$tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fail host-write-failed "cannot write below $tx"
-  tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "the change could not be unpacked: $(head -n 1 "$work/log")"
+  tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "the change cannot be unpacked: $(head -n 1 "$work/log")"
   find . -type d | sort >"$work/new.dirs" && find . ! -type d | sort >"$work/new.files"
   odd=$(find . ! -type d ! -type f ! -type l | head -n 1)
   place
@@ -453,41 +439,43 @@ apply() {
 
 # within LIST NAME: refuses entries that no tracked path covers.
 within() {
-  outside=$(awk 'FILENAME == ARGV[1] { t["." $0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) next; print; exit }' "$tx/tracked" "$1")
+  outside=$(awk 'FILENAME == ARGV[1] { t["." $0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) next
+    print; exit }' "$tx/tracked" "$1")
   [ -z "$outside" ] || fail "$2" "${outside#.} is in none of the tracked paths: $(tr '\n' ' ' <"$tx/tracked")"
 }
 
 # each_new_directory DO: for every directory of the change that is on the host already.
 each_new_directory() {
   while IFS= read -r dir; do
-    if [ "$dir" != . ] && [ -L "$dir" ]; then return 1; fi
+    if [ "$dir" != . ] && [ -L "$dir" ]; then fail path-under-symlink "${dir#.} is a symbolic link on this host"; fi
     [ ! -d "$dir" ] || "$1" "$dir" || return 1
   done <"$work/new.dirs"
 }
 
-# stage_new DIR: the new entries of DIR, in a stage inside it, so that they get its label and default
-# ACL. One that replaces a file keeps that file's owner, mode, ACL, label and attributes: its bytes
-# are written into a full copy of the old one.
+# stage_new DIR: the new entries of DIR, in a stage inside it, so that they get its label and default ACL. One that
+# replaces a file keeps that file's owner, mode, ACL, label and attributes: its bytes are written into a full copy.
 stage_new() {
-  stage=$1/.savepoint.$id here=$1
+  stage=$1/.savepoint.$id under=$1
   set --
-  for new in "$tx/new/$here"/* "$tx/new/$here"/.[!.]* "$tx/new/$here"/..?*; do
-    name=${new##*/} old=$here/${new##*/}
+  for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do
+    name=${new##*/} old=$under/${new##*/}
     if [ ! -e "$new" ] && [ ! -L "$new" ]; then continue; fi
     if [ -d "$old" ] && [ ! -L "$old" ]; then
-      if [ -d "$new" ] && [ ! -L "$new" ]; then continue; else return 1; fi
+      [ ! -d "$new" ] || [ -L "$new" ] || continue
+      fail files-bad-entry "${old#.} is a directory on this host"
     fi
     mkdir -p "$stage" || return 1
-    if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then set -- "$@" "$name"; else cp -RPp "$new" "$stage/" || return 1; fi
+    if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then set -- "$@" "$name"
+    else cp -RPp "$new" "$stage/" || return 1; fi
   done
   [ $# -gt 0 ] || return 0
-  printf '%s\n' "$@" | sed "s|^|$here/|" | names | into "$stage" cp -a &&
-    printf '%s\n' "$@" | sed "s|^|$tx/new/$here/|" | names | into "$stage" cp -P
+  printf '%s\n' "$@" | sed "s|^|$under/|" | names | into "$stage" cp -a &&
+    printf '%s\n' "$@" | sed "s|^|$tx/new/$under/|" | names | into "$stage" cp -P
 }
 
 rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.$id" "$1"; }
 
-# into DIR COMMAND...: COMMAND for the NUL-ended names on standard input, with DIR as their target.
+# into DIR COMMAND OPTION: COMMAND for the NUL-ended names on standard input, with DIR as their target.
 # shellcheck disable=SC2016 # the inner shell expands these
 into() {
   target=$1
@@ -510,9 +498,9 @@ clear_stages() {
   done <"$tx/tracked"
   present clear_stages_in
 } 2>/dev/null
-clear_stages_in() { [ $# -eq 0 ] || find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }
+clear_stages_in() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }
 
-# ---- comparing --------------------------------------------------------------------------------
+# ---- comparing -------------------------------------------------------------------------------------------------------
 
 # compare NOW: what differs between the backup and NOW, each a sorted list of paths:
 #   touched   files and links that are no longer the very ones of then, or are gone
@@ -530,8 +518,8 @@ report() {
   sed "s|^\.|path $2 |" "$work/added"
 }
 
-# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a). The bytes
-# of a file that not everyone may read are never shown: they may hold a password. At most 200 files.
+# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a). The bytes of a file that
+# not everyone may read are never shown: they may hold a password. At most 200 files.
 show_diff() {
   command -v diff >/dev/null || return 0
   comm -3 "$tx/before" "$1" | sed "s/^$TAB//" | awk -F "$TAB" '$1 != "d" {
@@ -555,10 +543,10 @@ readable() {
   if [ -L "$1" ]; then readlink "$1" >"$2" && readable=$2; elif [ -f "$1" ]; then readable=$1; fi
 }
 
-# ---- decide -----------------------------------------------------------------------------------
+# ---- decide ----------------------------------------------------------------------------------------------------------
 
-# decide WORD WHO: the one write-once record. Linking a synced file either makes it, whole, or finds
-# that someone was first. Sets decision and by to what holds. Only exactly `commit` is a commit.
+# decide WORD WHO: the one write-once record. Linking a synced file either makes it, whole, or finds that someone was
+# first. Sets decision and by to what holds. Only exactly `commit` is a commit.
 decide() {
   if [ ! -e "$tx/decision" ]; then
     echo "$1 $2" >"$tx/decision.$$" && sync "$tx/decision.$$" || return 1
@@ -575,11 +563,7 @@ commit() {
   lock
   mine
   [ -e "$tx/armed" ] || undecided
-  if [ ! -e "$tx/decision" ]; then
-    kill_job
-    clear_stages
-    flush_tracked || fail host-write-failed 'the tracked paths could not be made durable'
-  fi
+  [ -e "$tx/decision" ] || { clear_stages && flush_tracked; } || fail host-write-failed 'the tracked paths are not durable'
   decide commit "${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
   conclude
   answer
@@ -588,8 +572,9 @@ commit() {
 rollback() {
   read_request
   rm -f "$tx/reserve"
-  lock
   mine
+  kill_job
+  lock
   if [ ! -e "$tx/armed" ]; then
     discard
     ok id "$id" decision rollback by "${reason:-controller}" outcome rolled-back
@@ -606,9 +591,9 @@ conclude() {
   case $(cat "$tx/outcome" 2>/dev/null) in
     '' | rollback-failed)
       mkdir -p "$work"
-      kill_job
       if [ "$decision" = rollback ]; then restore; else settle; fi
-      packages | comm -3 "$tx/packages" - | sed "s/^$TAB/package + /; t; s/^/package - /" >"$tx/packages.changed"
+      packages | comm -3 "$tx/packages" - | sed "s/^$TAB/package + /; t
+        s/^/package - /" >"$tx/packages.changed"
       echo "$outcome" | put "$tx/outcome" || return 1
       ;;
   esac
@@ -637,25 +622,24 @@ prune() {
   # shellcheck disable=SC2012 # the names are ids: a-z, 0-9 and -
   ls -t "$state/tx" | while IFS= read -r each; do
     each=$state/tx/$each count=$((count + 1))
-    if [ ! -e "$each/outcome" ] || [ "$each" = "$tx" ] || [ "$(cat "$each/outcome")" = rollback-failed ]; then continue; fi
+    case $(cat "$each/outcome" 2>/dev/null) in '' | rollback-failed) continue ;; esac
     if [ $count -gt $KEEP ] || [ -n "$(find "$each/outcome" -mtime +$KEEP_DAYS)" ] ||
-      [ "$(du -sk "$state/tx" | cut -f1)" -gt $KEEP_KIB ]; then rm -rf "$each"; fi
+      [ "$(du -sk "$state/tx" | cut -f1)" -gt $KEEP_KIB ]; then [ "$each" = "$tx" ] || rm -rf "$each"; fi
   done
 }
 
-# ---- restore ----------------------------------------------------------------------------------
+# ---- restore ---------------------------------------------------------------------------------------------------------
 
 # restore: every tracked path as it was, proved by hash and metadata. Sets outcome.
 restore() {
   outcome=rollback-failed attempt=0
   while [ $attempt -lt 3 ]; do
     attempt=$((attempt + 1))
+    kill_job
     clear_stages
     look "$work/now" || continue
-    if [ ! -e "$tx/diff" ]; then
-      compare "$work/now" && find_edits && report restored removed >"$tx/report" &&
-        show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff" || continue
-    fi
+    [ -e "$tx/diff" ] || { compare "$work/now" && find_edits && report restored removed >"$tx/report" &&
+      show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
     [ "$(cat "$tx/armed")" = "$(boot_id)" ] && [ $attempt -eq 1 ] && [ -z "${thorough:-}" ] || distrust || continue
     put_back && restore_directories && flush_tracked && verify || continue
     outcome=rolled-back
@@ -664,13 +648,13 @@ restore() {
     [ "$(cut -d ' ' -f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm -f "$state/quarantine"
     return
   done
-  why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\n' ';')"
+  why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\n\t' '; ')"
   echo "$why" >>"$tx/warnings"
   echo "$why" | put "$state/quarantine"
 }
 
-# find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else
-# while no phase ran. Their version is kept in tx/<id>/theirs; the backup wins unless told otherwise.
+# find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else while no phase
+# ran. Their version is kept in tx/<id>/theirs; the backup wins unless the job said otherwise.
 find_edits() {
   : >"$tx/edited"
   [ ! -e "$tx/running" ] || return 0
@@ -679,27 +663,25 @@ find_edits() {
     paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"
   } | sort -u >"$work/edited"
   [ -s "$work/edited" ] || return 0
-  rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
-  comm -12 "$work/edited" "$work/now.paths" >"$work/theirs"
-  if [ "$tools" = gnu ]; then
-    pack "$work/theirs" "$work/theirs.tar" && tar -xpf "$work/theirs.tar" -C "$tx/theirs" || return 1
-  fi
+  rm -rf "$tx/theirs" && mkdir "$tx/theirs" && comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" || return 1
+  [ "$tools" != gnu ] || { pack "$work/theirs" "$work/theirs.tar" && tar -xpf "$work/theirs.tar" -C "$tx/theirs"; } || return 1
   sed "s|^\.\(.*\)|edited by someone else: \1; their version is $tx/theirs\1|" "$work/edited" >>"$tx/warnings"
-  sync "$tx" && mv -f "$work/edited" "$tx/edited"
+  mv -f "$work/edited" "$tx/edited"
 }
 
-# distrust: after a reboot, or a failed attempt, what a file's times say is no proof of its bytes.
-# Files that hash otherwise than they did are taken for touched. Nothing stays immutable.
+# distrust: after a reboot, or a failed attempt, what a file's times say is no proof of its bytes. Files that hash
+# otherwise than they did are taken for touched. Nothing stays immutable.
 distrust() {
-  ! command -v chattr >/dev/null || present chattr -R -f -ia 2>/dev/null
+  ! command -v chattr >/dev/null || present thaw 2>/dev/null
   look "$work/now" && comm -12 "$tx/before" "$work/now" | only '== "f"' | paths_of >"$work/trusted" &&
     sums "$work/trusted" | sort >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&
     awk -F "$TAB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)
       if (!(path in rotten)) print }' "$work/rotten" "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"
 }
+thaw() { find "$@" -xdev \( -type f -o -type d \) -exec chattr -f -ia -- {} + || :; }
 
-# put_back: the old version of what was touched is staged beside each tracked path, proved by hash,
-# made durable and renamed into place; only then what was not there before is removed.
+# put_back: the old version of what was touched is staged beside each tracked path, proved by hash, made durable and
+# renamed into place; only then what was not there before is removed.
 put_back() {
   compare "$work/now" || return 1
   if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then
@@ -709,21 +691,22 @@ put_back() {
   while IFS= read -r path; do
     awk -v p=".$path" '$0 == p || index($0, p "/") == 1' "$work/needed" >"$work/need"
     [ -s "$work/need" ] || continue
-    (umask 022 && mkdir -p ".${path%/*}") && nearest "$path" && stage=$dir/.savepoint.$id && rm -rf "$stage" && mkdir "$stage" &&
-      unpack "$stage" "$work/need" && staged_well && flush "$stage/" && make_way && move_back && rm -rf "$stage" || return 1
+    (umask 022 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" && stage=$dir/.savepoint.$id &&
+      rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&
+      make_way && move_back && rm -rf "$stage" || return 1
   done <"$tx/tracked"
   remove_added
 }
 
 # staged_well: what came out of the backup has the bytes that went in.
 staged_well() {
-  comm -12 "$work/need" "$tx/files" >"$work/staged"
-  sort "$tx/sums" >"$work/sums" && (cd "$stage" && sums "$work/staged") | sort | comm -12 - "$work/sums" | wc -l >"$work/good" &&
-    [ "$(cat "$work/good")" -eq "$(wc -l <"$work/staged")" ]
+  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/sums" &&
+    (cd "$stage" && sums "$work/staged") | sort | comm -12 - "$work/sums" >"$work/good" &&
+    [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]
 }
 
-# make_way: what is of another kind than it was cannot be renamed over (a directory where a file was,
-# a link where a directory was). It is moved into the stage, and goes with it.
+# make_way: what is of another kind than it was (a directory where a file was, a link where a directory was) cannot be
+# renamed over. It is moved into the stage, and goes with it.
 make_way() {
   { comm -12 "$work/touched" "$work/now.dirs"; comm -12 "$work/lost" "$work/now.paths"; } | sort | comm -12 - "$work/need" >"$work/odd"
   count=0
@@ -764,38 +747,44 @@ remove_added() {
   :
 }
 
-# restore_directories: their owner, mode, times and attributes, last, since a rename inside one moves
-# its times. Attributes that were not there are taken off (archives can only add).
+# restore_directories: their owner, mode, times and attributes, last, since a rename inside one moves its times.
+# Attributes that were not there are taken off (an archive can only add).
 restore_directories() {
   look "$work/now" && state_of <"$work/now" >"$work/now.state" && attributes "$work/now.attributes" &&
-    state_of <"$tx/before" | comm -23 - "$work/now.state" | only '== "d"' | cut -f7- | sort >"$work/dirs"
-  comm -13 "$tx/attributes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |
+    state_of <"$tx/before" | comm -23 - "$work/now.state" | only '== "d"' | cut -f7- >"$work/dirs"
+  comm -13 "$tx/attributes" "$work/now.attributes" |
+    awk -F "$TAB" '/^# file: / { for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |
     while read -r attribute line; do
       [ ! -d "$(printf %b "$line")" ] || setfattr -h -x "$attribute" "$(printf %b "$line")"
     done
-  comm -23 "$tx/attributes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { print "./" substr($1, 9) }' | comm -12 - "$tx/paths" >>"$work/dirs"
+  comm -23 "$tx/attributes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { print "./" substr($1, 9) }' >>"$work/dirs"
   if [ "$tools" = gnu ]; then
-    sort -u "$work/dirs" >"$work/changed" && unpack . "$work/changed"
+    sort -u "$work/dirs" | comm -12 - "$tx/paths" >"$work/changed" && unpack . "$work/changed"
   else
     while IFS= read -r path; do
-      awk -F "$TAB" -v p="$path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "$tx/before" >"$work/dir" && read -r mode owner time <"$work/dir" &&
-        chown "$owner" "$path" && chmod "$(printf %o $((0x$mode & 07777)))" "$path" && touch -d "@$time" "$path" || return 1
+      awk -F "$TAB" -v p="$path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "$tx/before" >"$work/dir" &&
+        read -r mode owner time <"$work/dir" && chown "$owner" "$path" &&
+        chmod "$(printf %o $((0x$mode & 07777)))" "$path" && touch -d "@$time" "$path" || return 1
     done <"$work/dirs"
   fi
 }
 
-# verify: kind, owner, mode, size and times of everything, link targets and attributes. The bytes of
-# what was restored were hashed before they were renamed, those of the rest when they were doubted.
+# verify: kind, owner, mode, size and times of everything, link targets and attributes. The bytes of what was restored
+# were hashed before they were renamed, those of the rest when they were doubted.
 verify() {
-  state_of <"$tx/before" >"$work/before.state" && look "$work/now" && state_of <"$work/now" >"$work/now.state" && attributes "$work/now.attributes" &&
-    { comm -3 "$work/before.state" "$work/now.state"; comm -3 "$tx/attributes" "$work/now.attributes"; } >"$work/all" || return 1
-  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then grep -v -F -f "$tx/edited" "$work/all" | only '!= "d"' >"$work/differences"
-  else cat "$work/all" >"$work/differences"; fi
+  state_of <"$tx/before" >"$work/before.state" && look "$work/now" && state_of <"$work/now" >"$work/now.state" &&
+    attributes "$work/now.attributes" && comm -3 "$work/before.state" "$work/now.state" >"$work/all" &&
+    comm -3 "$tx/attributes" "$work/now.attributes" >>"$work/all" || return 1
+  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then
+    grep -v -F -f "$tx/edited" "$work/all" | sed "s/^$TAB//" | only '!= "d"' >"$work/differences"
+  else
+    mv -f "$work/all" "$work/differences"
+  fi
   [ ! -s "$work/differences" ]
 }
 
-# refresh_and_probe: package caches must keep nothing from the patch's mirror, and the mirrors of the
-# restored configuration should answer.
+# refresh_and_probe: package caches must keep nothing from the patch's mirror, and the mirrors of the restored
+# configuration should answer.
 refresh_and_probe() {
   for what in refresh probe; do
     while IFS= read -r command; do
@@ -807,10 +796,9 @@ refresh_and_probe() {
   done
 }
 
-# ---- lease, watchdog, recovery ----------------------------------------------------------------
+# ---- lease, watchdog, recovery ---------------------------------------------------------------------------------------
 
-# lease_write: until when the host waits for a sign of life. Another boot id means it is over, so it
-# need not survive a power loss.
+# lease_write: until when the host waits for a sign of life. Another boot id means it is over, so it need not survive.
 lease_write() { echo "$(boot_id) $(($(uptime) + $(cat "$tx/seconds")))" >"$tx/lease.$$" && mv -f "$tx/lease.$$" "$tx/lease"; }
 
 # lease_left TX: seconds until the lease or the deadline ends, whichever is first, or 0.
@@ -824,8 +812,8 @@ lease_left() {
   echo $left
 }
 
-# renew: a sign of life. With `running` it also says that a phase on the controller, which may change
-# tracked paths too, begins or has ended.
+# renew: a sign of life. With `running` it also says that a phase on the controller, which may change tracked paths
+# too, begins or has ended.
 renew() {
   read_request
   mine
@@ -842,11 +830,11 @@ wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && rm -f
 # own_path: where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.
 own_path() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/guard/$guard/guard"; else echo "$0"; fi; }
 
-# watchdog_start: PID 1 owns it where there is systemd, since logind kills what a session leaves
-# behind; elsewhere it is a process of a session of its own.
+# watchdog_start: PID 1 owns it where there is systemd, since logind kills what a session leaves behind; elsewhere it
+# is a process of a session of its own.
 watchdog_start() {
   set -- "$(own_path)" watch "$root" "$state" "$id"
-  if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; then
+  if systemd; then
     systemd-run --quiet --collect --unit="savepoint-$id" -p Restart=on-failure -p RestartSec=1 -p StartLimitIntervalSec=0 \
       -p RestartForceExitStatus='SIGTERM SIGHUP SIGINT SIGPIPE' /bin/sh "$@" >/dev/null 2>&1
   else
@@ -854,15 +842,17 @@ watchdog_start() {
   fi
 }
 
-# boot_recovery_install: what ends open transactions when the host starts, before the network is up
-# and anyone can log in. For the host's own root only; it stays for the next transaction.
+systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; }
+
+# boot_recovery_install: what ends open transactions when the host starts, before the network is up and anyone can log
+# in. For the host's own root only; it stays for the next transaction.
 boot_recovery_install() {
   if [ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi
   printf 'exec /bin/sh %s boot "" %s\n' "$(own_path)" "$state" | put "$state/boot" || return 1
   units=/etc/systemd/system unit=savepoint-recover.service
-  if [ -d /run/systemd/system ]; then
+  if systemd; then
     [ ! -L $units/sysinit.target.wants/$unit ] || return 0
-    mkdir -p $units/sysinit.target.wants && printf '%s\n' '[Unit]' 'Description=End Savepoint transactions that were open when the host went down' \
+    mkdir -p $units/sysinit.target.wants && printf '%s\n' '[Unit]' 'Description=End Savepoint transactions open when the host went down' \
       'DefaultDependencies=no' 'After=local-fs.target systemd-remount-fs.service' 'Before=sysinit.target network-pre.target ssh.service sshd.service' \
       '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target' | put $units/$unit &&
       chmod 644 $units/$unit && ln -sf ../$unit $units/sysinit.target.wants/$unit && sync $units $units/sysinit.target.wants
@@ -889,11 +879,11 @@ watch() {
 # finish WHO: brings the transaction to its end without its controller.
 finish() {
   rm -f "$tx/reserve"
+  tools=$(cat "$tx/tools" 2>/dev/null) thorough=yes
   lock
   if [ -e "$tx/armed" ] && [ -e "$tx/token" ]; then
     # Before we had the lock someone may have renewed.
     if [ "$1" = watchdog ] && [ ! -e "$tx/decision" ] && [ "$(lease_left "$tx")" -gt 0 ]; then unlock; return; fi
-    tools=$(cat "$tx/tools") thorough=yes
     decide rollback "$1" && conclude
   elif [ -d "$tx" ]; then
     discard
@@ -939,7 +929,7 @@ status() {
   read -r held 2>/dev/null <"$state/open" || held=''
   ok guard_version "$VERSION"
   if [ -n "$held" ]; then
-    echo "open $held" && echo "lease_left $(lease_left "$state/tx/$held")"
+    printf 'open %s\nlease_left %s\n' "$held" "$(lease_left "$state/tx/$held")"
     for what in holder since decision; do sed "s/^/$what /" "$state/tx/$held/$what" 2>/dev/null; done
     sed 's/^/track /' "$state/tx/$held/tracked" 2>/dev/null
   fi
@@ -960,31 +950,30 @@ clear() {
   ok && echo
 }
 
-# ---- the job's processes ----------------------------------------------------------------------
+# ---- the job's processes ---------------------------------------------------------------------------------------------
 
-# run_phase: runs the shell text that follows the request as the job's user (root only if the login
-# is root), marked so that all its descendants can be found. Its output passes through untouched; its
-# status comes as the last line of standard error, behind a nonce that the job does not know.
+# run_phase: runs the shell text that follows the request as the job's user (root only if the login is root), marked so
+# that all its descendants can be found. Its output passes through untouched; that it runs and how it ended is said on
+# standard error, behind a nonce that the job does not know. Where there is systemd it gets a scope of its own, which
+# logind leaves alone when the session ends.
 run_phase() {
   read_request
   lock
   mine
   undecided
   : >"$tx/running"
-  mark="SAVEPOINT_TRANSACTION=$id" user=${SUDO_USER:-root}
-  [ "$(id -u)" = 0 ] || user=root
   exec 3<&0
   cd / || exit 1
   umask "$job_umask"
-  printf '\n%s started\n' "$nonce" >&2
-  if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; then
-    systemd-run --quiet --collect --wait --pipe --unit="savepoint-$id-job-$$" --uid="$user" -p TimeoutStopSec=$GRACE \
-      --setenv="$mark" --setenv="SAVEPOINT_ROOT=${root:-/}" --setenv="PATH=$job_path" /bin/sh -s <&3 3<&- &
-  elif [ "$user" != root ]; then
-    su -s /bin/sh "$user" -c "$mark SAVEPOINT_ROOT='${root:-/}' exec /bin/sh -s" <&3 3<&- &
-  else
-    env "$mark" SAVEPOINT_ROOT="${root:-/}" PATH="$job_path" /bin/sh -s <&3 3<&- &
+  user=$(id -un)
+  if [ "$user" = root ]; then user=${SUDO_USER:-root}; fi
+  set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="${root:-/}" PATH="$job_path" /bin/sh -s
+  if [ "$user" != "$(id -un)" ]; then
+    set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"
   fi
+  if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"; fi
+  printf '\n%s started\n' "$nonce" >&2
+  "$@" <&3 3<&- &
   child=$!
   exec 3<&-
   unlock
@@ -998,7 +987,7 @@ run_phase() {
 
 # kill_job: nothing of the job may go on writing. TERM, a grace, then KILL, until none is left.
 kill_job() {
-  if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; then systemctl stop "savepoint-$id-job-*.service" 2>/dev/null; fi
+  if systemd; then systemctl stop "savepoint-$id-job-*.scope" 2>/dev/null; fi
   for signal in TERM KILL; do
     waited=0
     while pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\n' | grep -v -x $$) &&
@@ -1011,7 +1000,7 @@ kill_job() {
   done
 }
 
-# ---- verbs ------------------------------------------------------------------------------------
+# ---- verbs -----------------------------------------------------------------------------------------------------------
 
 case ${1:-} in
   begin | apply | renew | commit | rollback | status | recover | clear) "$1" ;;
@@ -1027,6 +1016,6 @@ case ${1:-} in
     esac
     ;;
   version) echo $VERSION ;;
-  *) fail guard-protocol "unknown verb '${1:-}': begin, apply, exec, kill, renew, commit, rollback, status, recover and clear are known" ;;
+  *) fail guard-protocol "unknown verb '${1:-}': begin apply exec kill renew commit rollback status recover clear are known" ;;
 esac
 unlock
