@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { onTestFinished } from 'vitest';
-import { SavepointError } from '../../src/errors.ts';
+import { expect, onTestFinished } from 'vitest';
+import { type ErrorName, describe as explain, SavepointError } from '../../src/errors.ts';
 import type { LoadContext } from '../../src/job/context.ts';
 import type { Job } from '../../src/job/job.ts';
 import { type JobRequest, loadJobs } from '../../src/job/load.ts';
@@ -59,4 +59,28 @@ export async function refusal(promise: Promise<unknown>): Promise<SavepointError
   );
   if (error instanceof SavepointError) return error;
   throw new Error('expected a SavepointError', { cause: error });
+}
+
+/** A job that must not be accepted. */
+export interface BadInput extends Loading {
+  what: string;
+  yaml: string;
+  name: ErrorName;
+  /** Line of job.yml; none where an option is to blame. */
+  line?: number;
+  field?: string;
+  /** All of these are in what the person reads. */
+  says: string[];
+}
+
+/** Checks that a job is refused as it should be, with exit status 2. */
+export async function expectRefused(bad: BadInput): Promise<void> {
+  const { what: _, yaml, name, line, field, says, ...options } = bad;
+  const error = await refusal(load(yaml, options));
+  expect(error.name).toBe(name);
+  expect(error.exitCode).toBe(2);
+  expect(error.place?.line).toBe(line);
+  expect(error.place?.field).toBe(field);
+  if (line !== undefined) expect(error.place?.file).toBe('job.yml');
+  for (const words of says) expect(explain(error)).toContain(words);
 }
