@@ -108,7 +108,7 @@ async function supervise(
   });
   await killing;
   // What the command wrote is in the pipe by now: one turn of the event loop reads it.
-  await drained([stdout, stderr], async () => void (await setImmediate()));
+  await drained([stdout, stderr], stop.signal, async () => void (await setImmediate()));
   child.stdout?.destroy();
   child.stderr?.destroy();
   if (failure !== undefined) throw failure;

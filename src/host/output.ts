@@ -75,11 +75,12 @@ export class Output extends Readable {
 /**
  * Waits until the outputs of a command that has ended are complete: each at its end, or all of
  * them quiet although a background process holds them open. Output that the reader has not yet
- * made room for is never cut.
+ * made room for is not cut, except when the command was stopped: then its reader may have left.
  * @param fence resolves when what the host wrote before the call has arrived here
  */
 export async function drained(
   outputs: readonly Output[],
+  stop: AbortSignal,
   fence: () => Promise<void>,
 ): Promise<void> {
   const complete = () => outputs.every((output) => output.finished);
@@ -90,7 +91,8 @@ export async function drained(
     await quietOr(outputs, complete);
     // A timer that is late because this process was busy fires before what has arrived is read.
     await setImmediate();
-    if (count() === before && !outputs.some((output) => output.heldBack)) {
+    const waitsForReader = !stop.aborted && outputs.some((output) => output.heldBack);
+    if (count() === before && !waitsForReader) {
       for (const output of outputs) output.finish();
     }
   }

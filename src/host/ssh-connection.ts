@@ -1,0 +1,200 @@
+import type { Duplex } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
+import type { Client, ClientChannel } from 'ssh2';
+import type { Exit } from './host.ts';
+import { dial } from './ssh-dial.ts';
+import { clauseOf, lost, unreachable } from './ssh-errors.ts';
+import { roundTrip } from './ssh-internals.ts';
+import { type Login, logIn } from './ssh-login.ts';
+import { type SshTarget, targetName } from './ssh-target.ts';
+
+const defaultAliveInterval = 5;
+const defaultAliveCountMax = 3;
+
+/** How long a goodbye may take on a link that may be dead. */
+const farewell = 1000;
+
+/** The server will not open another channel on this connection (RFC 4254 §5.1). */
+export class ChannelRefused extends Error {}
+
+/**
+ * Connects to the last of the hosts, through all that come before it.
+ * @throws SavepointError `host-unreachable`, `host-auth-failed`, `host-key-*`
+ */
+export async function openConnection(
+  route: readonly Login[],
+  signal?: AbortSignal,
+): Promise<SshConnection> {
+  let previous: SshConnection | undefined;
+  for (const login of route) {
+    try {
+      const sock = previous
+        ? await previous.forward(login.target)
+        : await dial(login.target, signal);
+      previous = new SshConnection(login.target, await logIn(login, sock), sock, previous);
+    } catch (error) {
+      await previous?.end();
+      throw error;
+    }
+  }
+  if (!previous) throw new RangeError('A route has at least one host.');
+  return previous;
+}
+
+export interface Execution {
+  readonly channel: ClientChannel;
+  /** How the command ended; undefined when the channel was closed without a word about it. */
+  readonly ending: Promise<Exit | undefined>;
+}
+
+function endOf(channel: ClientChannel): Promise<Exit | undefined> {
+  return new Promise((resolve) => {
+    channel.once('exit', (code: number | null, signal?: string) => {
+      resolve(code === null ? { signal: signal ?? 'SIGKILL' } : { code });
+    });
+    channel.once('close', () => resolve(undefined));
+  });
+}
+
+/** One authenticated connection. */
+export class SshConnection {
+  readonly target: SshTarget;
+  readonly client: Client;
+  /** Resolves when the connection is over, whoever ended it. */
+  readonly over: Promise<void>;
+  readonly #sock: Duplex;
+  readonly #via: SshConnection | undefined;
+  #over = false;
+  #why = 'the other side closed it';
+
+  constructor(target: SshTarget, client: Client, sock: Duplex, via?: SshConnection) {
+    this.target = target;
+    this.client = client;
+    this.#sock = sock;
+    this.#via = via;
+    // Every command listens for the end of the connection.
+    client.setMaxListeners(0);
+    client.on('error', (error: Error) => {
+      this.#why = clauseOf(error);
+    });
+    const stopWatching = this.#watch();
+    this.over = new Promise((resolve) => {
+      client.once('close', () => {
+        this.#over = true;
+        stopWatching();
+        resolve();
+      });
+    });
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** Why the connection is over. */
+  get why(): string {
+    return this.#via?.isOver
+      ? `that to ${targetName(this.#via.target)} on the way did (${this.#via.why})`
+      : this.#why;
+  }
+
+  /**
+   * Starts a command line in the login shell.
+   * @throws ChannelRefused
+   * @throws SavepointError `host-lost`
+   */
+  async exec(line: string): Promise<Execution> {
+    return this.#open(line, (done: (error: Error | undefined, execution: Execution) => void) =>
+      this.client.exec(line, (error, channel) => {
+        // At once: the exit of a short command comes with the answer to the request.
+        done(error, { channel, ending: error ? Promise.resolve(undefined) : endOf(channel) });
+      }),
+    );
+  }
+
+  /**
+   * A TCP connection from this host to another one.
+   * @throws SavepointError `host-unreachable`
+   */
+  async forward(to: SshTarget): Promise<Duplex> {
+    try {
+      return await this.#open(`a connection to ${to.name}`, (done) =>
+        this.client.forwardOut('127.0.0.1', 0, to.name, to.port, done),
+      );
+    } catch (error) {
+      if (!(error instanceof ChannelRefused)) throw error;
+      const hop = targetName(this.target);
+      throw unreachable(to, `${hop} did not get through to it (${error.message})`, {
+        details: { via: hop },
+        cause: error,
+      });
+    }
+  }
+
+  /** Resolves when all that the server sent so far is here, or the connection is over. */
+  async roundTrip(): Promise<void> {
+    if (this.#over) return;
+    await Promise.race([roundTrip(this.client), this.over]);
+  }
+
+  /** Says goodbye, also to the hosts on the way; a link that does not answer is cut. */
+  async end(): Promise<void> {
+    if (!this.#over) {
+      this.#why = 'it was closed from this side';
+      this.client.end();
+      const late = new AbortController();
+      await Promise.race([
+        this.over,
+        setTimeout(farewell, undefined, { signal: late.signal, ref: false }).catch(() => undefined),
+      ]);
+      late.abort();
+      this.#sock.destroy();
+    }
+    await this.#via?.end();
+  }
+
+  #open<T>(
+    what: string,
+    start: (done: (error: Error | undefined, channel: T) => void) => unknown,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: Error) => {
+        if (this.#over || !this.#sock.writable) reject(lost(this.target, what, this.why));
+        else reject(new ChannelRefused(error.message, { cause: error }));
+      };
+      try {
+        start((error, channel) => (error ? fail(error) : resolve(channel)));
+      } catch (error) {
+        fail(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+  }
+
+  /** Cuts a link on which nothing has come for too long although it was asked for. */
+  #watch(): () => void {
+    const interval = this.target.aliveInterval ?? defaultAliveInterval;
+    const countMax = this.target.aliveCountMax ?? defaultAliveCountMax;
+    if (interval <= 0) return () => undefined;
+    let heard = true;
+    let unanswered = 0;
+    // Any byte is a sign of life: on a busy slow link an answer may be a long time in the queue.
+    this.#sock.on('data', () => {
+      heard = true;
+    });
+    const timer = setInterval(() => {
+      if (heard) {
+        heard = false;
+        unanswered = 0;
+        return;
+      }
+      if (unanswered >= countMax) {
+        this.#why = `nothing was heard for ${interval * (countMax + 1)} s`;
+        this.#sock.destroy();
+        return;
+      }
+      unanswered++;
+      void roundTrip(this.client);
+    }, interval * 1000);
+    return () => clearInterval(timer);
+  }
+}

@@ -1,0 +1,78 @@
+import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
+import { connect, isIP, type Socket } from 'node:net';
+import { clauseOf, unreachable } from './ssh-errors.ts';
+import type { SshTarget } from './ssh-target.ts';
+
+/**
+ * Opens a TCP connection, trying the addresses of the name one after the other. Each may take
+ * its share of the time that is left.
+ * @throws SavepointError `host-unreachable` with every address and what came of it
+ */
+export async function dial(target: SshTarget, signal?: AbortSignal): Promise<Socket> {
+  const deadline = performance.now() + target.connectTimeout * 1000;
+  const addresses = await addressesOf(target);
+  const tried: string[] = [];
+  for (const [index, address] of addresses.entries()) {
+    const share = (deadline - performance.now()) / (addresses.length - index);
+    try {
+      return await dialAddress(address, target.port, share, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      tried.push(`${address} port ${target.port}: ${clauseOf(error)}`);
+    }
+  }
+  throw unreachable(target, tried.join('; '), { details: { tried } });
+}
+
+async function addressesOf(target: SshTarget): Promise<string[]> {
+  if (isIP(target.name) !== 0) return [target.name];
+  try {
+    const found = await lookup(target.name, { all: true });
+    return found.map(({ address }) => address);
+  } catch (error) {
+    throw unreachable(target, clauseOf(error), { cause: error });
+  }
+}
+
+async function dialAddress(
+  host: string,
+  port: number,
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+): Promise<Socket> {
+  // Without Nagle's algorithm: it would hold back the second part of nearly every request.
+  const socket = connect({ host, port, noDelay: true });
+  const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(milliseconds)));
+  try {
+    await once(socket, 'connect', {
+      signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
+    });
+    return joinWrites(socket);
+  } catch (error) {
+    socket.destroy();
+    if (!timeout.aborted) throw error;
+    throw Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' });
+  }
+}
+
+/**
+ * Sends in one piece what is written in one turn of the event loop. ssh2 writes length, packet
+ * and checksum one by one; apart, each would be a system call and a packet of its own.
+ */
+function joinWrites(socket: Socket): Socket {
+  const write = socket.write.bind(socket);
+  let joining = false;
+  socket.write = ((...args: Parameters<typeof write>) => {
+    if (!joining) {
+      joining = true;
+      socket.cork();
+      process.nextTick(() => {
+        joining = false;
+        socket.uncork();
+      });
+    }
+    return write(...args);
+  }) as typeof socket.write;
+  return socket;
+}

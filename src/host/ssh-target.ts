@@ -1,0 +1,31 @@
+import type { SshHostConfig } from '../job/host-config.ts';
+
+/**
+ * Everything that decides how a host is reached: what the job says and, beneath it, what
+ * ssh_config says. Plain data, so that it can be kept with the transaction: a later step must
+ * not depend on files that have changed since.
+ */
+export interface SshTarget extends SshHostConfig {
+  /** The name that known_hosts lists the host by, without a port, when it is another. */
+  hostKeyAlias?: string;
+  /** Further key files, in the order in which they are tried; those that are absent are skipped. */
+  keyFiles?: string[];
+  /** Offer only keys that are named here, though the agent may sign with them. */
+  identitiesOnly?: boolean;
+  /** Hosts to go through, nearest first. Each has its own keys and its own known_hosts. */
+  jumps?: SshTarget[];
+  /** Seconds between questions to a host that has not been heard; default 5. */
+  aliveInterval?: number;
+  /** Unanswered questions until the link counts as dead; default 3. */
+  aliveCountMax?: number;
+  /** Algorithms in the order in which they are offered; each list replaces the default one. */
+  ciphers?: string[];
+  macs?: string[];
+  kexAlgorithms?: string[];
+  hostKeyAlgorithms?: string[];
+}
+
+/** `user@name:port`, for people and logs. */
+export function targetName({ user, name, port }: SshTarget): string {
+  return `${user}@${name.includes(':') ? `[${name}]` : name}:${port}`;
+}
