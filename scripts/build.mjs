@@ -82,7 +82,9 @@ function licenses(inputs) {
   return [...packages]
     .sort()
     .map((folder) => {
-      const { name, version, license } = JSON.parse(readFileSync(at(folder, 'package.json'), 'utf8'));
+      const { name, version, license } = JSON.parse(
+        readFileSync(at(folder, 'package.json'), 'utf8'),
+      );
       const file = readdirSync(at(folder)).find((entry) => /^licen[cs]e/i.test(entry));
       const text = file ? readFileSync(at(folder, file), 'utf8').trim() : `License: ${license}`;
       return `${name} ${version} (${license})\n\n${text}\n`;
