@@ -23,7 +23,7 @@ export interface GitHub {
 
 /**
  * Everything is read from the environment given, once: the process's own is emptied of it before
- * children are started (`withoutRunner`). @actions/core would read it anew at each call.
+ * children are started (`takeEnvironment`). @actions/core would read it anew at each call.
  */
 export function githubActions(env: Environment, write: Write): GitHub {
   const inputs: Record<string, string> = {};

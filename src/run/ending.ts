@@ -14,26 +14,48 @@ const outcomeErrors: ReadonlySet<string> = new Set([
 /**
  * The last event of a job: how it went, the error that decides, and the exit status: that of
  * the error's class, or 128 plus the signal's number for a job that a signal cancelled.
+ * @param told What the CI says of the whole job, steps outside Savepoint included.
  */
-export function jobEnd(job: Job, ledger: Ledger): Extract<EventBody, { kind: 'job_end' }> {
-  const worst = ledger.troubles
-    .filter((trouble) => !isPardoned(job, ledger, trouble))
-    .sort((a, b) => severity(a) - severity(b))[0];
-  const status: JobStatus = !worst ? 'success' : wasCancelled(ledger) ? 'cancelled' : 'failure';
+export function jobEnd(
+  job: Job,
+  ledger: Ledger,
+  told: JobStatus,
+): Extract<EventBody, { kind: 'job_end' }> {
+  const worst = worstOf(job, ledger, ledger.troubles);
+  const own = !worst ? 'success' : wasCancelled(ledger) ? 'cancelled' : 'failure';
   return {
     kind: 'job_end',
-    status,
+    status: own === 'success' ? told : own,
     ...(ledger.outcome && { outcome: ledger.outcome }),
     ...(worst && { error: worst.error }),
-    exit: worst ? exitOf(worst) : 0,
+    exit: worst ? exitOf(worst) : told === 'success' ? 0 : exitCodes.job,
   };
+}
+
+/**
+ * The exit status of a process that finished a job begun by an earlier one: it answers for its
+ * own troubles, those of the cleanup and of the decision, and not for phases that had failed.
+ * @param before How many troubles there were when it took over.
+ */
+export function exitOfFinish(job: Job, ledger: Ledger, before: number): number {
+  const own = ledger.troubles
+    .slice(before)
+    .filter(({ phase }) => phase === undefined || phase === 'cleanup');
+  const worst = worstOf(job, ledger, own);
+  return worst ? exitOf(worst) : 0;
+}
+
+function worstOf(job: Job, ledger: Ledger, troubles: Trouble[]): Trouble | undefined {
+  return troubles
+    .filter((trouble) => !isPardoned(job, ledger, trouble))
+    .sort((a, b) => severity(a) - severity(b))[0];
 }
 
 /**
  * True when the job's `expect:` foresaw this: a check or phase that had to fail for the outcome
  * the job names, or the error that stands for that outcome. Cleanup and cancels have no pardon.
  */
-export function isPardoned(job: Job, ledger: Ledger, { error, phase }: Trouble): boolean {
+function isPardoned(job: Job, ledger: Ledger, { error, phase }: Trouble): boolean {
   if (job.expect === undefined || wasCancelled(ledger)) return false;
   if (ledger.outcome !== undefined && ledger.outcome !== job.expect) return false;
   if (outcomeErrors.has(error.name)) return ledger.outcome === job.expect;

@@ -26,6 +26,8 @@ export interface Run {
   abandon: AbortSignal;
   /** After a cancel, leave cleanup to a later process, which has more time. */
   leaveCleanup?: boolean;
+  /** Seconds that cleanup may take at most, where the process itself has no more. */
+  cleanupLimit?: number;
 }
 
 /** The phases that a job's events name, in the order they run. */
@@ -65,7 +67,8 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
     yield { kind: 'phase_skipped', phase: 'cleanup', reason: 'no transaction was opened' };
     return;
   }
-  const timed = { ...cleanup, timeout: cleanup.timeout ?? CLEANUP_TIMEOUT };
+  const limit = run.cleanupLimit ?? Number.POSITIVE_INFINITY;
+  const timed = { ...cleanup, timeout: Math.min(cleanup.timeout ?? CLEANUP_TIMEOUT, limit) };
   yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
 }
 

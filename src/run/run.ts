@@ -5,7 +5,7 @@ import type { Change } from '../transaction/types.ts';
 import { decide } from './decide.ts';
 import { jobEnd } from './ending.ts';
 import { errorRecord } from './error-record.ts';
-import { type EventBody, eventName, type RunEvent } from './events.ts';
+import { type EventBody, eventName, type JobStatus, type RunEvent } from './events.ts';
 import { mayBeOpen, note } from './ledger.ts';
 import { phasesOf, type Run, runCheck, runCleanup, runPhases } from './phases.ts';
 import { type Verdict, verdictOf } from './verdict.ts';
@@ -15,8 +15,7 @@ export async function* runJob(run: Run, change: Change): AsyncGenerator<RunEvent
   let ended = false;
   try {
     yield* openAndRun(run, change);
-    const verdict = () => verdictOf(run.job, run.ledger, 'success');
-    yield* published(run, end(run, verdict));
+    if (mayBeOpen(run.ledger)) yield* published(run, end(run, 'success'));
     ended = true;
   } finally {
     // Whoever stops listening still owes the host its old state.
@@ -26,32 +25,41 @@ export async function* runJob(run: Run, change: Change): AsyncGenerator<RunEvent
   }
 }
 
-/** The first half, for callers with a later process that decides: open, then run the phases. */
+/**
+ * The first half, for callers with a later process that decides: begin, apply, check, and the
+ * phases. Where no transaction came to be there is no second half, and the job ends here.
+ */
 export async function* openAndRun(run: Run, change: Change): AsyncGenerator<RunEvent> {
   yield* published(run, begin(run));
   using lease = hold(run);
   yield* published(run, applyAndCheck(lease.run, change));
   yield* published(run, runPhases(lease.run));
+  if (!mayBeOpen(run.ledger)) yield* published(run, end(run, 'failure'));
 }
 
-/** The first half without phases: begin, apply, check. */
+/** The first half without phases, for callers that run commands of their own. */
 export async function* openJob(run: Run, change: Change): AsyncGenerator<RunEvent> {
   yield* published(run, begin(run));
   using lease = hold(run);
   yield* published(run, applyAndCheck(lease.run, change));
+  if (!mayBeOpen(run.ledger)) yield* published(run, end(run, 'failure'));
 }
 
 /**
  * The second half, in a later process: ends what an interrupted first half left unended, runs
  * the cleanup it owes, decides, and ends the job.
+ * @param status What the CI says of the whole job.
+ * @param asked A rollback that somebody asked for, whatever the status.
  */
-export async function* finishJob(run: Run, verdict: () => Verdict): AsyncGenerator<RunEvent> {
+export async function* finishJob(
+  run: Run,
+  status: JobStatus,
+  asked?: Verdict,
+): AsyncGenerator<RunEvent> {
   yield* published(run, closeInterrupted(run));
-  {
-    using lease = hold(run);
-    yield* published(run, runCleanup(lease.run));
-  }
-  yield* published(run, end(run, verdict));
+  using lease = hold(run);
+  yield* published(run, runCleanup(lease.run));
+  yield* published(run, end(run, status, asked));
 }
 
 /** Numbers, dates and masks what happens, and takes it into account in the ledger. */
@@ -113,8 +121,10 @@ function hold(run: Run): Disposable & { run: Run } {
   };
 }
 
-async function* end(run: Run, verdict: () => Verdict): AsyncGenerator<EventBody> {
-  if (mayBeOpen(run.ledger)) yield* decide(run, verdict());
+async function* end(run: Run, status: JobStatus, asked?: Verdict): AsyncGenerator<EventBody> {
+  if (mayBeOpen(run.ledger)) {
+    yield* decide(run, asked ?? verdictOf(run.job, run.ledger, status));
+  }
   const { expect } = run.job;
   const { outcome } = run.ledger;
   if (expect && outcome && outcome !== expect) {
@@ -124,7 +134,7 @@ async function* end(run: Run, verdict: () => Verdict): AsyncGenerator<EventBody>
     });
     yield { kind: 'error', error: errorRecord(error) };
   }
-  yield jobEnd(run.job, run.ledger);
+  yield jobEnd(run.job, run.ledger, status);
 }
 
 /** A process that was killed wrote no end for its phase and no word on the later ones. */

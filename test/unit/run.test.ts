@@ -5,7 +5,6 @@ import { describe, expect, test } from 'vitest';
 import { SavepointError } from '../../src/errors.ts';
 import { masker } from '../../src/run/mask.ts';
 import { finishJob, openAndRun, runJob } from '../../src/run/run.ts';
-import { verdictOf } from '../../src/run/verdict.ts';
 import { collect, job, namesOf, outcomeOf, outputOf, recorded, run } from './run.fixture.ts';
 
 const opening = ['job_start', 'transaction_begin', 'transaction_applied'];
@@ -264,7 +263,7 @@ describe('a cancelled job', () => {
     const first = await collect(openAndRun(it, nothing));
     expect(namesOf(first)).not.toContain('cleanup_start');
     const later = { ...it, cancel: new AbortController().signal };
-    const second = await collect(finishJob(later, () => verdictOf(it.job, it.ledger, 'cancelled')));
+    const second = await collect(finishJob(later, 'cancelled'));
     expect(namesOf(second)).toEqual([
       ...['cleanup_start', 'cleanup_success', 'transaction_rollback', 'job_end'],
     ]);
@@ -279,7 +278,7 @@ test('a phase whose process was killed gets its one end from the later process',
   it.ledger.opened = true;
   it.ledger.seq = 4;
   it.ledger.running = { phase: 'setup', since: new Date().toISOString() };
-  const events = await collect(finishJob(it, () => verdictOf(it.job, it.ledger, 'failure')));
+  const events = await collect(finishJob(it, 'failure'));
   expect(namesOf(events)).toEqual([
     ...['setup_fail', 'test_skipped', 'cleanup_start', 'cleanup_success'],
     ...['transaction_rollback', 'job_end'],
