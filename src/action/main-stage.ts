@@ -15,8 +15,10 @@ import { jobEnd } from '../run/ending.ts';
 import { startKeeper } from '../run/keeper-process.ts';
 import { newLedger } from '../run/ledger.ts';
 import { masker } from '../run/mask.ts';
+import type { Run } from '../run/phases.ts';
 import { type Plan, planRun } from '../run/plan.ts';
 import { openAndRun } from '../run/run.ts';
+import { withoutScripts } from '../run/saved.ts';
 import { freezeCredentials } from './credentials.ts';
 import { outputListener, reports, setFirstOutputs } from './reports.ts';
 import { secretsOf } from './secrets.ts';
@@ -51,13 +53,15 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
     signal: signals.cancel,
     passphrase,
   });
-  const run = {
+  const run: Run = {
     job: planned.job,
-    ...connection,
+    transaction: connection.transaction,
+    controller: connection.controller,
     masker: masker([...masked, record.token]),
     ledger,
-    ...signals,
-    leaveCleanup: true,
+    cancel: signals.cancel,
+    abandon: signals.abandon,
+    leaveCleanup: 'cancelled',
   };
   const fold = new ResultFold();
   const failures = await deliver(openAndRun(run, planned.change), [
@@ -92,7 +96,7 @@ function keep(github: GitHub, { job, saved }: Plan): ActionState {
   const credentials = join(github.temp, `savepoint-${saved.record.id}-credentials`);
   const host = freezeCredentials(job.host, credentials);
   const record = { ...saved.record, host };
-  const state = { ...saved, record, job: { ...saved.job, host }, credentials };
+  const state = { ...saved, record, job: { ...withoutScripts(saved.job), host }, credentials };
   createFolder(state.output);
   saveRun(github, state);
   setFirstOutputs(github, state);

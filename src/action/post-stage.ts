@@ -9,6 +9,7 @@ import { exitOfFinish } from '../run/ending.ts';
 import type { JobStatus } from '../run/events.ts';
 import { mayBeOpen } from '../run/ledger.ts';
 import { masker } from '../run/mask.ts';
+import type { Run } from '../run/phases.ts';
 import { finishJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
 import { removeCredentials } from './credentials.ts';
@@ -70,9 +71,10 @@ async function finish(
     passphrase: env.SAVEPOINT_KEY_PASSPHRASE,
   });
   const never = new AbortController().signal;
-  const run = {
+  const run: Run = {
     job,
-    ...connection,
+    transaction: connection.transaction,
+    controller: connection.controller,
     masker: masker([...secretsOf(github, env, key), record.token]),
     ledger,
     cancel: never,

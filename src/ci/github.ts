@@ -51,10 +51,13 @@ export function githubActions(env: Environment, write: Write): GitHub {
   };
 }
 
-/** What the runner tells an action and no command of a job may see or write through. */
-const runnerOnly = /^(INPUT_|STATE_|ACTIONS_|GITHUB_(STATE|OUTPUT|ENV|PATH|STEP_SUMMARY)$)/i;
+/** What is ours alone: no command of a job may see it, or speak to the runner through it. */
+const ours =
+  /^(INPUT_.*|STATE_.*|ACTIONS_.*|GITHUB_(STATE|OUTPUT|ENV|PATH|STEP_SUMMARY)|SAVEPOINT_KEY_PASSPHRASE)$/i;
 
-/** The names to take out of the environment before any command of the job starts. */
-export function runnerVariables(env: Environment): string[] {
-  return Object.keys(env).filter((name) => runnerOnly.test(name));
+/** A copy of the environment; what is left in the given one is what commands may inherit. */
+export function takeEnvironment(env: NodeJS.ProcessEnv): Environment {
+  const all = { ...env };
+  for (const name of Object.keys(all)) if (ours.test(name)) delete env[name];
+  return all;
 }

@@ -14,17 +14,18 @@ export interface Screen {
 /** Longest diff that is shown; the rest is in the file. */
 const DIFF_LINES = 200;
 
-/** `rolled-back-unhealthy` is the longest outcome, `firmware_update` the longest phase. */
-const LABEL_WIDTH = 'firmware_update'.length;
+/** Labels are as wide as the longest phase of the job, and at least as these. */
+const ownLabels = ['rollback', 'warning'];
 
 /** What a person watches: a label, what happened; the host's own output behind a bar. */
 export function consoleReport(screen: Screen): Listener {
   const paint = painter(screen.color);
+  let width = widest(ownLabels);
   const say = (label: string, text: string): void =>
-    screen.line(`${paint.bold(label.padEnd(LABEL_WIDTH))}   ${text}`);
+    screen.line(`${paint.bold(label.padEnd(width))}   ${text}`);
   const quote = (label: string, text: string): void =>
-    screen.line(`${paint.dim(`${label.padEnd(LABEL_WIDTH)} |`)} ${text}`);
-  const more = (text: string): void => screen.line(`${' '.repeat(LABEL_WIDTH)}   ${text}`);
+    screen.line(`${paint.dim(`${label.padEnd(width)} |`)} ${text}`);
+  const more = (text: string): void => screen.line(`${' '.repeat(width)}   ${text}`);
 
   const showDiff = (label: string, text: string, file: string): void => {
     const lines = text === '' ? [] : plainLines(text);
@@ -50,6 +51,7 @@ export function consoleReport(screen: Screen): Listener {
   const on = (event: RunEvent): void => {
     switch (event.kind) {
       case 'job_start':
+        width = widest([...ownLabels, ...event.phases]);
         say('job', plain(`${event.job} on ${event.host}${below(event.root)}`));
         more(`transaction ${event.transaction}`);
         break;
@@ -93,18 +95,23 @@ export function consoleReport(screen: Screen): Listener {
         if (event.error.hint) more(`hint: ${plain(event.error.hint)}`);
         break;
       case 'job_end':
-        say('result', `${event.outcome ?? 'no transaction'}, ${ending(event)}`);
+        say('result', `${event.outcome ?? 'no transaction'}${ending(event)}`);
         break;
     }
   };
 
-  const ending = ({ status, error }: EventOf<'job_end'>): string => {
-    if (status === 'success' || !error) return paint.good('job succeeded');
+  const ending = ({ status, error, expected }: EventOf<'job_end'>): string => {
+    const as = expected ? ' as expected' : '';
+    if (status === 'success') return `${as}, ${paint.good('job succeeded')}`;
     const how = status === 'cancelled' ? 'job was cancelled' : 'job failed';
-    return `${paint.bad(how)}: ${failure(error, error.details)}`;
+    return `${as}, ${paint.bad(how)}${error ? `: ${failure(error, error.details)}` : ''}`;
   };
 
   return { on };
+}
+
+function widest(labels: readonly string[]): number {
+  return Math.max(...labels.map(({ length }) => length));
 }
 
 function below(root: string): string {

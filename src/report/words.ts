@@ -1,9 +1,9 @@
 import type { ErrorRecord, ProcessEnd } from '../run/events.ts';
 import { plain } from './plain.ts';
 
-/** `0.4 s`, `75 s`, `12 min`, `3 h 5 min`. */
+/** `0.04 s`, `2.5 s`, `75 s`, `12 min`, `3 h 5 min`. */
 export function duration(seconds: number): string {
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
   const whole = Math.round(seconds);
   if (whole < 120) return `${whole} s`;
   const minutes = Math.round(whole / 60);

@@ -27,16 +27,22 @@ export function jobEnd(
     kind: 'job_end',
     status: own === 'success' ? told : own,
     ...(ledger.outcome && { outcome: ledger.outcome }),
+    ...(ledger.outcome && ledger.outcome === job.expect && { expected: true }),
     ...(worst && { error: worst.error }),
     exit: worst ? exitOf(worst) : told === 'success' ? 0 : exitCodes.job,
   };
 }
 
 /**
- * The exit status of a process that finished a job begun by an earlier one: it answers for its
- * own troubles, those of the cleanup and of the decision, and not for phases that had failed.
+ * The exit status of a process that took over a run: it answers for its own troubles alone.
  * @param before How many troubles there were when it took over.
  */
+export function exitSince(job: Job, ledger: Ledger, before: number): number {
+  const worst = worstOf(job, ledger, ledger.troubles.slice(before));
+  return worst ? exitOf(worst) : 0;
+}
+
+/** The same for the process that ends the run: phases that had failed are not its failure. */
 export function exitOfFinish(job: Job, ledger: Ledger, before: number): number {
   const own = ledger.troubles
     .slice(before)

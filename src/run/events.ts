@@ -120,6 +120,8 @@ interface JobEnd {
   status: JobStatus;
   /** Missing when no transaction was opened, or when nobody could learn how it ended. */
   outcome?: Outcome;
+  /** The job names this outcome as the one it must end with. */
+  expected?: true;
   /** The error that decides the exit status. */
   error?: ErrorRecord;
   exit: number;

@@ -15,6 +15,8 @@ export const KEEPER = 'keep-lease';
 
 export interface KeeperOrder {
   saved: SavedRun;
+  /** Text of the SSH key, where it is in no file: the order goes through a pipe, never to disk. */
+  key?: string | undefined;
   passphrase?: string | undefined;
   /** Keep the lease only while this process lives. */
   whileAlive?: number | undefined;
@@ -48,7 +50,12 @@ export async function startKeeper(order: KeeperOrder): Promise<number | undefine
 export async function keepUntilOver(input: AsyncIterable<Uint8Array>): Promise<void> {
   const order = JSON.parse(await text(input)) as KeeperOrder;
   const { record } = parseSaved(JSON.stringify(order.saved), 'the order of the keeper');
-  await using connection = await connect(record, { passphrase: order.passphrase });
+  const { key, passphrase } = order;
+  const host =
+    key !== undefined && record.host.type === 'ssh'
+      ? { ...record.host, keyText: key }
+      : record.host;
+  await using connection = await connect(record, { host, passphrase });
   const over = new AbortController();
   using _lease = keepLease(connection.transaction, () => over.abort());
   for await (const _ of setInterval(LOOK)) {

@@ -24,8 +24,8 @@ export interface Run {
   cancel: AbortSignal;
   /** Stops cleanup too. */
   abandon: AbortSignal;
-  /** After a cancel, leave cleanup to a later process, which has more time. */
-  leaveCleanup?: boolean;
+  /** Leave cleanup to a later process: after a cancel, when that has more time, or always. */
+  leaveCleanup?: 'cancelled' | 'always';
   /** Seconds that cleanup may take at most, where the process itself has no more. */
   cleanupLimit?: number;
 }
@@ -56,7 +56,9 @@ export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
     else yield* runPhase(phaseRun(run, phase.name, phase), run);
   }
   yield* noteCancel(run);
-  if (!(run.leaveCleanup && wasCancelled(run.ledger))) yield* runCleanup(run);
+  if (run.leaveCleanup === 'always') return;
+  if (run.leaveCleanup === 'cancelled' && wasCancelled(run.ledger)) return;
+  yield* runCleanup(run);
 }
 
 /** Runs the job's cleanup, unless it has run before or there is no transaction to clean up in. */
@@ -70,6 +72,11 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
   const limit = run.cleanupLimit ?? Number.POSITIVE_INFINITY;
   const timed = { ...cleanup, timeout: Math.min(cleanup.timeout ?? CLEANUP_TIMEOUT, limit) };
   yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
+}
+
+/** Runs a command that is none of the job's phases as one of its own. */
+export function runCommand(run: Run, name: string, command: JobCommand): AsyncGenerator<EventBody> {
+  return runPhase(phaseRun(run, name, command), run);
 }
 
 /** A cancel that met no running phase has no phase to be the error of. */

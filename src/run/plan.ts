@@ -2,7 +2,7 @@ import { guardInUse } from '../guard/releases.ts';
 import type { Job } from '../job/job.ts';
 import { type Change, readChange } from '../job/overlay.ts';
 import { prepare } from '../transaction/prepare.ts';
-import { frozenJob, type SavedRun } from './saved.ts';
+import type { SavedRun } from './saved.ts';
 import { withScratchRoot } from './scratch.ts';
 
 /** A job that is ready to begin; nothing of the host was touched yet. */
@@ -37,7 +37,7 @@ export async function planRun(asked: Job, options: PlanOptions): Promise<Plan> {
     saved: {
       version: 1,
       record,
-      job: frozenJob(job, record),
+      job: { ...job, host: record.host },
       output: options.output(record.id),
       ...(job.scratch !== undefined && { scratch: job.root }),
     },

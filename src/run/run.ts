@@ -1,5 +1,6 @@
 import { SavepointError } from '../errors.ts';
 import { targetName } from '../host/ssh-target.ts';
+import type { JobCommand } from '../job/job.ts';
 import { keepLease } from '../transaction/keeper.ts';
 import type { Change } from '../transaction/types.ts';
 import { decide } from './decide.ts';
@@ -7,7 +8,7 @@ import { jobEnd } from './ending.ts';
 import { errorRecord } from './error-record.ts';
 import { type EventBody, eventName, type JobStatus, type RunEvent } from './events.ts';
 import { mayBeOpen, note } from './ledger.ts';
-import { phasesOf, type Run, runCheck, runCleanup, runPhases } from './phases.ts';
+import { phasesOf, type Run, runCheck, runCleanup, runCommand, runPhases } from './phases.ts';
 import { type Verdict, verdictOf } from './verdict.ts';
 
 /** A whole job in one process: open, run, decide. What fails is in the events, never thrown. */
@@ -43,6 +44,22 @@ export async function* openJob(run: Run, change: Change): AsyncGenerator<RunEven
   using lease = hold(run);
   yield* published(run, applyAndCheck(lease.run, change));
   if (!mayBeOpen(run.ledger)) yield* published(run, end(run, 'failure'));
+}
+
+/** A command between the halves, as a phase of its own. */
+export async function* runBetween(
+  run: Run,
+  name: string,
+  command: JobCommand,
+): AsyncGenerator<RunEvent> {
+  using lease = hold(run);
+  yield* published(run, runCommand(lease.run, name, command));
+}
+
+/** The job's own phases, between the halves; cleanup is the second half's. */
+export async function* runPhasesBetween(run: Run): AsyncGenerator<RunEvent> {
+  using lease = hold(run);
+  yield* published(run, runPhases({ ...lease.run, leaveCleanup: 'always' }));
 }
 
 /**

@@ -6,7 +6,7 @@ import type { TransactionRecord } from '../transaction/types.ts';
 export interface SavedRun {
   version: 1;
   record: TransactionRecord;
-  /** Without what only the first process needs: the scripts that ran, the key. */
+  /** Without the text of a key. */
   job: Job;
   /** Absolute: where the run's files are. */
   output: string;
@@ -14,12 +14,10 @@ export interface SavedRun {
   scratch?: string;
 }
 
-/** The job as a later process needs it: of the phases only cleanup still has its command. */
-export function frozenJob(job: Job, record: TransactionRecord): Job {
-  const { check, phases, ...rest } = job;
+/** The job as the process that decides needs it: of the phases only cleanup has its command. */
+export function withoutScripts({ check, phases, ...rest }: Job): Job {
   return {
     ...rest,
-    host: record.host,
     ...(check && { check: { ...check, run: '', env: {} } }),
     phases: phases.map((phase) =>
       phase.name === 'cleanup' ? phase : { ...phase, run: '', env: {} },

@@ -1,0 +1,97 @@
+import type { Command } from 'commander';
+import { SavepointError } from '../errors.ts';
+import { quoteWord } from '../host/quote.ts';
+import { parseDuration } from '../job/durations.ts';
+import type { JobCommand } from '../job/job.ts';
+import { replay } from '../report/replay.ts';
+import { ResultFold } from '../report/result.ts';
+import { exitSince } from '../run/ending.ts';
+import { runBetween, runPhasesBetween } from '../run/run.ts';
+import { follow } from './follow.ts';
+import type { Io } from './io.ts';
+import { addSplitOptions } from './split-options.ts';
+import { type SplitFlags, takeUp } from './split-run.ts';
+import { readState, type SplitState, stateListener, statePath } from './state-file.ts';
+
+const help = `
+Without a command the job's own phases run, but cleanup, which finish runs. A command that fails
+makes finish roll back, whatever --status says. The exit status is 1 when the command failed; its
+own is shown, and in the result.
+
+Examples:
+  savepoint exec -- make -C /srv/job check
+  savepoint exec --name smoke --timeout 5m -- ./smoke-test --all
+  savepoint exec`;
+
+interface ExecFlags extends SplitFlags {
+  name?: string;
+  timeout?: string;
+  where?: string;
+}
+
+export function addExecCommand(program: Command, io: Io, done: (exit: number) => void): void {
+  const command = program
+    .command('exec')
+    .usage('[options] [-- COMMAND...]')
+    .description('run a command, or the phases of the job, in the transaction that begin opened')
+    .option('--name <PHASE>', 'name of the phase in events and result (default "exec")')
+    .option('--timeout <TIME>', 'how long the command may take, such as 10m')
+    .option('--where <WHERE>', 'host (default) or controller')
+    .addHelpText('after', help);
+  addSplitOptions(command);
+  command.action(async (flags: ExecFlags) => done(await exec(flags, io)));
+}
+
+async function exec(flags: ExecFlags, io: Io): Promise<number> {
+  const command = io.command.length > 0 ? commandOf(flags, io) : undefined;
+  const path = statePath(flags.state, io.env);
+  const state = readState(path);
+  const name = phaseName(flags.name ?? 'exec', state);
+  const before = state.ledger.troubles.length;
+  await using taken = await takeUp(state, flags, io, { fence: state.record.fence });
+  const fold = new ResultFold();
+  await replay(state.output, fold);
+  const events = command ? runBetween(taken.run, name, command) : runPhasesBetween(taken.run);
+  const unwritten = await follow(io, events, state.output, {
+    json: flags.json,
+    fold,
+    first: [stateListener(path, state)],
+  });
+  return exitSince(state.job, state.ledger, before) || unwritten;
+}
+
+function commandOf({ timeout, where = 'host' }: ExecFlags, { command }: Io): JobCommand {
+  if (where !== 'host' && where !== 'controller') {
+    throw new SavepointError('bad-usage', {
+      message: 'A command runs on the host or on the controller.',
+      place: { field: '--where' },
+      details: { found: where, allowed: 'host, controller' },
+    });
+  }
+  const seconds = timeout === undefined ? undefined : parseDuration(timeout);
+  if (timeout !== undefined && !seconds) {
+    throw new SavepointError('bad-usage', {
+      message: 'The time-out is no duration.',
+      place: { field: '--timeout' },
+      details: { found: timeout, allowed: '90, 90s, 5m, 2h' },
+    });
+  }
+  const run = command.map(quoteWord).join(' ');
+  return { run, env: {}, where, ...(seconds && { timeout: seconds }) };
+}
+
+/** A name that no phase before had: `exec`, `exec-2`, `exec-3`. */
+function phaseName(asked: string, { ledger, job }: SplitState): string {
+  if (!/^[a-z][a-z0-9_-]{0,39}$/.test(asked)) {
+    throw new SavepointError('bad-usage', {
+      message: 'That is no name of a phase.',
+      place: { field: '--name' },
+      details: { found: asked, allowed: 'a-z, 0-9, _ and -, beginning with a letter' },
+    });
+  }
+  const taken = (name: string): boolean =>
+    name in ledger.phases || name === 'check' || job.phases.some((phase) => phase.name === name);
+  let name = asked;
+  for (let number = 2; taken(name); number++) name = `${asked}-${number}`;
+  return name;
+}
