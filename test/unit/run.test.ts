@@ -258,7 +258,7 @@ describe('a cancelled job', () => {
     const cleanup = `echo swept >>${join(folder, 'log')}`;
     const it = run(job({ phases: { test: 'true', cleanup } }), transaction, {
       cancel: AbortSignal.abort(cancelled('SIGINT')),
-      leaveCleanup: true,
+      leaveCleanup: 'cancelled',
     });
     const first = await collect(openAndRun(it, nothing));
     expect(namesOf(first)).not.toContain('cleanup_start');
