@@ -1,6 +1,6 @@
 // The rules of guard/: released guards never change, the pin names a release by its digest, and one
-// change never edits both the pin and the candidate. Compares with the commit that is given, or with
-// the merge base of origin's main branch, or with the parent commit.
+// change never edits both the pin and the candidate. Compares with the commit that is given (the base
+// of a pull request), else with the parent of the last commit.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -43,20 +43,16 @@ for (const line of uncommitted.split('\n').filter((each) => /^( ?[MDRT])/.test(e
   problems.push(`A released guard differs from what is committed: ${line.trim()}.`);
 }
 
-const base =
-  process.argv[2] ??
-  attempt('merge-base', 'HEAD', 'origin/main') ??
-  attempt('rev-parse', '--verify', 'HEAD^');
-const commits = base
-  ? (attempt('rev-list', '--no-merges', `${base}..HEAD`) ?? '').split('\n').filter(Boolean)
-  : [];
-for (const commit of commits) {
-  const files = git('show', '--format=', '--name-only', commit).split('\n');
-  if (files.includes('guard/pin.json') && files.includes('guard/guard.sh')) {
-    problems.push(
-      `Commit ${commit.slice(0, 12)} edits both the pin and the candidate; promote in a change of its own.`,
-    );
-  }
+// With a base, all that came since it is one change; without, the last commit is, and what is not committed.
+const base = process.argv[2] || 'HEAD^';
+const changedFiles = new Set([
+  ...(attempt('diff', '--name-only', `${base}...HEAD`) ?? '').split('\n'),
+  ...(attempt('diff', '--name-only', 'HEAD', '--', 'guard') ?? '').split('\n'),
+]);
+if (changedFiles.has('guard/pin.json') && changedFiles.has('guard/guard.sh')) {
+  problems.push(
+    `What changed since ${base} edits both guard/pin.json and guard/guard.sh; move the pin in a change of its own.`,
+  );
 }
 
 for (const problem of problems) console.error(problem);
