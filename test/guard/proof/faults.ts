@@ -1,0 +1,66 @@
+import { judgeEnd, judgeNow, note, readLog } from './judge.ts';
+import type { Life } from './life.ts';
+import { powerOff } from './power.ts';
+import type { Scenario } from './scenarios.ts';
+import { emptyTally, pointsOf, type Share, type Tally } from './tally.ts';
+
+export const faults = ['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'EIO', 'EIO-READ'] as const;
+export type Fault = (typeof faults)[number];
+
+const shellReads = /^\d+\t\d+\t(sh|dash|bash|mksh|busybox)\t/;
+
+export interface FaultPlan extends Share {
+  fault: Fault;
+  /** From the point on every call fails that can, instead of the one. */
+  lasting: boolean;
+}
+
+/**
+ * The fault sweep: a call of a step fails. Whatever the guard then says has to be true: after
+ * `ok` the power is cut at once, so that a failed fsync that was overlooked shows. After an error
+ * the fault is gone and the host recovers.
+ */
+export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tally {
+  const tally = emptyTally();
+  life.startAfter(scenario.before);
+  const whole = life.perform(scenario.interrupted, { mode: ['count', plan.fault] });
+  const options = plan.lasting ? ['--persist'] : [];
+  if (plan.part === 0) tally.all = whole.points;
+  // A shell's `read` takes a failed read for the end of the file, whatever the script does; what it
+  // reads are lists that this very guard wrote a moment ago.
+  const log = readLog(life).split('\n');
+  const points = plan.fault === 'EIO-READ' ? log.filter((line) => !shellReads.test(line)) : log;
+  for (const point of pointsOf(points.join('\n'), plan)) {
+    if (plan.stopAtFirst && tally.violations.length > 0) break;
+    const where = `${scenario.name}, ${plan.fault} ${plan.lasting ? 'from' : 'at'} ${point} of ${whole.points}`;
+    life.startAfter(scenario.before);
+    const hit = life.perform(scenario.interrupted, {
+      mode: ['fault', String(point), plan.fault],
+      options,
+    });
+    if (!hit.reached) continue;
+    const trace = readLog(life, point);
+    const { ok, head, status, error } = hit.answer;
+    tally.points++;
+    tally.runs++;
+    if (status === 124) note(tally, where, ['the guard hangs'], trace);
+    const said = ok ? 'ok' : `error ${error ?? `without a name, status ${status}`}`;
+    note(tally, `${where} (${said})`, judgeNow(life), trace);
+    tally.notes[said] = (tally.notes[said] ?? 0) + 1;
+    if (ok) {
+      powerOff(life.ground.powerCut(false));
+      life.ground.powerOn();
+    }
+    life.perform('reboot');
+    life.perform('boot');
+    const committed = ok && head.includes('outcome committed');
+    const rolledBack = ok && head.includes('outcome rolled-back');
+    const ends = rolledBack ? 'old' : scenario.ends;
+    const gaveUp = head.includes('outcome rollback-failed');
+    const problems = judgeEnd(life, ends, committed);
+    // A host that said it could not roll back stays closed until a person has looked.
+    const open = gaveUp ? problems.filter((p) => p !== 'state: quarantine is there') : problems;
+    note(tally, `${where} (${said}), recovered`, open, trace);
+  }
+  return tally;
+}

@@ -1,0 +1,132 @@
+/**
+ * The proof that the guard survives everything. `npm run proof`, as root; see docs/proof.md.
+ *
+ *   node test/guard/proof/main.ts [--quick] [--guard FILE] [--seed N] [--jobs N]
+ *     [--sweep kill,power,fault,...] [--shell dash,...] [--fs ext4,...] [--scenario NAME,...]
+ *     [--mutants all|none|WORDS] [--docs FILE] [--json FILE]
+ *
+ * With --quick a seeded sample, without mutants and scale. A part of it for one violation again:
+ * the same --sweep, --shell, --fs, --scenario and --seed. Exit 1 when something does not hold.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { shells } from '../guard.ts';
+import { fileSystems } from './ground.ts';
+import { type Caught, mutants, tryMutant } from './mutants.ts';
+import { page } from './page.ts';
+import { type Choice, samplePlan, sweepNames, wholePlan } from './plan.ts';
+import { inLanes, runTasks } from './pool.ts';
+import { Results } from './table.ts';
+import type { Violation } from './tally.ts';
+import type { Task } from './task.ts';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    guard: { type: 'string', default: join(here, '../../../guard/guard.sh') },
+    seed: { type: 'string', default: '1' },
+    jobs: { type: 'string', default: '2' },
+    sweep: { type: 'string' },
+    shell: { type: 'string' },
+    fs: { type: 'string' },
+    scenario: { type: 'string', default: '' },
+    mutants: { type: 'string' },
+    docs: { type: 'string' },
+    json: { type: 'string' },
+  },
+});
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** The words of a list on the command line. @throws Error naming one that is not allowed. */
+function list<T extends string>(given: string | undefined, allowed: readonly T[]): readonly T[] {
+  if (given === undefined) return allowed;
+  return given.split(',').map((word) => {
+    const found = allowed.find((a) => a === word);
+    if (!found) throw new Error(`'${word}' is none of ${allowed.join(', ')}`);
+    return found;
+  });
+}
+
+function describe(violation: Violation): string {
+  const lines = [`VIOLATION: ${violation.where}`, ...violation.problems.map((p) => `    ${p}`)];
+  return [...lines, '  after the calls', ...violation.trace.map((t) => `    ${t}`)].join('\n');
+}
+
+function tell(task: Task, found: readonly Violation[], points: number, seconds: number): void {
+  const { sweep, scenario, shell, fs } = task;
+  say(
+    `${sweep}: ${scenario}, ${shell}, ${fs}: ${points} points, ${found.length} violations (${seconds.toFixed(0)} s)`,
+  );
+  for (const violation of found.slice(0, 5)) say(describe(violation));
+}
+
+async function sweepAll(choice: Choice, jobs: number): Promise<Results> {
+  const results = new Results();
+  const plan = values.quick ? samplePlan(choice) : wholePlan(choice);
+  const alone = plan.filter((task) => task.sweep === 'scale');
+  const others = plan.filter((task) => task.sweep !== 'scale');
+  for (const [tasks, lanes] of [
+    [alone, 1],
+    [others, jobs],
+  ] as const) {
+    await runTasks(tasks, lanes, (task, tally, seconds) => {
+      results.add(task, tally, seconds);
+      tell(task, tally.violations, tally.points, seconds);
+    });
+  }
+  return results;
+}
+
+async function tryMutants(choice: Choice, jobs: number): Promise<Caught[]> {
+  const words = values.mutants ?? (values.quick || values.sweep ? 'none' : 'all');
+  if (words === 'none') return [];
+  const chosen = mutants.filter((m) => words === 'all' || m.name.includes(words));
+  const dir = mkdtempSync(join(tmpdir(), 'savepoint-mutants-'));
+  const caught: Caught[] = [];
+  try {
+    await inLanes(chosen, jobs, async (mutant) => {
+      const result = await tryMutant(choice.guard, mutant, dir, choice.seed);
+      caught.push(result);
+      say(
+        `mutant: ${mutant.name}: ${result.by ? `caught: ${result.by.where}: ${result.by.problems[0]}` : 'NOT SEEN'} (${result.runs} lives)`,
+      );
+    });
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+  return chosen.flatMap((mutant) => caught.filter((c) => c.mutant === mutant));
+}
+
+if (process.getuid?.() !== 0)
+  throw new Error('the proof mounts file systems of its own, which needs root');
+const choice: Choice = {
+  guard: resolve(values.guard),
+  seed: Number(values.seed),
+  sweeps: list(values.sweep, sweepNames),
+  shells: list(values.shell, Object.keys(shells) as (keyof typeof shells)[]),
+  fileSystems: list(values.fs, fileSystems),
+  scenarios: values.scenario ? values.scenario.split(',') : [],
+};
+const began = performance.now();
+const results = await sweepAll(choice, Number(values.jobs));
+const caught = await tryMutants(choice, Number(values.jobs));
+const minutes = (performance.now() - began) / 60_000;
+const text = page(choice.guard, results, caught, minutes, process.argv.slice(2));
+say(`\n${text}`);
+if (values.docs) writeFileSync(values.docs, text);
+if (values.json) {
+  const { violations } = results.total;
+  writeFileSync(
+    values.json,
+    JSON.stringify({ violations, rows: [...results.rows.values()], caught }, null, 1),
+  );
+}
+const escaped = caught.filter((c) => !c.by && !c.mutant.unseen);
+process.exitCode = results.total.violations.length > 0 || escaped.length > 0 ? 1 : 0;

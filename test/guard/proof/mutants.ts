@@ -1,0 +1,86 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mutants } from './mutant-list.ts';
+import { runTask } from './pool.ts';
+import type { Violation } from './tally.ts';
+import type { Task } from './task.ts';
+
+/** A copy of the guard with one thing taken out, or put in another order. */
+export interface Mutant {
+  name: string;
+  /** Exact texts of the guard that occur once, and what stands there instead. */
+  edits: readonly (readonly [find: string, put: string])[];
+  /** Where it should show, cheapest first; sample sizes are per step. */
+  tries: readonly Try[];
+  /** Why no sweep can see it, for the few where none can. A trace assertion then holds the order. */
+  unseen?: string;
+}
+
+export interface Try {
+  sweep: 'kill' | 'power' | 'fault' | 'race';
+  scenario: string;
+  fs: Task['fs'];
+}
+
+export interface Caught {
+  mutant: Mutant;
+  /** The first violation that it caused; none when every try was clean. */
+  by?: Violation;
+  /** Lives it took. */
+  runs: number;
+}
+
+/** Gives the text of a mutant. @throws Error when the guard no longer holds what is to be edited. */
+export function mutate(guard: string, mutant: Mutant): string {
+  let text = guard;
+  for (const [find, put] of mutant.edits) {
+    const times = text.split(find).length - 1;
+    if (times !== 1) throw new Error(`mutant '${mutant.name}': '${find}' occurs ${times} times`);
+    text = text.replace(find, () => put);
+  }
+  return text;
+}
+
+/** Tries each mutant until something notices it. */
+export async function tryMutant(
+  guard: string,
+  mutant: Mutant,
+  dir: string,
+  seed: number,
+): Promise<Caught> {
+  const file = join(dir, `${mutant.name.replaceAll(/[^a-z]+/gi, '-')}.sh`);
+  writeFileSync(file, mutate(readFileSync(guard, 'utf8'), mutant));
+  let runs = 0;
+  for (const attempt of mutant.tries) {
+    // A mutant so broken that a life cannot even be prepared has been noticed too.
+    const tally = await runTask(taskOf(attempt, file, seed)).catch((error: Error) => error);
+    if (tally instanceof Error) {
+      return {
+        mutant,
+        runs,
+        by: { where: 'the undisturbed life', problems: [tally.message], trace: [] },
+      };
+    }
+    runs += tally.runs;
+    const by = tally.violations[0];
+    if (by) return { mutant, by, runs };
+  }
+  return { mutant, runs };
+}
+
+function taskOf({ sweep, scenario, fs }: Try, guard: string, seed: number): Task {
+  const place = { guard, shell: 'dash', fs, scenario } as const;
+  const share = { part: 0, parts: 1, seed, thin: 50, stopAtFirst: true };
+  switch (sweep) {
+    case 'kill':
+      return { ...place, sweep, plan: { ...share, bothWays: false, again: 0, everywhereAgain: 0 } };
+    case 'power':
+      return { ...place, sweep, plan: share };
+    case 'fault':
+      return { ...place, sweep, plan: { ...share, fault: 'EIO', lasting: false } };
+    case 'race':
+      return { ...place, sweep, plan: { times: 200, seed, stopAtFirst: true } };
+  }
+}
+
+export { mutants };

@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Tally } from './tally.ts';
+import type { Task } from './task.ts';
+
+const worker = join(dirname(fileURLToPath(import.meta.url)), 'worker.ts');
+
+/** Images and scratch files are fastest, and nobody else's disk is worn, in memory. */
+function scratchParent(): string {
+  return existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+}
+
+/**
+ * Runs tasks, so many at a time, each in a worker with mount and process namespaces of its own.
+ * `done` gets each tally as it comes. Whatever happens, no mount, process or folder is left:
+ * the namespaces end with their worker, and the workers with this process.
+ * @throws Error with the worker's own words when one ends without a tally.
+ */
+export async function runTasks(
+  tasks: readonly Task[],
+  jobs: number,
+  done: (task: Task, tally: Tally, seconds: number) => void,
+): Promise<void> {
+  const stop = new AbortController();
+  try {
+    await inLanes(tasks, jobs, async (task) => {
+      const began = performance.now();
+      done(task, await runTask(task, stop.signal), (performance.now() - began) / 1000);
+    });
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Works a list off, so many at a time; the first error ends it. */
+export async function inLanes<T>(
+  list: readonly T[],
+  lanes: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = [...list];
+  let failed = false;
+  const lane = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined && !failed; item = queue.shift()) {
+      await work(item).catch((error: unknown) => {
+        failed = true;
+        throw error;
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+}
+
+/** One task in a worker of its own. */
+export async function runTask(task: Task, signal?: AbortSignal): Promise<Tally> {
+  const scratch = mkdtempSync(join(scratchParent(), 'savepoint-proof-'));
+  try {
+    const child = spawn(
+      'unshare',
+      ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', process.execPath].concat([
+        '--disable-warning=ExperimentalWarning',
+        worker,
+        JSON.stringify(task),
+        scratch,
+      ]),
+      { stdio: ['ignore', 'pipe', 'pipe'], ...(signal ? { signal } : {}), killSignal: 'SIGKILL' },
+    );
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.on('error', reject).on('close', resolve);
+    });
+    if (code !== 0)
+      throw new Error(`worker for ${JSON.stringify(task)} ended with ${code}: ${stderr}`);
+    return JSON.parse(stdout) as Tally;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
+  }
+}

@@ -1,0 +1,97 @@
+import { sizes } from './scale.ts';
+import { addTally, emptyTally, type Tally } from './tally.ts';
+import type { Task } from './task.ts';
+
+/** What came of each kind of task; parts of one sweep are added up. */
+export class Results {
+  readonly rows = new Map<string, { cells: string[]; tally: Tally; seconds: number }>();
+
+  add(task: Task, part: Tally, seconds: number): void {
+    const cells = [sweepOf(task), task.scenario, task.shell, task.fs];
+    const key = cells.join('\0');
+    const row = this.rows.get(key) ?? { cells, tally: emptyTally(), seconds: 0 };
+    addTally(row.tally, part);
+    row.seconds += seconds;
+    this.rows.set(key, row);
+  }
+
+  get total(): Tally {
+    const sum = emptyTally();
+    for (const { tally } of this.rows.values()) addTally(sum, tally);
+    return sum;
+  }
+
+  /** Points tried per sweep, step, shell and file system. */
+  points(): string {
+    const head = [
+      'sweep',
+      'step',
+      'shell',
+      'file system',
+      'calls in it',
+      'points tried',
+      'lives',
+      'violations',
+    ];
+    const lines = [...this.rows.values()]
+      .filter(({ cells }) => cells[0] !== 'scale')
+      .sort((a, b) => (a.cells.join() < b.cells.join() ? -1 : 1))
+      .map(({ cells, tally }) =>
+        cells.concat(
+          tally.all ? String(tally.all) : '',
+          String(tally.points),
+          String(tally.runs),
+          String(tally.violations.length),
+        ),
+      );
+    const { points, runs, violations } = this.total;
+    lines.push(['all', '', '', '', '', points, runs, violations.length].map(String));
+    return markdown(head, lines);
+  }
+
+  /** Who won how often, and what a faulted guard said: the notes of races and faults. */
+  notes(sweep: string): string {
+    const lines = [...this.rows.values()]
+      .filter(({ cells }) => cells[0]?.startsWith(sweep))
+      .map(({ cells, tally }) => [
+        ...cells.slice(0, 3),
+        Object.entries(tally.notes)
+          .sort()
+          .map(([name, times]) => `${name}: ${times}`)
+          .join(', '),
+      ]);
+    return markdown(['sweep', 'step', 'shell', 'what was said or decided'], lines);
+  }
+
+  /** Times as ratios to `cp -a` and sync of the same tree in the same run. */
+  scale(): string {
+    const head = ['tracked files', 'cp -a, ms', 'begin', 'apply', 'rollback', 'processes of each'];
+    const lines = sizes.flatMap((size) => {
+      const row = [...this.rows.values()].find(
+        (r) => r.cells[0] === 'scale' && r.cells[1] === String(size),
+      );
+      if (!row) return [];
+      const { notes } = row.tally;
+      const copy = notes.copy ?? Number.NaN;
+      const ratio = (verb: string) => ((notes[verb] ?? Number.NaN) / copy).toFixed(2);
+      const verbs = ['begin', 'apply', 'rollback'];
+      const processes = verbs.map((verb) => notes[`${verb} processes`]).join(', ');
+      return [[String(size), copy.toFixed(0), ...verbs.map(ratio), processes]];
+    });
+    return markdown(head, lines);
+  }
+}
+
+function sweepOf(task: Task): string {
+  if (task.sweep !== 'fault') return task.sweep;
+  return `fault: ${task.plan.lasting ? 'lasting ' : ''}${task.plan.fault}`;
+}
+
+export function markdown(head: string[], lines: string[][]): string {
+  const width = head.map((cell, n) =>
+    Math.max(cell.length, ...lines.map((l) => l[n]?.length ?? 0)),
+  );
+  const row = (cells: string[]) =>
+    `| ${cells.map((c, n) => c.padEnd(width[n] ?? 0)).join(' | ')} |`;
+  return [row(head), row(width.map((n) => '-'.repeat(n))), ...lines.map(row)].join('\n');
+}
