@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import type { Client, ClientChannel } from 'ssh2';
+import { SavepointError } from '../errors.ts';
 import type { Exit } from './host.ts';
 import { dial } from './ssh-dial.ts';
 import { clauseOf, lost, unreachable } from './ssh-errors.ts';
@@ -11,7 +12,7 @@ import { type SshTarget, targetName } from './ssh-target.ts';
 const defaultAliveInterval = 5;
 const defaultAliveCountMax = 3;
 
-/** How long a goodbye may take on a link that may be dead. */
+/** How long a goodbye may take until it is on its way; a dead link takes nothing any more. */
 const farewell = 1000;
 
 /** The server will not open another channel on this connection (RFC 4254 §5.1). */
@@ -19,7 +20,8 @@ export class ChannelRefused extends Error {}
 
 /**
  * Connects to the last of the hosts, through all that come before it.
- * @throws SavepointError `host-unreachable`, `host-auth-failed`, `host-key-*`
+ * @throws SavepointError `host-unreachable`, `host-auth-failed`, `host-key-*`; `job-cancelled`
+ *   when the signal came first
  */
 export async function openConnection(
   route: readonly Login[],
@@ -31,10 +33,15 @@ export async function openConnection(
       const sock = previous
         ? await previous.forward(login.target)
         : await dial(login.target, signal);
-      previous = new SshConnection(login.target, await logIn(login, sock), sock, previous);
+      const client = await logIn(login, sock, signal);
+      previous = new SshConnection(login.target, client, sock, previous);
     } catch (error) {
       await previous?.end();
-      throw error;
+      if (!signal?.aborted) throw error;
+      throw new SavepointError('job-cancelled', {
+        message: `Connecting to ${targetName(login.target)} was given up.`,
+        cause: signal.reason,
+      });
     }
   }
   if (!previous) throw new RangeError('A route has at least one host.');
@@ -137,15 +144,17 @@ export class SshConnection {
     await Promise.race([roundTrip(this.client), this.over]);
   }
 
-  /** Says goodbye, also to the hosts on the way; a link that does not answer is cut. */
+  /** Says goodbye, also to the hosts on the way. It does not wait for their answers. */
   async end(): Promise<void> {
     if (!this.#over) {
       this.#why = 'it was closed from this side';
+      const sent = new Promise((resolve) => this.#sock.once('finish', resolve));
       this.client.end();
       const late = new AbortController();
       await Promise.race([
+        sent,
         this.over,
-        setTimeout(farewell, undefined, { signal: late.signal, ref: false }).catch(() => undefined),
+        setTimeout(farewell, undefined, { signal: late.signal }).catch(() => undefined),
       ]);
       late.abort();
       this.#sock.destroy();

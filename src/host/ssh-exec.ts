@@ -13,6 +13,9 @@ import { endWasSent, sendSignal, windowGrower } from './ssh-internals.ts';
 import { killCommand } from './ssh-kill.ts';
 import { targetName } from './ssh-target.ts';
 
+/** How long it may take to find and end what carries a mark, on a slow host with many processes. */
+const searchLimit = killGrace + 5000;
+
 /** How long the end of a killed command may take to be reported. */
 const reportLimit = 1000;
 
@@ -80,9 +83,13 @@ async function stopCommand(
     await Promise.race([ending.then(() => (ended = true)), setTimeout(milliseconds)]);
   };
   sendSignal(connection.client, channel, 'TERM');
-  // Whether it worked shows in the end of the command itself.
-  if (mark) await task.beside(killCommand(mark)).catch(() => undefined);
-  else await within(killGrace);
+  if (mark) {
+    // Whether it worked shows in the end of the command itself.
+    const search = task.beside(killCommand(mark)).catch(() => undefined);
+    await Promise.race([search, setTimeout(searchLimit)]);
+  } else {
+    await within(killGrace);
+  }
   sendSignal(connection.client, channel, 'KILL');
   await within(reportLimit);
   if (ended) return;

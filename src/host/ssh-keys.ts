@@ -15,7 +15,14 @@ const header = /^-----BEGIN ([A-Z0-9 ]+)-----/m;
  * @throws SavepointError `key-missing`, `key-unreadable`.
  */
 export async function readKeyFile(path: string): Promise<string> {
-  const file = await open(path, 'r').catch((error: unknown) => {
+  try {
+    await using file = await open(path, 'r');
+    const { mode, uid } = await file.stat();
+    // OpenSSH, authfile.c: the rule is for files of one's own; 077 is what nobody else may have.
+    if (uid === process.getuid?.() && (mode & 0o077) !== 0) throw tooOpen(path, mode);
+    return await file.readFile('utf8');
+  } catch (error) {
+    if (error instanceof SavepointError) throw error;
     const missing = error instanceof Error && 'code' in error && error.code === 'ENOENT';
     throw new SavepointError(missing ? 'key-missing' : 'key-unreadable', {
       message: missing
@@ -24,21 +31,15 @@ export async function readKeyFile(path: string): Promise<string> {
       details: { file: path },
       cause: error,
     });
-  });
-  try {
-    const { mode, uid } = await file.stat();
-    // OpenSSH, authfile.c: the rule is for files of one's own; 077 is what nobody else may have.
-    if (uid === process.getuid?.() && (mode & 0o077) !== 0) {
-      throw new SavepointError('key-unreadable', {
-        message: `The key file ${path} may be read by others, so it is not used.`,
-        details: { file: path, mode: (mode & 0o777).toString(8).padStart(4, '0') },
-        hint: `chmod 600 ${path}`,
-      });
-    }
-    return await file.readFile('utf8');
-  } finally {
-    await file.close();
   }
+}
+
+function tooOpen(path: string, mode: number): SavepointError {
+  return new SavepointError('key-unreadable', {
+    message: `The key file ${path} may be read by others, so it is not used.`,
+    details: { file: path, mode: (mode & 0o777).toString(8).padStart(4, '0') },
+    hint: `chmod 600 ${path}`,
+  });
 }
 
 /**

@@ -60,18 +60,24 @@ const cipher: CipherAlgorithm[] = [
  * @throws SavepointError `host-unreachable`, `host-key-unknown`, `host-key-changed`,
  *   `host-key-revoked`, `host-auth-failed`
  */
-export function logIn(login: Login, sock: Duplex): Promise<Client> {
+export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise<Client> {
   const { target, hostKeys } = login;
   const client = new ssh2.Client();
   const keys = new KeyOffers(login);
   let keyRefusal: SavepointError | undefined;
   let authenticating = false;
   return new Promise((resolve, reject) => {
+    const giveUp = () => fail(signal?.reason);
     const fail = (error: unknown) => {
+      signal?.removeEventListener('abort', giveUp);
       sock.destroy();
       reject(error);
     };
-    client.once('ready', () => resolve(client));
+    signal?.addEventListener('abort', giveUp);
+    client.once('ready', () => {
+      signal?.removeEventListener('abort', giveUp);
+      resolve(client);
+    });
     client.once('handshake', () => {
       authenticating = true;
     });

@@ -104,7 +104,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     log += text;
   });
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  // Not 'close': what a session left behind may hold the log open.
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   await untilAnswers(port, child, () => log);
 
   const knownHostsLine = [...hostKeys.values()]
@@ -117,6 +118,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     if (child.pid !== undefined) await killAll(await serving(child.pid));
     child.kill('SIGTERM');
     await ended;
+    child.stderr?.destroy();
     await rm(folder, { recursive: true, force: true });
   };
   return {

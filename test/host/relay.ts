@@ -1,0 +1,144 @@
+import { connect, createServer, type Socket } from 'node:net';
+
+export interface RelayOptions {
+  /** Port on 127.0.0.1 that connections are passed on to. */
+  to: number;
+  /** Milliseconds that every byte is late, each way: half of the round-trip time it adds. */
+  delayMs?: number;
+}
+
+/** A TCP link with a delay, which can break or go silent. */
+export interface Relay extends AsyncDisposable {
+  readonly port: number;
+  /** Bytes passed on so far. */
+  readonly bytes: { up: number; down: number };
+  /**
+   * How often the client began to send after it had last heard the server: the round trips that
+   * a conversation needed, however long each took.
+   */
+  readonly turns: number;
+  /** Connections accepted so far. */
+  readonly connections: number;
+  /** Resets every connection, at both ends. New ones are accepted. */
+  cut(): void;
+  /** Passes on nothing any more and tells nobody: a half-open link. */
+  stall(): void;
+  /** Passes on what was held back, in order, and all that follows. */
+  resume(): void;
+  stop(): Promise<void>;
+}
+
+export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Relay> {
+  const state = {
+    bytes: { up: 0, down: 0 },
+    turns: 0,
+    connections: 0,
+    last: 'down' as 'up' | 'down',
+    stalled: false,
+  };
+  const sockets = new Set<Socket>();
+  const lines = new Set<DelayLine>();
+
+  const keep = (socket: Socket) => {
+    sockets.add(socket);
+    // A reset of one end is passed on to the other by the 'close' below.
+    socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
+  };
+  const pass = (from: Socket, into: Socket, direction: 'up' | 'down') => {
+    const line = new DelayLine(delayMs, (chunk) => {
+      if (direction === 'up' && state.last === 'down') state.turns++;
+      state.last = direction;
+      if (chunk === 'end') return void into.end();
+      state.bytes[direction] += chunk.length;
+      into.write(chunk);
+    });
+    line.held = state.stalled;
+    lines.add(line);
+    from.on('data', (chunk) => line.add(chunk));
+    from.once('end', () => line.add('end'));
+    from.once('close', (hadError) => {
+      lines.delete(line);
+      if (hadError) into.resetAndDestroy();
+    });
+  };
+
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
+    state.connections++;
+    const target = connect({ port: to, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+    keep(client);
+    keep(target);
+    pass(client, target, 'up');
+    pass(target, client, 'down');
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject).listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('No port was given.');
+
+  const cut = () => {
+    for (const socket of sockets) socket.resetAndDestroy();
+  };
+  const hold = (held: boolean) => {
+    state.stalled = held;
+    for (const line of lines) line.hold(held);
+  };
+  const stop = async () => {
+    cut();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  return {
+    port: address.port,
+    bytes: state.bytes,
+    get turns() {
+      return state.turns;
+    },
+    get connections() {
+      return state.connections;
+    },
+    cut,
+    stall: () => hold(true),
+    resume: () => hold(false),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** Gives out what was put in, in order, each piece a fixed time later. */
+class DelayLine {
+  held = false;
+  readonly #delay: number;
+  readonly #give: (chunk: Buffer | 'end') => void;
+  readonly #waiting: { chunk: Buffer | 'end'; due: number }[] = [];
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(delay: number, give: (chunk: Buffer | 'end') => void) {
+    this.#delay = delay;
+    this.#give = give;
+  }
+
+  add(chunk: Buffer | 'end'): void {
+    this.#waiting.push({ chunk, due: performance.now() + this.#delay });
+    if (!this.#timer) this.#flush();
+  }
+
+  hold(held: boolean): void {
+    this.held = held;
+    if (!held) this.#flush();
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.held) return;
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      const wait = next.due - performance.now();
+      if (wait > 0) {
+        this.#timer = setTimeout(() => this.#flush(), wait);
+        return;
+      }
+      this.#waiting.shift();
+      this.#give(next.chunk);
+    }
+  }
+}
