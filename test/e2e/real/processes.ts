@@ -1,0 +1,33 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/**
+ * Shell text that leaves two processes behind, one in a session of its own, says `busy PID PID` and
+ * then does nothing for longer than any test.
+ */
+export const staysBusy = `
+sleep 600 & one=$!
+setsid sleep 600 & two=$!
+echo "busy $one $two"
+wait`;
+
+/** What `staysBusy` says. */
+export const busy = /busy (\d+) (\d+)/;
+
+/** Those of the processes that still live. */
+export function alive(pids: readonly string[]): string[] {
+  return pids.filter((pid) => {
+    if (!existsSync(`/proc/${pid}`)) return false;
+    // One that has ended stays as a zombie until its parent looks.
+    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  });
+}
+
+/** Waits for what another process is about to do. Rejects after ten seconds. */
+export async function until(what: string, happened: () => boolean): Promise<void> {
+  const end = Date.now() + 10_000;
+  while (!happened()) {
+    if (Date.now() > end) throw new Error(`Waited ten seconds in vain until ${what}.`);
+    await delay(20);
+  }
+}
