@@ -73,8 +73,8 @@ class GuardedTransaction implements Transaction {
         return begunFrom(await this.#ask('begin', fields));
       } catch (error) {
         const busy = error instanceof SavepointError && error.name === 'host-busy';
-        if (!busy || Date.now() + LOCK_RETRY * 1000 > until || this.#signal?.aborted) throw error;
-        await delay(LOCK_RETRY * 1000);
+        if (!busy || Date.now() + LOCK_RETRY * 1000 > until) throw error;
+        await pause(LOCK_RETRY, this.#signal);
       }
     }
   }
@@ -121,6 +121,16 @@ class GuardedTransaction implements Transaction {
   #ask(verb: string, fields: Fields, payload?: Buffer): Promise<Answer> {
     const all = [...this.#credentials(), ...fields];
     return ask(this.#site, verb, all, payload && (() => payload));
+  }
+}
+
+/** Waits, unless the signal ends it: then its reason is thrown, which is why nobody waits any more. */
+async function pause(seconds: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await delay(seconds * 1000, undefined, signal ? { signal } : {});
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   }
 }
 
