@@ -3,6 +3,8 @@ import { Readable, type Writable } from 'node:stream';
 import { SavepointError, sentenceOf } from '../errors.ts';
 import type { Command } from './host.ts';
 
+const batchSize = 128 * 1024;
+
 /**
  * Gives a command its standard input, then the end of file. A command that ends, or closes its
  * input, before it has read everything is no error: the source is let go.
@@ -22,10 +24,12 @@ export async function feed(from: Command['stdin'], to: Writable, what: string): 
     return;
   }
   try {
-    // Each turn takes all that the source has ready, so small pieces become large writes.
+    const batch = new Batch(to);
     for await (const chunk of from) {
-      if (!to.write(chunk)) await roomOrGone(to, gone.signal);
+      batch.add(chunk);
+      if (to.writableNeedDrain) await roomOrGone(to, gone.signal);
     }
+    batch.flush();
   } catch (error) {
     // Letting the source go ends the loop with an error of its own.
     if (gone.signal.aborted) return;
@@ -36,6 +40,39 @@ export async function feed(from: Command['stdin'], to: Writable, what: string): 
     });
   }
   to.end();
+}
+
+/**
+ * Makes large writes of small pieces: over SSH each write is a packet, and 10,000 of them take
+ * longer than what they carry. Nothing waits longer than until the event loop comes round.
+ */
+class Batch {
+  readonly #to: Writable;
+  #pieces: Uint8Array[] = [];
+  #size = 0;
+  #flushing: NodeJS.Immediate | undefined;
+
+  constructor(to: Writable) {
+    this.#to = to;
+  }
+
+  add(chunk: Uint8Array | string): void {
+    const piece = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    this.#pieces.push(piece);
+    this.#size += piece.length;
+    if (this.#size >= batchSize) this.flush();
+    else this.#flushing ??= setImmediate(() => this.flush());
+  }
+
+  flush(): void {
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    const [first, ...rest] = this.#pieces;
+    this.#pieces = [];
+    this.#size = 0;
+    if (!first || !this.#to.writable) return;
+    this.#to.write(rest.length === 0 ? first : Buffer.concat([first, ...rest]));
+  }
 }
 
 async function roomOrGone(to: Writable, gone: AbortSignal): Promise<void> {

@@ -4,6 +4,9 @@ import type { Login } from './ssh-login.ts';
 /** What OpenSSH allows on one connection unless told otherwise (sshd_config(5), MaxSessions). */
 const usualLimit = 10;
 
+/** Refusals of a channel that may be due to others that have only just ended. */
+const patience = 2;
+
 /** A connection and how much of it is in use. */
 interface Slot {
   readonly connection: Promise<SshConnection>;
@@ -32,16 +35,19 @@ export class ConnectionPool {
 
   /** Does something that needs a channel, on a connection that has room for it. */
   async with<T>(use: (connection: SshConnection) => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let refusals = 1, alone = 1; ; refusals++) {
       const slot = [...this.#slots].find(hasRoom) ?? this.#add();
       slot.inUse++;
       try {
-        const connection = await slot.connection;
-        return await use(connection);
+        return await use(await slot.connection);
       } catch (error) {
-        if (!(error instanceof ChannelRefused) || slot.inUse === 1) throw error;
+        if (!(error instanceof ChannelRefused)) throw error;
+        const others = slot.inUse - 1;
+        if (others === 0 && alone++ > patience) throw error;
         // The others have all there is; more must not be asked of this connection.
-        slot.limit = slot.inUse - 1;
+        if (others > 0 && refusals > patience) slot.limit = others;
+        // A channel that has ended counts for the server until it has tidied up.
+        await (await slot.connection).roundTrip();
       } finally {
         slot.inUse--;
       }
