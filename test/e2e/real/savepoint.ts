@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, join } from 'node:path';
 import type { Result } from '../../../src/report/result.ts';
-
-/** The built files under test: those of the repository unless the environment names others. */
-export const dist = resolve(process.env.SAVEPOINT_DIST ?? 'dist');
+import { cliFile } from '../built.ts';
 
 /**
  * The machine's own Node, which is what people run the command with: npm puts the newer one of the
@@ -54,7 +52,7 @@ export interface Running extends AsyncDisposable {
 
 /** Starts `savepoint ...args` from the built command. It is killed when its scope ends. */
 export function start(args: readonly string[], options: CommandOptions): Running {
-  const child = spawn(systemNode, [options.cli ?? join(dist, 'cli.cjs'), ...args], {
+  const child = spawn(systemNode, [options.cli ?? cliFile(), ...args], {
     cwd: options.cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/nonexistent', ...options.env },

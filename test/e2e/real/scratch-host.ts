@@ -118,7 +118,8 @@ export class ScratchHost implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    // A guard may still be putting its own files away.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
