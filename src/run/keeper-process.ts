@@ -40,6 +40,7 @@ export async function startKeeper(order: KeeperOrder): Promise<number | undefine
     // An open output would make the CI wait for it.
     stdio: ['pipe', 'ignore', 'ignore'],
   });
+  await once(child, 'spawn');
   child.stdin.end(JSON.stringify(order));
   await once(child.stdin, 'finish');
   child.unref();
