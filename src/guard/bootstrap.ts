@@ -1,10 +1,16 @@
 /** Exit statuses of the loader, none of which a guard has. */
-export const loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92 } as const;
+export const loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92, refused: 93 } as const;
 
 // Where the guard keeps its state, as guard.sh itself decides it.
 const STATE = `
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`;
+
+// The login may not do what it must by sudo. Where sudoers names a guard, it is another one.
+const REFUSE = `{
+  sudo -n -l >&2
+  case $(sudo -n -l 2>/dev/null) in *"$state/guard/"*) exit 93 ;; *) exit 92 ;; esac
+}`;
 
 /**
  * Runs one verb of the installed guard, in one command: \`sh -c LOADER sh ROOT DIGEST SUDO VERB\`.
@@ -19,8 +25,7 @@ if sudo -n -l /bin/sh -c "$check" >/dev/null 2>&1; then
   exec sudo -n /bin/sh -c "$check" sh "$guard" "$digest" "$verb"
 fi
 if sudo -n -l "$guard" "$verb" >/dev/null 2>&1; then exec sudo -n "$guard" "$verb"; fi
-sudo -n -l >&2
-exit 92`;
+${REFUSE}`;
 
 /**
  * Puts the bytes on standard input in the guard's place, if they have the digest:
@@ -31,5 +36,5 @@ install='umask 077; d=$1/guard/$2
 mkdir -p "$d" && cat >"$d/guard.$$" && [ "$(sha256sum <"$d/guard.$$")" = "$2  -" ] || { rm -f "$d/guard.$$"; exit 91; }
 chmod 755 "$d/guard.$$" && sync "$d/guard.$$" && mv -f "$d/guard.$$" "$d/guard" && sync "$d"'
 [ "$(id -u)" != 0 ] && [ "$sudo" = yes ] || exec /bin/sh -c "$install" sh "$state" "$digest"
-sudo -n -l /bin/sh -c "$install" >/dev/null 2>&1 || { sudo -n -l >&2; exit 92; }
+sudo -n -l /bin/sh -c "$install" >/dev/null 2>&1 || ${REFUSE}
 exec sudo -n /bin/sh -c "$install" sh "$state" "$digest"`;

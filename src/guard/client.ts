@@ -20,7 +20,8 @@ export interface GuardSite {
  * Runs one verb of the guard on the host. A host that has the guard needs one command; one that
  * has not gets it, checked by digest on both sides, and is asked again.
  * @param payload follows the header; it is made anew should the verb have to be sent twice.
- * @throws SavepointError what the guard answered; `no-sudo`, `guard-mismatch`; what the host throws.
+ * @throws SavepointError what the guard answered; `no-sudo`, `guard-mismatch`, `guard-refused-by-host`;
+ *   what the host throws.
  */
 export async function ask(
   site: GuardSite,
@@ -93,6 +94,13 @@ export function refuseLoaderExit({ host, guard }: GuardSite, exit: Exit, stderr:
       message: `The guard on ${host.name} does not have the bytes of the pinned ${guard.version} (SHA-256 ${guard.sha256}); the host did not run it.`,
       details: { host: host.name, pinned: guard.sha256 },
       hint: `Find out who changed it, then remove the folder guard/${guard.sha256} below the host's state directory; the next begin puts it there again.`,
+    });
+  }
+  if (exit.code === loaderExit.refused) {
+    throw new SavepointError('guard-refused-by-host', {
+      message: `The sudoers of ${host.name} name a guard that the login may run, but it is not the pinned ${guard.version} (SHA-256 ${guard.sha256}), or its bytes are others.`,
+      details: { host: host.name, pinned: guard.sha256, sudoers: lastLine(stderr).trim() },
+      hint: 'Have the owner of the host allow this guard, or ask for the one the host allows with `--guard`.',
     });
   }
   if (exit.code === loaderExit.noSudo) {

@@ -28,6 +28,8 @@ export interface SshdOptions {
   config?: readonly string[];
   /** Environment of every session (SetEnv). */
   env?: Readonly<Record<string, string>>;
+  /** All of the sudoers file that `lab` finds; that of the machine unless told. */
+  sudoers?: string;
 }
 
 /** A real sshd on a free loopback port, all of its files in one temporary folder. */
@@ -98,7 +100,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const configFile = join(folder, 'sshd_config');
   await writeFile(configFile, `${sshdConfig.join('\n')}\n`);
   const child = lab
-    ? await startAsLab(folder, home, configFile)
+    ? await startAsLab(folder, home, configFile, options.sudoers)
     : spawnSshd('/usr/sbin/sshd', ['-D', '-e', '-f', configFile]);
   let log = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -171,16 +173,26 @@ function spawnSshd(command: string, args: string[]): ChildProcess {
   return spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
-/** The user `lab` is only in the passwd file that this sshd and its children see. */
-async function startAsLab(folder: string, home: string, configFile: string): Promise<ChildProcess> {
+/** The user `lab`, and its sudoers, are only in files that this sshd and its children see. */
+async function startAsLab(
+  folder: string,
+  home: string,
+  configFile: string,
+  sudoers = '',
+): Promise<ChildProcess> {
   const uid = 47_111;
   const passwd = join(folder, 'passwd');
   const system = await readFile('/etc/passwd', 'utf8');
-  await writeFile(passwd, `${system}lab:x:${uid}:${uid}::${home}:/bin/sh\n`, { mode: 0o644 });
+  // `*` is no password at all; with `x` su and sudo would look for one in /etc/shadow.
+  await writeFile(passwd, `${system}lab:*:${uid}:${uid}::${home}:/bin/sh\n`, { mode: 0o644 });
   await chown(home, uid, uid);
-  const script =
-    'mount --make-rprivate / && mount --bind "$1" /etc/passwd && exec /usr/sbin/sshd -D -e -f "$2"';
-  return spawnSshd('unshare', ['--mount', 'sh', '-c', script, 'sh', passwd, configFile]);
+  const rules = join(folder, 'sudoers');
+  if (sudoers) await writeFile(rules, sudoers, { mode: 0o440 });
+  const script = `mount --make-rprivate / && mount --bind "$1" /etc/passwd || exit
+[ ! -e "$2" ] || mount --bind "$2" /etc/sudoers || exit
+exec /usr/sbin/sshd -D -e -f "$3"`;
+  const words = [passwd, rules, configFile];
+  return spawnSshd('unshare', ['--mount', 'sh', '-c', script, 'sh', ...words]);
 }
 
 async function freePort(): Promise<number> {
