@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { catalogue } from '../../src/errors.ts';
 import { jobJsonSchema } from '../../src/job/schema.ts';
-import { folder, savepoint } from './command.ts';
+import { folder } from '../unit/job-fixture.ts';
+import { savepoint } from './command.ts';
 import { testRoot } from './root.ts';
 
 describe('savepoint', () => {

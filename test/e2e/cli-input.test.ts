@@ -2,7 +2,8 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { startSshd } from '../host/sshd.ts';
-import { folder, savepoint } from './command.ts';
+import { folder } from '../unit/job-fixture.ts';
+import { savepoint } from './command.ts';
 import { patchFiles, testRoot } from './root.ts';
 
 function scene() {

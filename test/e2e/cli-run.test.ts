@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Result } from '../../src/report/result.ts';
-import { folder, savepoint, start } from './command.ts';
+import { folder } from '../unit/job-fixture.ts';
+import { savepoint, start } from './command.ts';
 import { ORIGINAL, PATCHED, patchFiles, testRoot } from './root.ts';
 
 interface Scene {

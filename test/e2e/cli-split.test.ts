@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { folder } from '../unit/job-fixture.ts';
 import { cliFile } from './built.ts';
-import { type CommandOptions, folder, savepoint } from './command.ts';
+import { type CommandOptions, savepoint } from './command.ts';
 import { ORIGINAL, PATCHED, patchFiles, testRoot } from './root.ts';
 
 const STATE = '.savepoint-state.json';

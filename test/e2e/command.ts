@@ -1,10 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { onTestFinished } from 'vitest';
 import { cliFile } from './built.ts';
 
 export interface Ended {
@@ -58,11 +55,4 @@ export function start(words: string[], { cwd, env = {} }: CommandOptions): Start
 
 export function savepoint(words: string[], options: CommandOptions): Promise<Ended> {
   return start(words, options).ended;
-}
-
-/** A folder to work in, which is also the home, and gone after the test. */
-export function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), 'savepoint-cli-'));
-  onTestFinished(() => rmSync(path, { recursive: true, force: true, maxRetries: 5 }));
-  return path;
 }

@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { appendVariable } from '../../src/ci/file-commands.ts';
@@ -9,6 +8,7 @@ import { holderOf } from '../../src/ci/holder.ts';
 import { WorkflowLog } from '../../src/ci/workflow-commands.ts';
 import type { ErrorRecord, RunEvent } from '../../src/run/events.ts';
 import { CommandReader } from '../e2e/workflow-commands.ts';
+import { folder } from './job-fixture.ts';
 
 /** What a runner makes of what is written to the log. */
 function logged(write: (log: WorkflowLog) => void): CommandReader {
@@ -114,7 +114,7 @@ describe('what the runner gives', () => {
   });
 
   test('takes a value with any text in it', () => {
-    const file = join(mkdtempSync(join(tmpdir(), 'savepoint-test-')), 'state');
+    const file = join(folder(), 'state');
     writeFileSync(file, '');
     appendVariable(file, 'a', 'line\nb<<EOF\nEOF\n');
     const [, delimiter = ''] = /^a<<(.*)\n/.exec(readFileSync(file, 'utf8')) ?? [];

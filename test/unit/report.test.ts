@@ -1,7 +1,6 @@
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { consoleReport } from '../../src/report/console.ts';
 import { createFolder, diffFiles, ndjsonFile, resultFile } from '../../src/report/folder.ts';
 import { deliver, type Listener } from '../../src/report/listener.ts';
@@ -9,6 +8,7 @@ import { plain } from '../../src/report/plain.ts';
 import { replay } from '../../src/report/replay.ts';
 import { ResultFold } from '../../src/report/result.ts';
 import type { RunEvent } from '../../src/run/events.ts';
+import { folder } from './job-fixture.ts';
 import { job, outcomeOf } from './run.fixture.ts';
 
 /** The events of a job that fails in its test phase and is rolled back with a diff. */
@@ -34,12 +34,6 @@ async function failingRun(): Promise<RunEvent[]> {
     },
   );
   return events;
-}
-
-function temporary(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'savepoint-test-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 async function* from(events: RunEvent[]): AsyncGenerator<RunEvent> {
@@ -113,34 +107,34 @@ describe('the result', () => {
 
 describe('the output folder', () => {
   test('holds events, result and diffs, for its owner alone', async () => {
-    const folder = createFolder(join(temporary(), 'out'));
+    const out = createFolder(join(folder(), 'out'));
     const events = await failingRun();
     await deliver(from(events), [
-      ndjsonFile(folder),
-      diffFiles(folder),
-      resultFile(folder, new ResultFold()),
+      ndjsonFile(out),
+      diffFiles(out),
+      resultFile(out, new ResultFold()),
     ]);
-    expect(statSync(folder).mode & 0o777).toBe(0o700);
-    expect(readdirSync(folder).sort()).toEqual([
+    expect(statSync(out).mode & 0o777).toBe(0o700);
+    expect(readdirSync(out).sort()).toEqual([
       ...['change.diff', 'events.ndjson', 'packages.diff', 'result.json', 'rollback.diff'],
     ]);
-    const lines = readFileSync(join(folder, 'events.ndjson'), 'utf8').trim().split('\n');
+    const lines = readFileSync(join(out, 'events.ndjson'), 'utf8').trim().split('\n');
     expect(lines.map((line) => JSON.parse(line))).toEqual(events);
-    expect(readFileSync(join(folder, 'rollback.diff'), 'utf8')).toBe('--- b\n+++ a\n-new\n+old\n');
+    expect(readFileSync(join(out, 'rollback.diff'), 'utf8')).toBe('--- b\n+++ a\n-new\n+old\n');
   });
 
   test('lets a later process know the events of an earlier one, but for a torn last line', async () => {
-    const folder = createFolder(join(temporary(), 'out'));
+    const out = createFolder(join(folder(), 'out'));
     const events = await failingRun();
     const whole = events.slice(0, 6);
-    await deliver(from(whole), [ndjsonFile(folder)]);
-    appendFileSync(join(folder, 'events.ndjson'), '{"kind":"phase_st');
+    await deliver(from(whole), [ndjsonFile(out)]);
+    appendFileSync(join(out, 'events.ndjson'), '{"kind":"phase_st');
     const replayed = new ResultFold();
-    expect(await replay(folder, replayed)).toBe(true);
+    expect(await replay(out, replayed)).toBe(true);
     const direct = new ResultFold();
     for (const event of whole) direct.note(event);
     expect(replayed.result()).toEqual(direct.result());
-    expect(await replay(join(folder, 'no'), replayed)).toBe(false);
+    expect(await replay(join(out, 'no'), replayed)).toBe(false);
   });
 });
 

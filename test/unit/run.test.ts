@@ -1,10 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { SavepointError } from '../../src/errors.ts';
 import { masker } from '../../src/run/mask.ts';
 import { finishJob, openAndRun, runJob } from '../../src/run/run.ts';
+import { folder } from './job-fixture.ts';
 import { collect, job, namesOf, outcomeOf, outputOf, recorded, run } from './run.fixture.ts';
 
 const opening = ['job_start', 'transaction_begin', 'transaction_applied'];
@@ -162,7 +162,7 @@ describe('a job that expects an outcome', () => {
 
 describe('a phase', () => {
   test('that takes too long is killed with all it started', async () => {
-    const marker = join(mkdtempSync(join(tmpdir(), 'savepoint-test-')), 'late');
+    const marker = join(folder(), 'late');
     const script = `(trap '' TERM; sleep 5; touch ${marker}) & echo $!; wait`;
     const { names, end, events } = await outcomeOf(
       job({ phases: { test: { run: script, timeout: 0.3 } } }),
@@ -182,7 +182,7 @@ describe('a phase', () => {
   test('on the controller gets to know the transaction', async () => {
     const run =
       'echo "$SAVEPOINT_HOST $SAVEPOINT_ROOT $SAVEPOINT_TRANSACTION $A $B"; pwd; echo "$SAVEPOINT_JOB_DIR"';
-    const directory = mkdtempSync(join(tmpdir(), 'savepoint-test-'));
+    const directory = folder();
     const { events } = await outcomeOf(
       job({
         directory,
@@ -254,8 +254,8 @@ describe('a cancelled job', () => {
 
   test('can leave its cleanup to a later process, which does it once', async () => {
     const { transaction, verbs } = recorded();
-    const folder = mkdtempSync(join(tmpdir(), 'savepoint-test-'));
-    const cleanup = `echo swept >>${join(folder, 'log')}`;
+    const place = folder();
+    const cleanup = `echo swept >>${join(place, 'log')}`;
     const it = run(job({ phases: { test: 'true', cleanup } }), transaction, {
       cancel: AbortSignal.abort(cancelled('SIGINT')),
       leaveCleanup: 'cancelled',
@@ -267,7 +267,7 @@ describe('a cancelled job', () => {
     expect(namesOf(second)).toEqual([
       ...['cleanup_start', 'cleanup_success', 'transaction_rollback', 'job_end'],
     ]);
-    expect(readFileSync(join(folder, 'log'), 'utf8')).toBe('swept\n');
+    expect(readFileSync(join(place, 'log'), 'utf8')).toBe('swept\n');
     expect(verbs.at(-1)).toBe('rollback');
   });
 });
