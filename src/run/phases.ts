@@ -9,9 +9,6 @@ import { type Ledger, wasCancelled } from './ledger.ts';
 import type { Masker } from './mask.ts';
 import { cancellation, type PhaseRun, runPhase } from './phase.ts';
 
-/** Seconds for a cleanup that names no time-out: it cannot be cancelled, so it must end by itself. */
-export const CLEANUP_TIMEOUT = 300;
-
 /** One run of a job and all it works with. */
 export interface Run {
   job: Job;
@@ -69,8 +66,10 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
     yield { kind: 'phase_skipped', phase: 'cleanup', reason: 'no transaction was opened' };
     return;
   }
-  const limit = run.cleanupLimit ?? Number.POSITIVE_INFINITY;
-  const timed = { ...cleanup, timeout: Math.min(cleanup.timeout ?? CLEANUP_TIMEOUT, limit) };
+  // Jobs that were loaded always have a time-out here: what no cancel stops must end by itself.
+  const { timeout = Number.POSITIVE_INFINITY } = cleanup;
+  const limit = Math.min(timeout, run.cleanupLimit ?? timeout);
+  const timed = Number.isFinite(limit) ? { ...cleanup, timeout: limit } : cleanup;
   yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
 }
 

@@ -18,7 +18,6 @@ export function verdictOf(job: Job, ledger: Ledger, status: JobStatus): Verdict 
   if (status === 'cancelled' || wasCancelled(ledger)) return rollback('the job was cancelled');
   const [trouble] = ledger.troubles;
   if (trouble) return rollback(trouble.phase ? `${trouble.phase} failed` : trouble.error.reason);
-  if (ledger.running) return rollback(`${ledger.running.phase} did not end`);
   const missing = unfinished(job, ledger);
   if (missing) return rollback(`${missing} did not run`);
   if (status === 'failure') return rollback('the job failed');
