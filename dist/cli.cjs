@@ -1217,6 +1217,8 @@ var init_errors = __esm({
       "state-missing": entry(127, "usage", "No transaction is recorded here."),
       "state-bad": entry(128, "usage", "The recorded transaction cannot be understood."),
       "output-unwritable": entry(129, "usage", "The output folder cannot be written to."),
+      "ssh-config-bad": entry(130, "usage", "The SSH configuration has something that cannot be used."),
+      "ssh-config-program": entry(131, "usage", "The SSH configuration would run a program here."),
       "phase-failed": entry(201, "job", "A command of a phase failed."),
       "phase-timeout": entry(202, "job", "A phase took longer than it may."),
       "check-failed": entry(203, "job", "The changed configuration did not pass its check."),
@@ -12516,7 +12518,7 @@ async function dial(target, signal2) {
 async function addressesOf(target) {
   if ((0, import_node_net.isIP)(target.name) !== 0) return [target.name];
   try {
-    const found = await (0, import_promises11.lookup)(target.name, { all: true });
+    const found = await (0, import_promises11.lookup)(target.name, { all: true, family: target.addressFamily ?? 0 });
     return found.map(({ address }) => address);
   } catch (error2) {
     throw unreachable(target, clauseOf(error2), { cause: error2 });
@@ -16728,8 +16730,8 @@ var require_constants = __commonJS({
       "ssh-dss"
     ]);
     var canUseCipher = (() => {
-      const ciphers = crypto.getCiphers();
-      return (name) => ciphers.includes(CIPHER_INFO[name].sslName);
+      const ciphers2 = crypto.getCiphers();
+      return (name) => ciphers2.includes(CIPHER_INFO[name].sslName);
     })();
     var DEFAULT_CIPHER = [
       // http://tools.ietf.org/html/rfc5647
@@ -18058,17 +18060,17 @@ var require_crypto = __commonJS({
       encrypt(packet) {
         if (this._dead)
           return;
-        const cipher2 = createCipheriv(this._encSSLName, this._encKey, this._encIV);
-        cipher2.setAutoPadding(false);
+        const cipher = createCipheriv(this._encSSLName, this._encKey, this._encIV);
+        cipher.setAutoPadding(false);
         const lenData = packet.slice(0, 4);
-        cipher2.setAAD(lenData);
+        cipher.setAAD(lenData);
         this._onWrite(lenData);
-        const encrypted = cipher2.update(packet.slice(4));
+        const encrypted = cipher.update(packet.slice(4));
         this._onWrite(encrypted);
-        const final = cipher2.final();
+        const final = cipher.final();
         if (final.length)
           this._onWrite(final);
-        const tag = cipher2.getAuthTag();
+        const tag = cipher.getAuthTag();
         this._onWrite(tag);
         ivIncrement(this._encIV);
         this.outSeqno = this.outSeqno + 1 >>> 0;
@@ -20371,10 +20373,10 @@ var require_agent = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var { Socket } = require("net");
-    var { Duplex } = require("stream");
+    var { Duplex: Duplex2 } = require("stream");
     var { resolve: resolve5 } = require("path");
     var { readFile: readFile5 } = require("fs");
-    var { execFile, spawn: spawn3 } = require("child_process");
+    var { execFile: execFile2, spawn: spawn4 } = require("child_process");
     var { isParsedKey: isParsedKey2, parseKey } = require_keyParser();
     var {
       makeBufferParser,
@@ -20524,7 +20526,7 @@ var require_agent = __commonJS({
           stream.proc = void 0;
         }
       }
-      class PageantSocket extends Duplex {
+      class PageantSocket extends Duplex2 {
         constructor() {
           super();
           this.proc = void 0;
@@ -20551,7 +20553,7 @@ var require_agent = __commonJS({
             return cb(new Error("Unexpected multiple agent requests"));
           this.buffer = null;
           let error2;
-          const proc = this.proc = spawn3(EXEPATH, [data.length]);
+          const proc = this.proc = spawn4(EXEPATH, [data.length]);
           proc.stdout.on("data", (data2) => {
             this.push(data2);
           });
@@ -20595,7 +20597,7 @@ var require_agent = __commonJS({
             if (err) {
               if (triedCygpath)
                 return cb(new Error("Invalid cygwin unix socket path"));
-              execFile("cygpath", ["-w", socketPath], (err2, stdout2, stderr2) => {
+              execFile2("cygpath", ["-w", socketPath], (err2, stdout2, stderr2) => {
                 if (err2 || stdout2.length === 0)
                   return cb(new Error("Invalid cygwin unix socket path"));
                 triedCygpath = true;
@@ -20757,7 +20759,7 @@ var require_agent = __commonJS({
       const SYM_MSGLEN = /* @__PURE__ */ Symbol("Agent Protocol Current Message Length");
       const SYM_CLOSED = /* @__PURE__ */ Symbol("Agent Protocol Closed");
       const SYM_ENDED = /* @__PURE__ */ Symbol("Agent Protocol Ended");
-      return class AgentProtocol extends Duplex {
+      return class AgentProtocol extends Duplex2 {
         /*
             Notes:
               - `constraint` type consists of:
@@ -22404,20 +22406,20 @@ var require_kex = __commonJS({
       let payload;
       if (self2._compatFlags & COMPAT.BAD_DHGEX) {
         const entry2 = self2._offer.lists.kex;
-        let kex2 = entry2.array;
+        let kex = entry2.array;
         let found = false;
-        for (let i = 0; i < kex2.length; ++i) {
-          if (kex2[i].includes("group-exchange")) {
+        for (let i = 0; i < kex.length; ++i) {
+          if (kex[i].includes("group-exchange")) {
             if (!found) {
               found = true;
-              kex2 = kex2.slice();
+              kex = kex.slice();
             }
-            kex2.splice(i--, 1);
+            kex.splice(i--, 1);
           }
         }
         if (found) {
           let len = 1 + 16 + self2._offer.totalSize + 1 + 4;
-          const newKexBuf = Buffer.from(kex2.join(","));
+          const newKexBuf = Buffer.from(kex.join(","));
           len -= entry2.buffer.length - newKexBuf.length;
           const all = self2._offer.lists.all;
           const rest = new Uint8Array(
@@ -23876,20 +23878,20 @@ var require_kex = __commonJS({
         return 7680;
       return 8192;
     }
-    function trySendNEWKEYS(kex2) {
-      if (!kex2._sentNEWKEYS) {
-        kex2._protocol._debug && kex2._protocol._debug(
+    function trySendNEWKEYS(kex) {
+      if (!kex._sentNEWKEYS) {
+        kex._protocol._debug && kex._protocol._debug(
           "Outbound: Sending NEWKEYS"
         );
-        const p = kex2._protocol._packetRW.write.allocStartKEX;
-        const packet = kex2._protocol._packetRW.write.alloc(1, true);
+        const p = kex._protocol._packetRW.write.allocStartKEX;
+        const packet = kex._protocol._packetRW.write.alloc(1, true);
         packet[p] = MESSAGE.NEWKEYS;
-        kex2._protocol._cipher.encrypt(
-          kex2._protocol._packetRW.write.finalize(packet, true)
+        kex._protocol._cipher.encrypt(
+          kex._protocol._packetRW.write.finalize(packet, true)
         );
-        kex2._sentNEWKEYS = true;
-        if (kex2._protocol._strictMode)
-          kex2._protocol._cipher.outSeqno = 0;
+        kex._sentNEWKEYS = true;
+        if (kex._protocol._strictMode)
+          kex._protocol._cipher.outSeqno = 0;
       }
     }
     module2.exports = {
@@ -32305,7 +32307,7 @@ var require_keygen = __commonJS({
     var SALT_LEN = 16;
     var DEFAULT_ROUNDS = 16;
     var curves = getCurves();
-    var ciphers = new Map(Object.entries(CIPHER_INFO));
+    var ciphers2 = new Map(Object.entries(CIPHER_INFO));
     function makeArgs(type, opts) {
       if (typeof type !== "string")
         throw new TypeError("Key type must be a string");
@@ -32549,8 +32551,8 @@ var require_keygen = __commonJS({
             throw new Error("Invalid passphrase");
           if (opts.cipher === void 0)
             throw new Error("Missing cipher name");
-          const cipher2 = ciphers.get(opts.cipher);
-          if (cipher2 === void 0)
+          const cipher = ciphers2.get(opts.cipher);
+          if (cipher === void 0)
             throw new Error("Invalid cipher name");
           if (format === "new") {
             let rounds = DEFAULT_ROUNDS;
@@ -32560,7 +32562,7 @@ var require_keygen = __commonJS({
               if (opts.rounds > 0)
                 rounds = opts.rounds;
             }
-            const gen = Buffer.allocUnsafe(cipher2.keyLen + cipher2.ivLen);
+            const gen = Buffer.allocUnsafe(cipher.keyLen + cipher.ivLen);
             const salt = randomBytes4(SALT_LEN);
             const r = bcrypt_pbkdf(
               passphrase,
@@ -32581,12 +32583,12 @@ var require_keygen = __commonJS({
               kdfOptions.writeUInt32BE(rounds, pos += salt.length);
             }
             encrypted = {
-              cipher: cipher2,
+              cipher,
               cipherName: opts.cipher,
               kdfName: "bcrypt",
               kdfOptions,
-              key: gen.slice(0, cipher2.keyLen),
-              iv: gen.slice(cipher2.keyLen)
+              key: gen.slice(0, cipher.keyLen),
+              iv: gen.slice(cipher.keyLen)
             };
           }
         }
@@ -32620,16 +32622,16 @@ var require_keygen = __commonJS({
           }
           if (encrypted) {
             const options = { authTagLength: encrypted.cipher.authLen };
-            const cipher2 = createCipheriv(
+            const cipher = createCipheriv(
               encrypted.cipher.sslName,
               encrypted.key,
               encrypted.iv,
               options
             );
-            cipher2.setAutoPadding(false);
-            privBlob = Buffer.concat([cipher2.update(privBlob), cipher2.final()]);
+            cipher.setAutoPadding(false);
+            privBlob = Buffer.concat([cipher.update(privBlob), cipher.final()]);
             if (encrypted.cipher.authLen > 0)
-              extra = cipher2.getAuthTag();
+              extra = cipher.getAuthTag();
             else
               extra = Buffer.alloc(0);
             encrypted.key.fill(0);
@@ -32807,19 +32809,19 @@ function matchesHash(hashed, name) {
   const actual = (0, import_node_crypto2.createHmac)("sha1", Buffer.from(salt, "base64")).update(name).digest();
   return expected.length === actual.length && (0, import_node_crypto2.timingSafeEqual)(expected, actual);
 }
-function matchesPatterns(patterns, name) {
+function matchesPatterns(patterns, name, letters = "any-case") {
   let matched = false;
   for (const pattern of patterns) {
     const negated = pattern.startsWith("!");
-    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name)) continue;
+    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name, letters)) continue;
     if (negated) return false;
     matched = true;
   }
   return matched;
 }
-function matchesPattern(pattern, name) {
+function matchesPattern(pattern, name, letters) {
   const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
-  return new RegExp(`^${source}$`, "is").test(name);
+  return new RegExp(`^${source}$`, letters === "exact" ? "s" : "is").test(name);
 }
 var import_node_crypto2, markers;
 var init_known_hosts = __esm({
@@ -32834,10 +32836,119 @@ var init_known_hosts = __esm({
   }
 });
 
+// src/host/ssh-algorithms.ts
+var kexAlgorithms, ciphers, macs, hostKeyAlgorithms;
+var init_ssh_algorithms = __esm({
+  "src/host/ssh-algorithms.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    kexAlgorithms = {
+      usual: [
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "diffie-hellman-group-exchange-sha256",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group16-sha512",
+        "diffie-hellman-group18-sha512"
+      ],
+      legacy: [
+        "diffie-hellman-group-exchange-sha1",
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group1-sha1"
+      ]
+    };
+    ciphers = {
+      usual: [
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+        "chacha20-poly1305@openssh.com"
+      ],
+      legacy: ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
+    };
+    macs = {
+      usual: [
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-sha1-etm@openssh.com",
+        "hmac-sha2-256",
+        "hmac-sha2-512",
+        "hmac-sha1"
+      ],
+      legacy: ["hmac-sha1-96", "hmac-md5"]
+    };
+    hostKeyAlgorithms = {
+      usual: [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256"
+      ],
+      legacy: ["ssh-rsa"]
+    };
+  }
+});
+
+// src/host/ssh-programs.ts
+function dialThrough(target, command3) {
+  const child = (0, import_node_child_process2.spawn)(shell, ["-c", `exec ${command3}`], { stdio: ["pipe", "pipe", "inherit"] });
+  const stream = import_node_stream4.Duplex.from({ readable: child.stdout, writable: child.stdin });
+  child.once(
+    "error",
+    (error2) => stream.destroy(unreachable(target, sentenceOf(error2), { details: { through: command3 } }))
+  );
+  stream.once("close", () => child.kill());
+  return stream;
+}
+async function askForKnownHosts(command3) {
+  try {
+    const { stdout: stdout2 } = await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command3]);
+    return stdout2;
+  } catch (error2) {
+    throw new SavepointError("known-hosts-missing", {
+      message: `KnownHostsCommand failed: ${sentenceOf(error2)}`,
+      details: { command: command3 },
+      cause: error2
+    });
+  }
+}
+async function runLocally(target, command3) {
+  try {
+    await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command3]);
+  } catch (error2) {
+    throw new SavepointError("host-unreachable", {
+      message: `LocalCommand for ${targetName(target)} failed: ${sentenceOf(error2)}`,
+      details: { command: command3 },
+      cause: error2
+    });
+  }
+}
+var import_node_child_process2, import_node_stream4, import_node_util2, shell;
+var init_ssh_programs = __esm({
+  "src/host/ssh-programs.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_child_process2 = require("node:child_process");
+    import_node_stream4 = require("node:stream");
+    import_node_util2 = require("node:util");
+    init_errors();
+    init_ssh_errors();
+    init_ssh_target();
+    shell = "/bin/sh";
+  }
+});
+
 // src/host/host-key.ts
 async function loadHostKeyCheck(target) {
   if (target.hostKeyCheck === "accept-any") {
-    return { algorithms: [...acceptedAlgorithms], refuse: () => void 0 };
+    return { algorithms: accepted(target), refuse: () => void 0 };
   }
   const hosts = [];
   const lookedIn = [];
@@ -32853,6 +32964,12 @@ async function loadHostKeyCheck(target) {
     if (text5 === void 0) lookedIn.push(`${file} (absent)`);
     else take2(text5, file);
   }
+  if (target.knownHostsCommand !== void 0) {
+    take2(await askForKnownHosts(target.knownHostsCommand), "the output of KnownHostsCommand");
+  }
+  if (target.revokedHostKeys !== void 0) {
+    hosts.push(...await readRevoked(target.revokedHostKeys));
+  }
   return checkAgainst(target, hosts, lookedIn);
 }
 async function readKnownHosts(file) {
@@ -32867,13 +32984,24 @@ async function readKnownHosts(file) {
     });
   }
 }
+async function readRevoked(file) {
+  const text5 = await readKnownHosts(file);
+  if (text5 === void 0 || text5.startsWith("SSHKRL")) {
+    throw new SavepointError("known-hosts-missing", {
+      message: text5 ? `RevokedHostKeys ${file} is a binary revocation list, which is not supported; list the keys as text.` : `RevokedHostKeys ${file} does not exist.`,
+      details: { file }
+    });
+  }
+  const marked = text5.replace(/^(?=[^\s#])/gm, "@revoked * ");
+  return parseKnownHosts(marked, file).hosts;
+}
 function checkAgainst(target, hosts, lookedIn) {
   const name = target.hostKeyAlias ?? knownHostName(target.name, target.port);
   const known = hosts.filter((entry2) => matchesHost(entry2, name));
   const bare = target.name.toLowerCase();
   const fallback = target.hostKeyAlias === void 0 && target.port !== 22 && !known.some(isPlain) ? hosts.filter((entry2) => matchesHost(entry2, bare)) : [];
   return {
-    algorithms: knownFirst([...known, ...fallback].filter(isPlain)),
+    algorithms: knownFirst(accepted(target), [...known, ...fallback].filter(isPlain)),
     refuse: (key) => {
       const shown = `${keyType(key)} ${fingerprint(key)}`;
       const facts = { target, name, shown, lookedIn };
@@ -32888,13 +33016,13 @@ function checkAgainst(target, hosts, lookedIn) {
     }
   };
 }
-function knownFirst(known) {
+function accepted(target) {
+  return [...target.hostKeyAlgorithms ?? hostKeyAlgorithms.usual];
+}
+function knownFirst(algorithms2, known) {
   const types = new Set(known.map((entry2) => entry2.type));
   const isKnown = (algorithm) => types.has(algorithm.startsWith("rsa-sha2-") ? "ssh-rsa" : algorithm);
-  return [
-    ...acceptedAlgorithms.filter(isKnown),
-    ...acceptedAlgorithms.filter((algorithm) => !isKnown(algorithm))
-  ];
+  return [...algorithms2.filter(isKnown), ...algorithms2.filter((algorithm) => !isKnown(algorithm))];
 }
 function unknownKey({ target, name, shown, lookedIn }, authority, withoutPort) {
   const port = target.port === 22 ? "" : `-p ${target.port} `;
@@ -32932,7 +33060,7 @@ function revokedKey({ target, name, shown }, revoked) {
     details: { host: targetName(target), name, shown, revoked: at(revoked) }
   });
 }
-var import_promises12, acceptedAlgorithms, isPlain, isRevoked, isAuthority, at, described;
+var import_promises12, isPlain, isRevoked, isAuthority, at, described;
 var init_host_key = __esm({
   "src/host/host-key.ts"() {
     "use strict";
@@ -32940,15 +33068,9 @@ var init_host_key = __esm({
     import_promises12 = require("node:fs/promises");
     init_errors();
     init_known_hosts();
+    init_ssh_algorithms();
+    init_ssh_programs();
     init_ssh_target();
-    acceptedAlgorithms = [
-      "ssh-ed25519",
-      "ecdsa-sha2-nistp256",
-      "ecdsa-sha2-nistp384",
-      "ecdsa-sha2-nistp521",
-      "rsa-sha2-512",
-      "rsa-sha2-256"
-    ];
     isPlain = (entry2) => entry2.marker === "none";
     isRevoked = (entry2) => entry2.marker === "revoked";
     isAuthority = (entry2) => entry2.marker === "cert-authority";
@@ -33298,10 +33420,10 @@ function logIn(login, sock, signal2) {
 }
 function algorithms({ target, hostKeys }) {
   return {
-    kex: target.kexAlgorithms ?? kex,
-    cipher: target.ciphers ?? cipher,
-    serverHostKey: target.hostKeyAlgorithms ?? hostKeys.algorithms,
-    ...target.macs && { hmac: target.macs },
+    kex: [...target.kexAlgorithms ?? kexAlgorithms.usual],
+    cipher: [...target.ciphers ?? ciphers.usual],
+    hmac: [...target.macs ?? macs.usual],
+    serverHostKey: hostKeys.algorithms,
     compress: ["none"]
   };
 }
@@ -33319,7 +33441,7 @@ function handshakeTrouble(error2, target) {
       return clauseOf(error2);
   }
 }
-var import_ssh24, kex, cipher, KeyOffers;
+var import_ssh24, KeyOffers;
 var init_ssh_login = __esm({
   "src/host/ssh-login.ts"() {
     "use strict";
@@ -33327,27 +33449,9 @@ var init_ssh_login = __esm({
     import_ssh24 = __toESM(require_lib2(), 1);
     init_errors();
     init_host_key();
+    init_ssh_algorithms();
     init_ssh_errors();
     init_ssh_identities();
-    kex = [
-      "curve25519-sha256",
-      "curve25519-sha256@libssh.org",
-      "ecdh-sha2-nistp256",
-      "ecdh-sha2-nistp384",
-      "ecdh-sha2-nistp521",
-      "diffie-hellman-group-exchange-sha256",
-      "diffie-hellman-group14-sha256",
-      "diffie-hellman-group16-sha512",
-      "diffie-hellman-group18-sha512"
-    ];
-    cipher = [
-      "aes128-gcm@openssh.com",
-      "aes256-gcm@openssh.com",
-      "aes128-ctr",
-      "aes192-ctr",
-      "aes256-ctr",
-      "chacha20-poly1305@openssh.com"
-    ];
     KeyOffers = class {
       #login;
       #tried = [];
@@ -33391,7 +33495,7 @@ async function openConnection(route, signal2) {
   let previous;
   for (const login of route) {
     try {
-      const sock = previous ? await previous.forward(login.target) : await dial(login.target, signal2);
+      const sock = await (previous?.forward(login.target) ?? begin(login.target, signal2));
       const client = await logIn(login, sock, signal2);
       previous = new SshConnection(login.target, client, sock, previous);
     } catch (error2) {
@@ -33404,7 +33508,13 @@ async function openConnection(route, signal2) {
     }
   }
   if (!previous) throw new RangeError("A route has at least one host.");
+  const { target } = previous;
+  if (target.localCommand !== void 0) await runLocally(target, target.localCommand);
   return previous;
+}
+async function begin(target, signal2) {
+  const { proxyCommand } = target;
+  return proxyCommand === void 0 ? dial(target, signal2) : dialThrough(target, proxyCommand);
 }
 function endOf(channel) {
   return new Promise((resolve5) => {
@@ -33425,6 +33535,7 @@ var init_ssh_connection = __esm({
     init_ssh_errors();
     init_ssh_internals();
     init_ssh_login();
+    init_ssh_programs();
     init_ssh_target();
     defaultAliveInterval = 5;
     defaultAliveCountMax = 3;
@@ -33601,7 +33712,7 @@ done
 // src/host/ssh-exec.ts
 async function execute2(connection, task) {
   const { command: command3, stdout: stdout2, stderr: stderr2, stop } = task;
-  const mark = command3.signal || command3.stdin instanceof import_node_stream4.Readable ? newMark() : void 0;
+  const mark = command3.signal || command3.stdin instanceof import_node_stream5.Readable ? newMark() : void 0;
   const env2 = { ...command3.env, ...mark && { [markVariable]: mark } };
   const { channel, ending } = await connection.exec(commandLine(command3, env2));
   const started = performance.now();
@@ -33655,12 +33766,12 @@ function notReported(connection, command3, details, stopped) {
     details: { host: targetName(target), ...details }
   });
 }
-var import_node_stream4, import_promises16, searchLimit, reportLimit;
+var import_node_stream5, import_promises16, searchLimit, reportLimit;
 var init_ssh_exec = __esm({
   "src/host/ssh-exec.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_stream4 = require("node:stream");
+    import_node_stream5 = require("node:stream");
     import_promises16 = require("node:timers/promises");
     init_errors();
     init_feed();
@@ -33742,7 +33853,7 @@ async function fetchThrough(host2, from) {
   const pieces = running.stdout[Symbol.asyncIterator]();
   const first = await pieces.next();
   if (first.done) await check();
-  const contents = import_node_stream5.Readable.from(verified(first, pieces, check), { objectMode: false });
+  const contents = import_node_stream6.Readable.from(verified(first, pieces, check), { objectMode: false });
   return contents.once("close", () => {
     unwanted.abort();
     running.stdout.destroy();
@@ -33763,12 +33874,12 @@ function checkFetched(path, exit, said) {
 function plain3(path) {
   return path.startsWith("-") ? `./${path}` : path;
 }
-var import_node_stream5, missing, notCreated, sendScript, fetchScript;
+var import_node_stream6, missing, notCreated, sendScript, fetchScript;
 var init_ssh_files = __esm({
   "src/host/ssh-files.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_stream5 = require("node:stream");
+    import_node_stream6 = require("node:stream");
     init_errors();
     init_capture();
     missing = 44;
@@ -33786,13 +33897,14 @@ cat >"$1" && chmod "$2" "$1"
 function hasRoom(slot) {
   return !slot.spent && slot.inUse < slot.limit;
 }
-var usualLimit, ConnectionPool;
+var usualLimit, patience, ConnectionPool;
 var init_ssh_pool = __esm({
   "src/host/ssh-pool.ts"() {
     "use strict";
     init_define_SAVEPOINT();
     init_ssh_connection();
     usualLimit = 10;
+    patience = 2;
     ConnectionPool = class {
       #route;
       #slots = /* @__PURE__ */ new Set();
@@ -33805,15 +33917,17 @@ var init_ssh_pool = __esm({
       }
       /** Does something that needs a channel, on a connection that has room for it. */
       async with(use) {
-        for (; ; ) {
+        for (let refusals = 1, alone = 1; ; refusals++) {
           const slot = [...this.#slots].find(hasRoom) ?? this.#add();
           slot.inUse++;
           try {
-            const connection = await slot.connection;
-            return await use(connection);
+            return await use(await slot.connection);
           } catch (error2) {
-            if (!(error2 instanceof ChannelRefused) || slot.inUse === 1) throw error2;
-            slot.limit = slot.inUse - 1;
+            if (!(error2 instanceof ChannelRefused)) throw error2;
+            const others = slot.inUse - 1;
+            if (others === 0 && alone++ > patience) throw error2;
+            if (others > 0 && refusals > patience) slot.limit = others;
+            await (await slot.connection).roundTrip();
           } finally {
             slot.inUse--;
           }
@@ -35293,7 +35407,7 @@ var require_streamx = __commonJS({
         return this;
       }
     };
-    var Duplex = class extends Readable6 {
+    var Duplex2 = class extends Readable6 {
       // and Writable
       constructor(opts) {
         super(opts);
@@ -35331,7 +35445,7 @@ var require_streamx = __commonJS({
         return this;
       }
     };
-    var Transform2 = class extends Duplex {
+    var Transform2 = class extends Duplex2 {
       constructor(opts) {
         super(opts);
         this._transformState = new TransformState(this);
@@ -35487,7 +35601,7 @@ var require_streamx = __commonJS({
       this.destroy(StreamError.ABORTED());
     }
     function isWritev(s) {
-      return s._writev !== Writable.prototype._writev && s._writev !== Duplex.prototype._writev;
+      return s._writev !== Writable.prototype._writev && s._writev !== Duplex2.prototype._writev;
     }
     module2.exports = {
       pipeline,
@@ -35503,7 +35617,7 @@ var require_streamx = __commonJS({
       Stream,
       Writable,
       Readable: Readable6,
-      Duplex,
+      Duplex: Duplex2,
       Transform: Transform2,
       // Export PassThrough for compatibility with Node.js core's stream module
       PassThrough: PassThrough2
@@ -44740,10 +44854,14 @@ init_errors();
 
 // src/guard/bootstrap.ts
 init_define_SAVEPOINT();
-var loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92 };
+var loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92, refused: 93 };
 var STATE2 = `
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`;
+var REFUSE = `{
+  sudo -n -l >&2
+  case $(sudo -n -l 2>/dev/null) in *"$state/guard/"*) exit 93 ;; *) exit 92 ;; esac
+}`;
 var LOADER = `root=$1 digest=$2 sudo=$3 verb=$4${STATE2}
 guard=$state/guard/$digest/guard
 check='[ -f "$1" ] || exit 90; [ "$(sha256sum <"$1")" = "$2  -" ] || exit 91; exec /bin/sh "$1" "$3"'
@@ -44752,14 +44870,13 @@ if sudo -n -l /bin/sh -c "$check" >/dev/null 2>&1; then
   exec sudo -n /bin/sh -c "$check" sh "$guard" "$digest" "$verb"
 fi
 if sudo -n -l "$guard" "$verb" >/dev/null 2>&1; then exec sudo -n "$guard" "$verb"; fi
-sudo -n -l >&2
-exit 92`;
+${REFUSE}`;
 var INSTALLER = `root=$1 digest=$2 sudo=$3${STATE2}
 install='umask 077; d=$1/guard/$2
 mkdir -p "$d" && cat >"$d/guard.$$" && [ "$(sha256sum <"$d/guard.$$")" = "$2  -" ] || { rm -f "$d/guard.$$"; exit 91; }
 chmod 755 "$d/guard.$$" && sync "$d/guard.$$" && mv -f "$d/guard.$$" "$d/guard" && sync "$d"'
 [ "$(id -u)" != 0 ] && [ "$sudo" = yes ] || exec /bin/sh -c "$install" sh "$state" "$digest"
-sudo -n -l /bin/sh -c "$install" >/dev/null 2>&1 || { sudo -n -l >&2; exit 92; }
+sudo -n -l /bin/sh -c "$install" >/dev/null 2>&1 || ${REFUSE}
 exec sudo -n /bin/sh -c "$install" sh "$state" "$digest"`;
 
 // src/guard/protocol.ts
@@ -44875,6 +44992,13 @@ function refuseLoaderExit({ host: host2, guard }, exit, stderr2) {
       message: `The guard on ${host2.name} does not have the bytes of the pinned ${guard.version} (SHA-256 ${guard.sha256}); the host did not run it.`,
       details: { host: host2.name, pinned: guard.sha256 },
       hint: `Find out who changed it, then remove the folder guard/${guard.sha256} below the host's state directory; the next begin puts it there again.`
+    });
+  }
+  if (exit.code === loaderExit.refused) {
+    throw new SavepointError("guard-refused-by-host", {
+      message: `The sudoers of ${host2.name} name a guard that the login may run, but it is not the pinned ${guard.version} (SHA-256 ${guard.sha256}), or its bytes are others.`,
+      details: { host: host2.name, pinned: guard.sha256, sudoers: lastLine(stderr2).trim() },
+      hint: "Have the owner of the host allow this guard, or ask for the one the host allows with `--guard`."
     });
   }
   if (exit.code === loaderExit.noSudo) {
@@ -45024,7 +45148,7 @@ async function overlayArchive(entries) {
 // src/transaction/phase-process.ts
 init_define_SAVEPOINT();
 var import_node_crypto5 = require("node:crypto");
-var import_node_stream7 = require("node:stream");
+var import_node_stream8 = require("node:stream");
 init_errors();
 
 // src/transaction/launcher.ts
@@ -45064,8 +45188,8 @@ function controllerEnvironment(env2) {
 
 // src/transaction/trailer.ts
 init_define_SAVEPOINT();
-var import_node_stream6 = require("node:stream");
-var Trailer = class extends import_node_stream6.Transform {
+var import_node_stream7 = require("node:stream");
+var Trailer = class extends import_node_stream7.Transform {
   /** Resolves to true when the command runs, to false if the stream ends before. */
   started;
   /** The exit status, or undefined when the stream ended without one. */
@@ -45142,7 +45266,7 @@ async function startPhase(site, credentials, command3) {
   const running = load(site, "exec", Buffer.from(encodeRequest(fields) + script2));
   const trailer = new Trailer(nonce);
   running.stderr.on("error", (error2) => trailer.destroy(error2)).pipe(trailer);
-  const stdout2 = new import_node_stream7.PassThrough();
+  const stdout2 = new import_node_stream8.PassThrough();
   const started = await Promise.race([trailer.started, running.exit.then(() => false)]);
   if (!started) throw await refusal2(site, running, trailer);
   running.stdout.on("error", (error2) => stdout2.destroy(error2)).pipe(stdout2);
@@ -45420,7 +45544,7 @@ function exitOf2({ error: error2 }) {
 
 // src/run/keeper-process.ts
 init_define_SAVEPOINT();
-var import_node_child_process2 = require("node:child_process");
+var import_node_child_process3 = require("node:child_process");
 var import_node_events3 = require("node:events");
 var import_node_fs5 = require("node:fs");
 var import_consumers3 = require("node:stream/consumers");
@@ -45482,12 +45606,13 @@ var KEEPER = "keep-lease";
 async function startKeeper(order) {
   const [, entry2] = process.argv;
   if (entry2 === void 0) return void 0;
-  const child = (0, import_node_child_process2.spawn)(process.execPath, [...process.execArgv, entry2, KEEPER], {
+  const child = (0, import_node_child_process3.spawn)(process.execPath, [...process.execArgv, entry2, KEEPER], {
     detached: true,
     cwd: "/",
     // An open output would make the CI wait for it.
     stdio: ["pipe", "ignore", "ignore"]
   });
+  await (0, import_node_events3.once)(child, "spawn");
   child.stdin.end(JSON.stringify(order));
   await (0, import_node_events3.once)(child.stdin, "finish");
   child.unref();
@@ -46053,7 +46178,6 @@ function cancellation(cancel) {
 }
 
 // src/run/phases.ts
-var CLEANUP_TIMEOUT = 300;
 function phasesOf(job) {
   return [...job.check ? ["check"] : [], ...job.phases.map(({ name }) => name)];
 }
@@ -46083,8 +46207,9 @@ async function* runCleanup(run) {
     yield { kind: "phase_skipped", phase: "cleanup", reason: "no transaction was opened" };
     return;
   }
-  const limit2 = run.cleanupLimit ?? Number.POSITIVE_INFINITY;
-  const timed = { ...cleanup, timeout: Math.min(cleanup.timeout ?? CLEANUP_TIMEOUT, limit2) };
+  const { timeout = Number.POSITIVE_INFINITY } = cleanup;
+  const limit2 = Math.min(timeout, run.cleanupLimit ?? timeout);
+  const timed = Number.isFinite(limit2) ? { ...cleanup, timeout: limit2 } : cleanup;
   yield* runPhase(phaseRun(run, "cleanup", timed), { masker: run.masker, cancel: run.abandon });
 }
 function runCommand(run, name, command3) {
@@ -46152,7 +46277,6 @@ function verdictOf(job, ledger, status) {
   if (status === "cancelled" || wasCancelled(ledger)) return rollback("the job was cancelled");
   const [trouble] = ledger.troubles;
   if (trouble) return rollback(trouble.phase ? `${trouble.phase} failed` : trouble.error.reason);
-  if (ledger.running) return rollback(`${ledger.running.phase} did not end`);
   const missing2 = unfinished(job, ledger);
   if (missing2) return rollback(`${missing2} did not run`);
   if (status === "failure") return rollback("the job failed");
@@ -46181,7 +46305,7 @@ async function* runJob(run, change) {
 async function* openAndRun(run, change) {
   var _stack = [];
   try {
-    yield* published(run, begin(run));
+    yield* published(run, begin2(run));
     const lease = __using(_stack, hold(run));
     yield* published(run, applyAndCheck(lease.run, change));
     yield* published(run, runPhases(lease.run));
@@ -46195,7 +46319,7 @@ async function* openAndRun(run, change) {
 async function* openJob(run, change) {
   var _stack = [];
   try {
-    yield* published(run, begin(run));
+    yield* published(run, begin2(run));
     const lease = __using(_stack, hold(run));
     yield* published(run, applyAndCheck(lease.run, change));
     if (!mayBeOpen(run.ledger)) yield* published(run, end(run, "failure"));
@@ -46250,7 +46374,7 @@ async function* published(run, bodies) {
     yield event;
   }
 }
-async function* begin({ job, transaction }) {
+async function* begin2({ job, transaction }) {
   const { id, host: host2, root } = transaction.record;
   yield {
     kind: "job_start",
@@ -46735,10 +46859,10 @@ function addBeginCommand(program2, io, done) {
   const command3 = program2.command("begin").usage("[JOB] [options]").description("open a transaction, apply the change and check it; `finish` decides later").argument("[JOB]", "job file (YAML, one document)").option("--state <FILE>", "where to record it (SAVEPOINT_STATE, .savepoint-state.json)").option("--while <PID>", "renew the lease while this process lives, 0 for no renewal").addHelpText("after", help);
   addJobOptions(command3);
   command3.action(
-    async (file, flags) => done(await begin2(file, flags, io))
+    async (file, flags) => done(await begin3(file, flags, io))
   );
 }
-async function begin2(file, flags, io) {
+async function begin3(file, flags, io) {
   var _stack = [];
   try {
     const whileAlive = watched(flags.while, io);

@@ -1216,6 +1216,8 @@ var init_errors = __esm({
       "state-missing": entry(127, "usage", "No transaction is recorded here."),
       "state-bad": entry(128, "usage", "The recorded transaction cannot be understood."),
       "output-unwritable": entry(129, "usage", "The output folder cannot be written to."),
+      "ssh-config-bad": entry(130, "usage", "The SSH configuration has something that cannot be used."),
+      "ssh-config-program": entry(131, "usage", "The SSH configuration would run a program here."),
       "phase-failed": entry(201, "job", "A command of a phase failed."),
       "phase-timeout": entry(202, "job", "A phase took longer than it may."),
       "check-failed": entry(203, "job", "The changed configuration did not pass its check."),
@@ -1680,7 +1682,7 @@ async function dial(target, signal2) {
 async function addressesOf(target) {
   if ((0, import_node_net.isIP)(target.name) !== 0) return [target.name];
   try {
-    const found = await (0, import_promises7.lookup)(target.name, { all: true });
+    const found = await (0, import_promises7.lookup)(target.name, { all: true, family: target.addressFamily ?? 0 });
     return found.map(({ address }) => address);
   } catch (error) {
     throw unreachable(target, clauseOf(error), { cause: error });
@@ -5892,8 +5894,8 @@ var require_constants = __commonJS({
       "ssh-dss"
     ]);
     var canUseCipher = (() => {
-      const ciphers = crypto.getCiphers();
-      return (name) => ciphers.includes(CIPHER_INFO[name].sslName);
+      const ciphers2 = crypto.getCiphers();
+      return (name) => ciphers2.includes(CIPHER_INFO[name].sslName);
     })();
     var DEFAULT_CIPHER = [
       // http://tools.ietf.org/html/rfc5647
@@ -7222,17 +7224,17 @@ var require_crypto = __commonJS({
       encrypt(packet) {
         if (this._dead)
           return;
-        const cipher2 = createCipheriv(this._encSSLName, this._encKey, this._encIV);
-        cipher2.setAutoPadding(false);
+        const cipher = createCipheriv(this._encSSLName, this._encKey, this._encIV);
+        cipher.setAutoPadding(false);
         const lenData = packet.slice(0, 4);
-        cipher2.setAAD(lenData);
+        cipher.setAAD(lenData);
         this._onWrite(lenData);
-        const encrypted = cipher2.update(packet.slice(4));
+        const encrypted = cipher.update(packet.slice(4));
         this._onWrite(encrypted);
-        const final = cipher2.final();
+        const final = cipher.final();
         if (final.length)
           this._onWrite(final);
-        const tag = cipher2.getAuthTag();
+        const tag = cipher.getAuthTag();
         this._onWrite(tag);
         ivIncrement(this._encIV);
         this.outSeqno = this.outSeqno + 1 >>> 0;
@@ -9535,10 +9537,10 @@ var require_agent = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var { Socket } = require("net");
-    var { Duplex } = require("stream");
+    var { Duplex: Duplex2 } = require("stream");
     var { resolve } = require("path");
     var { readFile: readFile4 } = require("fs");
-    var { execFile, spawn: spawn2 } = require("child_process");
+    var { execFile: execFile2, spawn: spawn3 } = require("child_process");
     var { isParsedKey: isParsedKey2, parseKey } = require_keyParser();
     var {
       makeBufferParser,
@@ -9688,7 +9690,7 @@ var require_agent = __commonJS({
           stream.proc = void 0;
         }
       }
-      class PageantSocket extends Duplex {
+      class PageantSocket extends Duplex2 {
         constructor() {
           super();
           this.proc = void 0;
@@ -9715,7 +9717,7 @@ var require_agent = __commonJS({
             return cb(new Error("Unexpected multiple agent requests"));
           this.buffer = null;
           let error;
-          const proc = this.proc = spawn2(EXEPATH, [data.length]);
+          const proc = this.proc = spawn3(EXEPATH, [data.length]);
           proc.stdout.on("data", (data2) => {
             this.push(data2);
           });
@@ -9759,7 +9761,7 @@ var require_agent = __commonJS({
             if (err) {
               if (triedCygpath)
                 return cb(new Error("Invalid cygwin unix socket path"));
-              execFile("cygpath", ["-w", socketPath], (err2, stdout, stderr) => {
+              execFile2("cygpath", ["-w", socketPath], (err2, stdout, stderr) => {
                 if (err2 || stdout.length === 0)
                   return cb(new Error("Invalid cygwin unix socket path"));
                 triedCygpath = true;
@@ -9921,7 +9923,7 @@ var require_agent = __commonJS({
       const SYM_MSGLEN = /* @__PURE__ */ Symbol("Agent Protocol Current Message Length");
       const SYM_CLOSED = /* @__PURE__ */ Symbol("Agent Protocol Closed");
       const SYM_ENDED = /* @__PURE__ */ Symbol("Agent Protocol Ended");
-      return class AgentProtocol extends Duplex {
+      return class AgentProtocol extends Duplex2 {
         /*
             Notes:
               - `constraint` type consists of:
@@ -11568,20 +11570,20 @@ var require_kex = __commonJS({
       let payload;
       if (self2._compatFlags & COMPAT.BAD_DHGEX) {
         const entry2 = self2._offer.lists.kex;
-        let kex2 = entry2.array;
+        let kex = entry2.array;
         let found = false;
-        for (let i = 0; i < kex2.length; ++i) {
-          if (kex2[i].includes("group-exchange")) {
+        for (let i = 0; i < kex.length; ++i) {
+          if (kex[i].includes("group-exchange")) {
             if (!found) {
               found = true;
-              kex2 = kex2.slice();
+              kex = kex.slice();
             }
-            kex2.splice(i--, 1);
+            kex.splice(i--, 1);
           }
         }
         if (found) {
           let len = 1 + 16 + self2._offer.totalSize + 1 + 4;
-          const newKexBuf = Buffer.from(kex2.join(","));
+          const newKexBuf = Buffer.from(kex.join(","));
           len -= entry2.buffer.length - newKexBuf.length;
           const all = self2._offer.lists.all;
           const rest = new Uint8Array(
@@ -13040,20 +13042,20 @@ var require_kex = __commonJS({
         return 7680;
       return 8192;
     }
-    function trySendNEWKEYS(kex2) {
-      if (!kex2._sentNEWKEYS) {
-        kex2._protocol._debug && kex2._protocol._debug(
+    function trySendNEWKEYS(kex) {
+      if (!kex._sentNEWKEYS) {
+        kex._protocol._debug && kex._protocol._debug(
           "Outbound: Sending NEWKEYS"
         );
-        const p = kex2._protocol._packetRW.write.allocStartKEX;
-        const packet = kex2._protocol._packetRW.write.alloc(1, true);
+        const p = kex._protocol._packetRW.write.allocStartKEX;
+        const packet = kex._protocol._packetRW.write.alloc(1, true);
         packet[p] = MESSAGE.NEWKEYS;
-        kex2._protocol._cipher.encrypt(
-          kex2._protocol._packetRW.write.finalize(packet, true)
+        kex._protocol._cipher.encrypt(
+          kex._protocol._packetRW.write.finalize(packet, true)
         );
-        kex2._sentNEWKEYS = true;
-        if (kex2._protocol._strictMode)
-          kex2._protocol._cipher.outSeqno = 0;
+        kex._sentNEWKEYS = true;
+        if (kex._protocol._strictMode)
+          kex._protocol._cipher.outSeqno = 0;
       }
     }
     module2.exports = {
@@ -21469,7 +21471,7 @@ var require_keygen = __commonJS({
     var SALT_LEN = 16;
     var DEFAULT_ROUNDS = 16;
     var curves = getCurves();
-    var ciphers = new Map(Object.entries(CIPHER_INFO));
+    var ciphers2 = new Map(Object.entries(CIPHER_INFO));
     function makeArgs(type, opts) {
       if (typeof type !== "string")
         throw new TypeError("Key type must be a string");
@@ -21713,8 +21715,8 @@ var require_keygen = __commonJS({
             throw new Error("Invalid passphrase");
           if (opts.cipher === void 0)
             throw new Error("Missing cipher name");
-          const cipher2 = ciphers.get(opts.cipher);
-          if (cipher2 === void 0)
+          const cipher = ciphers2.get(opts.cipher);
+          if (cipher === void 0)
             throw new Error("Invalid cipher name");
           if (format === "new") {
             let rounds = DEFAULT_ROUNDS;
@@ -21724,7 +21726,7 @@ var require_keygen = __commonJS({
               if (opts.rounds > 0)
                 rounds = opts.rounds;
             }
-            const gen = Buffer.allocUnsafe(cipher2.keyLen + cipher2.ivLen);
+            const gen = Buffer.allocUnsafe(cipher.keyLen + cipher.ivLen);
             const salt = randomBytes3(SALT_LEN);
             const r = bcrypt_pbkdf(
               passphrase,
@@ -21745,12 +21747,12 @@ var require_keygen = __commonJS({
               kdfOptions.writeUInt32BE(rounds, pos += salt.length);
             }
             encrypted = {
-              cipher: cipher2,
+              cipher,
               cipherName: opts.cipher,
               kdfName: "bcrypt",
               kdfOptions,
-              key: gen.slice(0, cipher2.keyLen),
-              iv: gen.slice(cipher2.keyLen)
+              key: gen.slice(0, cipher.keyLen),
+              iv: gen.slice(cipher.keyLen)
             };
           }
         }
@@ -21784,16 +21786,16 @@ var require_keygen = __commonJS({
           }
           if (encrypted) {
             const options = { authTagLength: encrypted.cipher.authLen };
-            const cipher2 = createCipheriv(
+            const cipher = createCipheriv(
               encrypted.cipher.sslName,
               encrypted.key,
               encrypted.iv,
               options
             );
-            cipher2.setAutoPadding(false);
-            privBlob = Buffer.concat([cipher2.update(privBlob), cipher2.final()]);
+            cipher.setAutoPadding(false);
+            privBlob = Buffer.concat([cipher.update(privBlob), cipher.final()]);
             if (encrypted.cipher.authLen > 0)
-              extra = cipher2.getAuthTag();
+              extra = cipher.getAuthTag();
             else
               extra = Buffer.alloc(0);
             encrypted.key.fill(0);
@@ -21971,19 +21973,19 @@ function matchesHash(hashed, name) {
   const actual = (0, import_node_crypto2.createHmac)("sha1", Buffer.from(salt, "base64")).update(name).digest();
   return expected.length === actual.length && (0, import_node_crypto2.timingSafeEqual)(expected, actual);
 }
-function matchesPatterns(patterns, name) {
+function matchesPatterns(patterns, name, letters = "any-case") {
   let matched = false;
   for (const pattern of patterns) {
     const negated = pattern.startsWith("!");
-    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name)) continue;
+    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name, letters)) continue;
     if (negated) return false;
     matched = true;
   }
   return matched;
 }
-function matchesPattern(pattern, name) {
+function matchesPattern(pattern, name, letters) {
   const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
-  return new RegExp(`^${source}$`, "is").test(name);
+  return new RegExp(`^${source}$`, letters === "exact" ? "s" : "is").test(name);
 }
 var import_node_crypto2, markers;
 var init_known_hosts = __esm({
@@ -21998,10 +22000,119 @@ var init_known_hosts = __esm({
   }
 });
 
+// src/host/ssh-algorithms.ts
+var kexAlgorithms, ciphers, macs, hostKeyAlgorithms;
+var init_ssh_algorithms = __esm({
+  "src/host/ssh-algorithms.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    kexAlgorithms = {
+      usual: [
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "diffie-hellman-group-exchange-sha256",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group16-sha512",
+        "diffie-hellman-group18-sha512"
+      ],
+      legacy: [
+        "diffie-hellman-group-exchange-sha1",
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group1-sha1"
+      ]
+    };
+    ciphers = {
+      usual: [
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+        "chacha20-poly1305@openssh.com"
+      ],
+      legacy: ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
+    };
+    macs = {
+      usual: [
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-sha1-etm@openssh.com",
+        "hmac-sha2-256",
+        "hmac-sha2-512",
+        "hmac-sha1"
+      ],
+      legacy: ["hmac-sha1-96", "hmac-md5"]
+    };
+    hostKeyAlgorithms = {
+      usual: [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256"
+      ],
+      legacy: ["ssh-rsa"]
+    };
+  }
+});
+
+// src/host/ssh-programs.ts
+function dialThrough(target, command) {
+  const child = (0, import_node_child_process2.spawn)(shell, ["-c", `exec ${command}`], { stdio: ["pipe", "pipe", "inherit"] });
+  const stream = import_node_stream4.Duplex.from({ readable: child.stdout, writable: child.stdin });
+  child.once(
+    "error",
+    (error) => stream.destroy(unreachable(target, sentenceOf(error), { details: { through: command } }))
+  );
+  stream.once("close", () => child.kill());
+  return stream;
+}
+async function askForKnownHosts(command) {
+  try {
+    const { stdout } = await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command]);
+    return stdout;
+  } catch (error) {
+    throw new SavepointError("known-hosts-missing", {
+      message: `KnownHostsCommand failed: ${sentenceOf(error)}`,
+      details: { command },
+      cause: error
+    });
+  }
+}
+async function runLocally(target, command) {
+  try {
+    await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command]);
+  } catch (error) {
+    throw new SavepointError("host-unreachable", {
+      message: `LocalCommand for ${targetName(target)} failed: ${sentenceOf(error)}`,
+      details: { command },
+      cause: error
+    });
+  }
+}
+var import_node_child_process2, import_node_stream4, import_node_util2, shell;
+var init_ssh_programs = __esm({
+  "src/host/ssh-programs.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_child_process2 = require("node:child_process");
+    import_node_stream4 = require("node:stream");
+    import_node_util2 = require("node:util");
+    init_errors();
+    init_ssh_errors();
+    init_ssh_target();
+    shell = "/bin/sh";
+  }
+});
+
 // src/host/host-key.ts
 async function loadHostKeyCheck(target) {
   if (target.hostKeyCheck === "accept-any") {
-    return { algorithms: [...acceptedAlgorithms], refuse: () => void 0 };
+    return { algorithms: accepted(target), refuse: () => void 0 };
   }
   const hosts = [];
   const lookedIn = [];
@@ -22017,6 +22128,12 @@ async function loadHostKeyCheck(target) {
     if (text4 === void 0) lookedIn.push(`${file} (absent)`);
     else take(text4, file);
   }
+  if (target.knownHostsCommand !== void 0) {
+    take(await askForKnownHosts(target.knownHostsCommand), "the output of KnownHostsCommand");
+  }
+  if (target.revokedHostKeys !== void 0) {
+    hosts.push(...await readRevoked(target.revokedHostKeys));
+  }
   return checkAgainst(target, hosts, lookedIn);
 }
 async function readKnownHosts(file) {
@@ -22031,13 +22148,24 @@ async function readKnownHosts(file) {
     });
   }
 }
+async function readRevoked(file) {
+  const text4 = await readKnownHosts(file);
+  if (text4 === void 0 || text4.startsWith("SSHKRL")) {
+    throw new SavepointError("known-hosts-missing", {
+      message: text4 ? `RevokedHostKeys ${file} is a binary revocation list, which is not supported; list the keys as text.` : `RevokedHostKeys ${file} does not exist.`,
+      details: { file }
+    });
+  }
+  const marked = text4.replace(/^(?=[^\s#])/gm, "@revoked * ");
+  return parseKnownHosts(marked, file).hosts;
+}
 function checkAgainst(target, hosts, lookedIn) {
   const name = target.hostKeyAlias ?? knownHostName(target.name, target.port);
   const known = hosts.filter((entry2) => matchesHost(entry2, name));
   const bare = target.name.toLowerCase();
   const fallback = target.hostKeyAlias === void 0 && target.port !== 22 && !known.some(isPlain) ? hosts.filter((entry2) => matchesHost(entry2, bare)) : [];
   return {
-    algorithms: knownFirst([...known, ...fallback].filter(isPlain)),
+    algorithms: knownFirst(accepted(target), [...known, ...fallback].filter(isPlain)),
     refuse: (key) => {
       const shown = `${keyType(key)} ${fingerprint(key)}`;
       const facts = { target, name, shown, lookedIn };
@@ -22052,13 +22180,13 @@ function checkAgainst(target, hosts, lookedIn) {
     }
   };
 }
-function knownFirst(known) {
+function accepted(target) {
+  return [...target.hostKeyAlgorithms ?? hostKeyAlgorithms.usual];
+}
+function knownFirst(algorithms2, known) {
   const types = new Set(known.map((entry2) => entry2.type));
   const isKnown = (algorithm) => types.has(algorithm.startsWith("rsa-sha2-") ? "ssh-rsa" : algorithm);
-  return [
-    ...acceptedAlgorithms.filter(isKnown),
-    ...acceptedAlgorithms.filter((algorithm) => !isKnown(algorithm))
-  ];
+  return [...algorithms2.filter(isKnown), ...algorithms2.filter((algorithm) => !isKnown(algorithm))];
 }
 function unknownKey({ target, name, shown, lookedIn }, authority, withoutPort) {
   const port = target.port === 22 ? "" : `-p ${target.port} `;
@@ -22096,7 +22224,7 @@ function revokedKey({ target, name, shown }, revoked) {
     details: { host: targetName(target), name, shown, revoked: at(revoked) }
   });
 }
-var import_promises8, acceptedAlgorithms, isPlain, isRevoked, isAuthority, at, described;
+var import_promises8, isPlain, isRevoked, isAuthority, at, described;
 var init_host_key = __esm({
   "src/host/host-key.ts"() {
     "use strict";
@@ -22104,15 +22232,9 @@ var init_host_key = __esm({
     import_promises8 = require("node:fs/promises");
     init_errors();
     init_known_hosts();
+    init_ssh_algorithms();
+    init_ssh_programs();
     init_ssh_target();
-    acceptedAlgorithms = [
-      "ssh-ed25519",
-      "ecdsa-sha2-nistp256",
-      "ecdsa-sha2-nistp384",
-      "ecdsa-sha2-nistp521",
-      "rsa-sha2-512",
-      "rsa-sha2-256"
-    ];
     isPlain = (entry2) => entry2.marker === "none";
     isRevoked = (entry2) => entry2.marker === "revoked";
     isAuthority = (entry2) => entry2.marker === "cert-authority";
@@ -22462,10 +22584,10 @@ function logIn(login, sock, signal2) {
 }
 function algorithms({ target, hostKeys }) {
   return {
-    kex: target.kexAlgorithms ?? kex,
-    cipher: target.ciphers ?? cipher,
-    serverHostKey: target.hostKeyAlgorithms ?? hostKeys.algorithms,
-    ...target.macs && { hmac: target.macs },
+    kex: [...target.kexAlgorithms ?? kexAlgorithms.usual],
+    cipher: [...target.ciphers ?? ciphers.usual],
+    hmac: [...target.macs ?? macs.usual],
+    serverHostKey: hostKeys.algorithms,
     compress: ["none"]
   };
 }
@@ -22483,7 +22605,7 @@ function handshakeTrouble(error, target) {
       return clauseOf(error);
   }
 }
-var import_ssh24, kex, cipher, KeyOffers;
+var import_ssh24, KeyOffers;
 var init_ssh_login = __esm({
   "src/host/ssh-login.ts"() {
     "use strict";
@@ -22491,27 +22613,9 @@ var init_ssh_login = __esm({
     import_ssh24 = __toESM(require_lib2(), 1);
     init_errors();
     init_host_key();
+    init_ssh_algorithms();
     init_ssh_errors();
     init_ssh_identities();
-    kex = [
-      "curve25519-sha256",
-      "curve25519-sha256@libssh.org",
-      "ecdh-sha2-nistp256",
-      "ecdh-sha2-nistp384",
-      "ecdh-sha2-nistp521",
-      "diffie-hellman-group-exchange-sha256",
-      "diffie-hellman-group14-sha256",
-      "diffie-hellman-group16-sha512",
-      "diffie-hellman-group18-sha512"
-    ];
-    cipher = [
-      "aes128-gcm@openssh.com",
-      "aes256-gcm@openssh.com",
-      "aes128-ctr",
-      "aes192-ctr",
-      "aes256-ctr",
-      "chacha20-poly1305@openssh.com"
-    ];
     KeyOffers = class {
       #login;
       #tried = [];
@@ -22555,7 +22659,7 @@ async function openConnection(route, signal2) {
   let previous;
   for (const login of route) {
     try {
-      const sock = previous ? await previous.forward(login.target) : await dial(login.target, signal2);
+      const sock = await (previous?.forward(login.target) ?? begin(login.target, signal2));
       const client = await logIn(login, sock, signal2);
       previous = new SshConnection(login.target, client, sock, previous);
     } catch (error) {
@@ -22568,7 +22672,13 @@ async function openConnection(route, signal2) {
     }
   }
   if (!previous) throw new RangeError("A route has at least one host.");
+  const { target } = previous;
+  if (target.localCommand !== void 0) await runLocally(target, target.localCommand);
   return previous;
+}
+async function begin(target, signal2) {
+  const { proxyCommand } = target;
+  return proxyCommand === void 0 ? dial(target, signal2) : dialThrough(target, proxyCommand);
 }
 function endOf(channel) {
   return new Promise((resolve) => {
@@ -22589,6 +22699,7 @@ var init_ssh_connection = __esm({
     init_ssh_errors();
     init_ssh_internals();
     init_ssh_login();
+    init_ssh_programs();
     init_ssh_target();
     defaultAliveInterval = 5;
     defaultAliveCountMax = 3;
@@ -22765,7 +22876,7 @@ done
 // src/host/ssh-exec.ts
 async function execute2(connection, task) {
   const { command, stdout, stderr, stop } = task;
-  const mark = command.signal || command.stdin instanceof import_node_stream4.Readable ? newMark() : void 0;
+  const mark = command.signal || command.stdin instanceof import_node_stream5.Readable ? newMark() : void 0;
   const env = { ...command.env, ...mark && { [markVariable]: mark } };
   const { channel, ending } = await connection.exec(commandLine(command, env));
   const started = performance.now();
@@ -22819,12 +22930,12 @@ function notReported(connection, command, details, stopped) {
     details: { host: targetName(target), ...details }
   });
 }
-var import_node_stream4, import_promises12, searchLimit, reportLimit;
+var import_node_stream5, import_promises12, searchLimit, reportLimit;
 var init_ssh_exec = __esm({
   "src/host/ssh-exec.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_stream4 = require("node:stream");
+    import_node_stream5 = require("node:stream");
     import_promises12 = require("node:timers/promises");
     init_errors();
     init_feed();
@@ -22906,7 +23017,7 @@ async function fetchThrough(host, from) {
   const pieces = running.stdout[Symbol.asyncIterator]();
   const first = await pieces.next();
   if (first.done) await check();
-  const contents = import_node_stream5.Readable.from(verified(first, pieces, check), { objectMode: false });
+  const contents = import_node_stream6.Readable.from(verified(first, pieces, check), { objectMode: false });
   return contents.once("close", () => {
     unwanted.abort();
     running.stdout.destroy();
@@ -22927,12 +23038,12 @@ function checkFetched(path, exit, said) {
 function plain3(path) {
   return path.startsWith("-") ? `./${path}` : path;
 }
-var import_node_stream5, missing, notCreated, sendScript, fetchScript;
+var import_node_stream6, missing, notCreated, sendScript, fetchScript;
 var init_ssh_files = __esm({
   "src/host/ssh-files.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_stream5 = require("node:stream");
+    import_node_stream6 = require("node:stream");
     init_errors();
     init_capture();
     missing = 44;
@@ -22950,13 +23061,14 @@ cat >"$1" && chmod "$2" "$1"
 function hasRoom(slot) {
   return !slot.spent && slot.inUse < slot.limit;
 }
-var usualLimit, ConnectionPool;
+var usualLimit, patience, ConnectionPool;
 var init_ssh_pool = __esm({
   "src/host/ssh-pool.ts"() {
     "use strict";
     init_define_SAVEPOINT();
     init_ssh_connection();
     usualLimit = 10;
+    patience = 2;
     ConnectionPool = class {
       #route;
       #slots = /* @__PURE__ */ new Set();
@@ -22969,15 +23081,17 @@ var init_ssh_pool = __esm({
       }
       /** Does something that needs a channel, on a connection that has room for it. */
       async with(use) {
-        for (; ; ) {
+        for (let refusals = 1, alone = 1; ; refusals++) {
           const slot = [...this.#slots].find(hasRoom) ?? this.#add();
           slot.inUse++;
           try {
-            const connection = await slot.connection;
-            return await use(connection);
+            return await use(await slot.connection);
           } catch (error) {
-            if (!(error instanceof ChannelRefused) || slot.inUse === 1) throw error;
-            slot.limit = slot.inUse - 1;
+            if (!(error instanceof ChannelRefused)) throw error;
+            const others = slot.inUse - 1;
+            if (others === 0 && alone++ > patience) throw error;
+            if (others > 0 && refusals > patience) slot.limit = others;
+            await (await slot.connection).roundTrip();
           } finally {
             slot.inUse--;
           }
@@ -24457,7 +24571,7 @@ var require_streamx = __commonJS({
         return this;
       }
     };
-    var Duplex = class extends Readable6 {
+    var Duplex2 = class extends Readable6 {
       // and Writable
       constructor(opts) {
         super(opts);
@@ -24495,7 +24609,7 @@ var require_streamx = __commonJS({
         return this;
       }
     };
-    var Transform2 = class extends Duplex {
+    var Transform2 = class extends Duplex2 {
       constructor(opts) {
         super(opts);
         this._transformState = new TransformState(this);
@@ -24651,7 +24765,7 @@ var require_streamx = __commonJS({
       this.destroy(StreamError.ABORTED());
     }
     function isWritev(s) {
-      return s._writev !== Writable.prototype._writev && s._writev !== Duplex.prototype._writev;
+      return s._writev !== Writable.prototype._writev && s._writev !== Duplex2.prototype._writev;
     }
     module2.exports = {
       pipeline,
@@ -24667,7 +24781,7 @@ var require_streamx = __commonJS({
       Stream,
       Writable,
       Readable: Readable6,
-      Duplex,
+      Duplex: Duplex2,
       Transform: Transform2,
       // Export PassThrough for compatibility with Node.js core's stream module
       PassThrough: PassThrough2
@@ -26158,10 +26272,14 @@ init_errors();
 
 // src/guard/bootstrap.ts
 init_define_SAVEPOINT();
-var loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92 };
+var loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92, refused: 93 };
 var STATE = `
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`;
+var REFUSE = `{
+  sudo -n -l >&2
+  case $(sudo -n -l 2>/dev/null) in *"$state/guard/"*) exit 93 ;; *) exit 92 ;; esac
+}`;
 var LOADER = `root=$1 digest=$2 sudo=$3 verb=$4${STATE}
 guard=$state/guard/$digest/guard
 check='[ -f "$1" ] || exit 90; [ "$(sha256sum <"$1")" = "$2  -" ] || exit 91; exec /bin/sh "$1" "$3"'
@@ -26170,14 +26288,13 @@ if sudo -n -l /bin/sh -c "$check" >/dev/null 2>&1; then
   exec sudo -n /bin/sh -c "$check" sh "$guard" "$digest" "$verb"
 fi
 if sudo -n -l "$guard" "$verb" >/dev/null 2>&1; then exec sudo -n "$guard" "$verb"; fi
-sudo -n -l >&2
-exit 92`;
+${REFUSE}`;
 var INSTALLER = `root=$1 digest=$2 sudo=$3${STATE}
 install='umask 077; d=$1/guard/$2
 mkdir -p "$d" && cat >"$d/guard.$$" && [ "$(sha256sum <"$d/guard.$$")" = "$2  -" ] || { rm -f "$d/guard.$$"; exit 91; }
 chmod 755 "$d/guard.$$" && sync "$d/guard.$$" && mv -f "$d/guard.$$" "$d/guard" && sync "$d"'
 [ "$(id -u)" != 0 ] && [ "$sudo" = yes ] || exec /bin/sh -c "$install" sh "$state" "$digest"
-sudo -n -l /bin/sh -c "$install" >/dev/null 2>&1 || { sudo -n -l >&2; exit 92; }
+sudo -n -l /bin/sh -c "$install" >/dev/null 2>&1 || ${REFUSE}
 exec sudo -n /bin/sh -c "$install" sh "$state" "$digest"`;
 
 // src/guard/protocol.ts
@@ -26293,6 +26410,13 @@ function refuseLoaderExit({ host, guard }, exit, stderr) {
       message: `The guard on ${host.name} does not have the bytes of the pinned ${guard.version} (SHA-256 ${guard.sha256}); the host did not run it.`,
       details: { host: host.name, pinned: guard.sha256 },
       hint: `Find out who changed it, then remove the folder guard/${guard.sha256} below the host's state directory; the next begin puts it there again.`
+    });
+  }
+  if (exit.code === loaderExit.refused) {
+    throw new SavepointError("guard-refused-by-host", {
+      message: `The sudoers of ${host.name} name a guard that the login may run, but it is not the pinned ${guard.version} (SHA-256 ${guard.sha256}), or its bytes are others.`,
+      details: { host: host.name, pinned: guard.sha256, sudoers: lastLine(stderr).trim() },
+      hint: "Have the owner of the host allow this guard, or ask for the one the host allows with `--guard`."
     });
   }
   if (exit.code === loaderExit.noSudo) {
@@ -26442,7 +26566,7 @@ async function overlayArchive(entries) {
 // src/transaction/phase-process.ts
 init_define_SAVEPOINT();
 var import_node_crypto5 = require("node:crypto");
-var import_node_stream7 = require("node:stream");
+var import_node_stream8 = require("node:stream");
 init_errors();
 
 // src/transaction/launcher.ts
@@ -26482,8 +26606,8 @@ function controllerEnvironment(env) {
 
 // src/transaction/trailer.ts
 init_define_SAVEPOINT();
-var import_node_stream6 = require("node:stream");
-var Trailer = class extends import_node_stream6.Transform {
+var import_node_stream7 = require("node:stream");
+var Trailer = class extends import_node_stream7.Transform {
   /** Resolves to true when the command runs, to false if the stream ends before. */
   started;
   /** The exit status, or undefined when the stream ended without one. */
@@ -26560,7 +26684,7 @@ async function startPhase(site, credentials, command) {
   const running = load(site, "exec", Buffer.from(encodeRequest(fields) + script2));
   const trailer = new Trailer(nonce);
   running.stderr.on("error", (error) => trailer.destroy(error)).pipe(trailer);
-  const stdout = new import_node_stream7.PassThrough();
+  const stdout = new import_node_stream8.PassThrough();
   const started = await Promise.race([trailer.started, running.exit.then(() => false)]);
   if (!started) throw await refusal2(site, running, trailer);
   running.stdout.on("error", (error) => stdout.destroy(error)).pipe(stdout);
@@ -27309,7 +27433,6 @@ function cancellation(cancel) {
 }
 
 // src/run/phases.ts
-var CLEANUP_TIMEOUT = 300;
 function phasesOf(job) {
   return [...job.check ? ["check"] : [], ...job.phases.map(({ name }) => name)];
 }
@@ -27320,8 +27443,9 @@ async function* runCleanup(run) {
     yield { kind: "phase_skipped", phase: "cleanup", reason: "no transaction was opened" };
     return;
   }
-  const limit2 = run.cleanupLimit ?? Number.POSITIVE_INFINITY;
-  const timed = { ...cleanup, timeout: Math.min(cleanup.timeout ?? CLEANUP_TIMEOUT, limit2) };
+  const { timeout = Number.POSITIVE_INFINITY } = cleanup;
+  const limit2 = Math.min(timeout, run.cleanupLimit ?? timeout);
+  const timed = Number.isFinite(limit2) ? { ...cleanup, timeout: limit2 } : cleanup;
   yield* runPhase(phaseRun(run, "cleanup", timed), { masker: run.masker, cancel: run.abandon });
 }
 function phaseRun(run, name, command) {
@@ -27372,7 +27496,6 @@ function verdictOf(job, ledger, status) {
   if (status === "cancelled" || wasCancelled(ledger)) return rollback("the job was cancelled");
   const [trouble] = ledger.troubles;
   if (trouble) return rollback(trouble.phase ? `${trouble.phase} failed` : trouble.error.reason);
-  if (ledger.running) return rollback(`${ledger.running.phase} did not end`);
   const missing2 = unfinished(job, ledger);
   if (missing2) return rollback(`${missing2} did not run`);
   if (status === "failure") return rollback("the job failed");
