@@ -53,6 +53,8 @@ export const catalogue = {
   'state-missing': entry(127, 'usage', 'No transaction is recorded here.'),
   'state-bad': entry(128, 'usage', 'The recorded transaction cannot be understood.'),
   'output-unwritable': entry(129, 'usage', 'The output folder cannot be written to.'),
+  'ssh-config-bad': entry(130, 'usage', 'The SSH configuration has something that cannot be used.'),
+  'ssh-config-program': entry(131, 'usage', 'The SSH configuration would run a program here.'),
 
   'phase-failed': entry(201, 'job', 'A command of a phase failed.'),
   'phase-timeout': entry(202, 'job', 'A phase took longer than it may.'),

@@ -9,17 +9,9 @@ import {
   matchesHost,
   parseKnownHosts,
 } from './known-hosts.ts';
+import { hostKeyAlgorithms } from './ssh-algorithms.ts';
+import { askForKnownHosts } from './ssh-programs.ts';
 import { type SshTarget, targetName } from './ssh-target.ts';
-
-/** What OpenSSH accepts by default and ssh2 knows; SHA-1 signatures (`ssh-rsa`) are left out. */
-const acceptedAlgorithms: readonly ServerHostKeyAlgorithm[] = [
-  'ssh-ed25519',
-  'ecdsa-sha2-nistp256',
-  'ecdsa-sha2-nistp384',
-  'ecdsa-sha2-nistp521',
-  'rsa-sha2-512',
-  'rsa-sha2-256',
-];
 
 /** Decides whether the key that a host shows is the one that is known for it. */
 export interface HostKeyCheck {
@@ -35,7 +27,7 @@ export interface HostKeyCheck {
  */
 export async function loadHostKeyCheck(target: SshTarget): Promise<HostKeyCheck> {
   if (target.hostKeyCheck === 'accept-any') {
-    return { algorithms: [...acceptedAlgorithms], refuse: () => undefined };
+    return { algorithms: accepted(target), refuse: () => undefined };
   }
   const hosts: KnownHost[] = [];
   const lookedIn: string[] = [];
@@ -50,6 +42,12 @@ export async function loadHostKeyCheck(target: SshTarget): Promise<HostKeyCheck>
     const text = await readKnownHosts(file);
     if (text === undefined) lookedIn.push(`${file} (absent)`);
     else take(text, file);
+  }
+  if (target.knownHostsCommand !== undefined) {
+    take(await askForKnownHosts(target.knownHostsCommand), 'the output of KnownHostsCommand');
+  }
+  if (target.revokedHostKeys !== undefined) {
+    hosts.push(...(await readRevoked(target.revokedHostKeys)));
   }
   return checkAgainst(target, hosts, lookedIn);
 }
@@ -67,6 +65,22 @@ async function readKnownHosts(file: string): Promise<string | undefined> {
   }
 }
 
+/** Keys that no host may have, one a line (ssh_config(5), RevokedHostKeys). */
+async function readRevoked(file: string): Promise<KnownHost[]> {
+  const text = await readKnownHosts(file);
+  // A list that cannot be read must not count as an empty one.
+  if (text === undefined || text.startsWith('SSHKRL')) {
+    throw new SavepointError('known-hosts-missing', {
+      message: text
+        ? `RevokedHostKeys ${file} is a binary revocation list, which is not supported; list the keys as text.`
+        : `RevokedHostKeys ${file} does not exist.`,
+      details: { file },
+    });
+  }
+  const marked = text.replace(/^(?=[^\s#])/gm, '@revoked * ');
+  return parseKnownHosts(marked, file).hosts;
+}
+
 function checkAgainst(target: SshTarget, hosts: KnownHost[], lookedIn: string[]): HostKeyCheck {
   const name = target.hostKeyAlias ?? knownHostName(target.name, target.port);
   const known = hosts.filter((entry) => matchesHost(entry, name));
@@ -78,7 +92,7 @@ function checkAgainst(target: SshTarget, hosts: KnownHost[], lookedIn: string[])
       ? hosts.filter((entry) => matchesHost(entry, bare))
       : [];
   return {
-    algorithms: knownFirst([...known, ...fallback].filter(isPlain)),
+    algorithms: knownFirst(accepted(target), [...known, ...fallback].filter(isPlain)),
     refuse: (key) => {
       const shown = `${keyType(key)} ${fingerprint(key)}`;
       const facts: Facts = { target, name, shown, lookedIn };
@@ -98,14 +112,18 @@ const isPlain = (entry: KnownHost) => entry.marker === 'none';
 const isRevoked = (entry: KnownHost) => entry.marker === 'revoked';
 const isAuthority = (entry: KnownHost) => entry.marker === 'cert-authority';
 
-function knownFirst(known: readonly KnownHost[]): ServerHostKeyAlgorithm[] {
+function accepted(target: SshTarget): ServerHostKeyAlgorithm[] {
+  return [...(target.hostKeyAlgorithms ?? hostKeyAlgorithms.usual)] as ServerHostKeyAlgorithm[];
+}
+
+function knownFirst(
+  algorithms: ServerHostKeyAlgorithm[],
+  known: readonly KnownHost[],
+): ServerHostKeyAlgorithm[] {
   const types = new Set(known.map((entry) => entry.type));
   const isKnown = (algorithm: string) =>
     types.has(algorithm.startsWith('rsa-sha2-') ? 'ssh-rsa' : algorithm);
-  return [
-    ...acceptedAlgorithms.filter(isKnown),
-    ...acceptedAlgorithms.filter((algorithm) => !isKnown(algorithm)),
-  ];
+  return [...algorithms.filter(isKnown), ...algorithms.filter((algorithm) => !isKnown(algorithm))];
 }
 
 interface Facts {

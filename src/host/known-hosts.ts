@@ -90,23 +90,27 @@ function matchesHash(hashed: string, name: string): boolean {
 
 /**
  * Pattern lists of ssh_config(5): `*` is anything, `?` one character, and a negated pattern
- * that matches overrules all others. The case of letters does not matter.
+ * that matches overrules all others. The case of letters matters only when it is `exact`.
  */
-export function matchesPatterns(patterns: readonly string[], name: string): boolean {
+export function matchesPatterns(
+  patterns: readonly string[],
+  name: string,
+  letters: 'any-case' | 'exact' = 'any-case',
+): boolean {
   let matched = false;
   for (const pattern of patterns) {
     const negated = pattern.startsWith('!');
-    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name)) continue;
+    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name, letters)) continue;
     if (negated) return false;
     matched = true;
   }
   return matched;
 }
 
-function matchesPattern(pattern: string, name: string): boolean {
+function matchesPattern(pattern: string, name: string, letters: 'any-case' | 'exact'): boolean {
   const source = pattern
     .replace(/[.+^${}()|[\]\\]/g, '\\$&')
     .replaceAll('*', '.*')
     .replaceAll('?', '.');
-  return new RegExp(`^${source}$`, 'is').test(name);
+  return new RegExp(`^${source}$`, letters === 'exact' ? 's' : 'is').test(name);
 }

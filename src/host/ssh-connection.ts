@@ -7,6 +7,7 @@ import { dial } from './ssh-dial.ts';
 import { clauseOf, lost, unreachable } from './ssh-errors.ts';
 import { roundTrip } from './ssh-internals.ts';
 import { type Login, logIn } from './ssh-login.ts';
+import { dialThrough, runLocally } from './ssh-programs.ts';
 import { type SshTarget, targetName } from './ssh-target.ts';
 
 const defaultAliveInterval = 5;
@@ -30,9 +31,7 @@ export async function openConnection(
   let previous: SshConnection | undefined;
   for (const login of route) {
     try {
-      const sock = previous
-        ? await previous.forward(login.target)
-        : await dial(login.target, signal);
+      const sock = await (previous?.forward(login.target) ?? begin(login.target, signal));
       const client = await logIn(login, sock, signal);
       previous = new SshConnection(login.target, client, sock, previous);
     } catch (error) {
@@ -45,7 +44,14 @@ export async function openConnection(
     }
   }
   if (!previous) throw new RangeError('A route has at least one host.');
+  const { target } = previous;
+  if (target.localCommand !== undefined) await runLocally(target, target.localCommand);
   return previous;
+}
+
+async function begin(target: SshTarget, signal: AbortSignal | undefined): Promise<Duplex> {
+  const { proxyCommand } = target;
+  return proxyCommand === undefined ? dial(target, signal) : dialThrough(target, proxyCommand);
 }
 
 export interface Execution {

@@ -28,7 +28,7 @@ export async function dial(target: SshTarget, signal?: AbortSignal): Promise<Soc
 async function addressesOf(target: SshTarget): Promise<string[]> {
   if (isIP(target.name) !== 0) return [target.name];
   try {
-    const found = await lookup(target.name, { all: true });
+    const found = await lookup(target.name, { all: true, family: target.addressFamily ?? 0 });
     return found.map(({ address }) => address);
   } catch (error) {
     throw unreachable(target, clauseOf(error), { cause: error });

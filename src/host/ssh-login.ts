@@ -8,10 +8,10 @@ import ssh2, {
   type ConnectConfig,
   type KexAlgorithm,
   type MacAlgorithm,
-  type ServerHostKeyAlgorithm,
 } from 'ssh2';
 import { type SavepointError, sentenceOf } from '../errors.ts';
 import { type HostKeyCheck, loadHostKeyCheck } from './host-key.ts';
+import { ciphers, kexAlgorithms, macs } from './ssh-algorithms.ts';
 import { authFailed, clauseOf, unreachable } from './ssh-errors.ts';
 import { type Identities, loadIdentities } from './ssh-identities.ts';
 import type { SshTarget } from './ssh-target.ts';
@@ -31,29 +31,6 @@ export async function prepareLogin(target: SshTarget, passphrase?: string): Prom
   const hostKeys = await loadHostKeyCheck(target);
   return { target, hostKeys, identities: await loadIdentities(target, passphrase) };
 }
-
-/** The cheapest key exchange first: one elliptic curve step on either side. */
-const kex: KexAlgorithm[] = [
-  'curve25519-sha256',
-  'curve25519-sha256@libssh.org',
-  'ecdh-sha2-nistp256',
-  'ecdh-sha2-nistp384',
-  'ecdh-sha2-nistp521',
-  'diffie-hellman-group-exchange-sha256',
-  'diffie-hellman-group14-sha256',
-  'diffie-hellman-group16-sha512',
-  'diffie-hellman-group18-sha512',
-];
-
-/** The fastest cipher first, on any processor with AES instructions. */
-const cipher: CipherAlgorithm[] = [
-  'aes128-gcm@openssh.com',
-  'aes256-gcm@openssh.com',
-  'aes128-ctr',
-  'aes192-ctr',
-  'aes256-ctr',
-  'chacha20-poly1305@openssh.com',
-];
 
 /**
  * Does the key exchange, checks the host's key and authenticates.
@@ -157,11 +134,10 @@ class KeyOffers {
 
 function algorithms({ target, hostKeys }: Login): NonNullable<ConnectConfig['algorithms']> {
   return {
-    kex: (target.kexAlgorithms as KexAlgorithm[] | undefined) ?? kex,
-    cipher: (target.ciphers as CipherAlgorithm[] | undefined) ?? cipher,
-    serverHostKey:
-      (target.hostKeyAlgorithms as ServerHostKeyAlgorithm[] | undefined) ?? hostKeys.algorithms,
-    ...(target.macs && { hmac: target.macs as MacAlgorithm[] }),
+    kex: [...(target.kexAlgorithms ?? kexAlgorithms.usual)] as KexAlgorithm[],
+    cipher: [...(target.ciphers ?? ciphers.usual)] as CipherAlgorithm[],
+    hmac: [...(target.macs ?? macs.usual)] as MacAlgorithm[],
+    serverHostKey: hostKeys.algorithms,
     compress: ['none'],
   };
 }

@@ -23,6 +23,16 @@ export interface SshTarget extends SshHostConfig {
   macs?: string[];
   kexAlgorithms?: string[];
   hostKeyAlgorithms?: string[];
+  /** Kind of addresses to connect to; 0 for both. */
+  addressFamily?: 0 | 4 | 6;
+  /** A file of keys that no host may have. */
+  revokedHostKeys?: string;
+  /** A program on this machine whose standard streams lead to the host, in place of TCP. */
+  proxyCommand?: string;
+  /** A program on this machine that writes further lines of known_hosts. */
+  knownHostsCommand?: string;
+  /** A program that is run on this machine once the host is connected to. */
+  localCommand?: string;
 }
 
 /** `user@name:port`, for people and logs. */
