@@ -2,8 +2,9 @@ import type { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { SavepointError } from '../errors.ts';
 import type { Exit, Host, Running } from '../host/host.ts';
-import { INSTALLER, LOADER, loaderExit } from './bootstrap.ts';
+import { INSTALLER, loaderExit, loaderLine } from './bootstrap.ts';
 import { type Answer, decodeAnswer, encodeRequest, type Fields } from './protocol.ts';
+import { refuseLoaderExit } from './refusal.ts';
 import type { Guard } from './releases.ts';
 
 /** Which guard runs where, and as whom. */
@@ -44,10 +45,10 @@ export async function ask(
   };
   let result = await attempt();
   if (result.exit.code === loaderExit.notInstalled) {
-    await install(site);
+    await install(site, verb);
     result = await attempt();
   }
-  refuseLoaderExit(site, result.exit, result.stderr);
+  refuseLoaderExit({ ...site, verb }, result.exit, result.stderr);
   if (result.stdout.length === 0) throw unanswered(site, verb, result.exit, result.stderr);
   return decodeAnswer(result.stdout, verb);
 }
@@ -58,8 +59,7 @@ export function load(
   verb: string,
   stdin: Buffer | Readable,
 ): Running {
-  const words = [inGuard(root), guard.sha256, sudo ? 'yes' : 'no', verb];
-  return host.run({ argv: ['/bin/sh', '-c', LOADER, 'sh', ...words], stdin });
+  return host.run({ argv: loaderLine({ root: inGuard(root), guard, sudo, verb }), stdin });
 }
 
 /** Fields that say where the guard works and which one it is. */
@@ -70,7 +70,7 @@ export function siteFields({ guard, root }: GuardSite): Fields {
   ];
 }
 
-async function install(site: GuardSite): Promise<void> {
+async function install(site: GuardSite, verb: string): Promise<void> {
   const { host, guard, root, sudo } = site;
   const running = host.run({
     argv: ['/bin/sh', '-c', INSTALLER, 'sh', inGuard(root), guard.sha256, sudo ? 'yes' : 'no'],
@@ -78,38 +78,11 @@ async function install(site: GuardSite): Promise<void> {
   });
   running.stdout.resume();
   const [stderr, exit] = await Promise.all([text(running.stderr), running.exit]);
-  refuseLoaderExit(site, exit, stderr);
+  refuseLoaderExit({ ...site, verb }, exit, stderr);
   if (exit.code !== 0) {
     throw new SavepointError('host-write-failed', {
       message: `The guard could not be put on ${host.name}: ${lastLine(stderr) || `exit ${exit.code ?? exit.signal}`}`,
       details: { host: host.name, stderr },
-    });
-  }
-}
-
-/** @throws SavepointError for what the loader or the installer refused. */
-export function refuseLoaderExit({ host, guard }: GuardSite, exit: Exit, stderr: string): void {
-  if (exit.code === loaderExit.mismatch) {
-    throw new SavepointError('guard-mismatch', {
-      message: `The guard on ${host.name} does not have the bytes of the pinned ${guard.version} (SHA-256 ${guard.sha256}); the host did not run it.`,
-      details: { host: host.name, pinned: guard.sha256 },
-      hint: `Find out who changed it, then remove the folder guard/${guard.sha256} below the host's state directory; the next begin puts it there again.`,
-    });
-  }
-  if (exit.code === loaderExit.refused) {
-    throw new SavepointError('guard-refused-by-host', {
-      message: `The sudoers of ${host.name} name a guard that the login may run, but it is not the pinned ${guard.version} (SHA-256 ${guard.sha256}), or its bytes are others.`,
-      details: { host: host.name, pinned: guard.sha256, sudoers: lastLine(stderr).trim() },
-      hint: 'Have the owner of the host allow this guard, or ask for the one the host allows with `--guard`.',
-    });
-  }
-  if (exit.code === loaderExit.noSudo) {
-    throw new SavepointError('no-sudo', {
-      message: `The login on ${host.name} is not root, and \`sudo -n\` does not let it run the guard${
-        lastLine(stderr) ? `: ${lastLine(stderr)}` : '.'
-      }`,
-      details: { host: host.name },
-      hint: 'Log in as root, give the user passwordless sudo, or set `sudo: false` to track only what the user owns.',
     });
   }
 }

@@ -31,6 +31,21 @@ export function encodeRequest(fields: Fields): string {
 }
 
 /**
+ * A script as the value of one field: `printf %b` gives its line breaks back. A host's policy names
+ * a command in this form, so it never changes for a script.
+ */
+export function scriptField(script: string): string {
+  const trimmed = script.trim();
+  if (!/[\n\r]/.test(trimmed)) return trimmed;
+  const escaped = trimmed
+    .replaceAll('\\', '\\\\')
+    .replaceAll('\r', '')
+    .replaceAll('\n', '\\n')
+    .replaceAll("'", "'\\''");
+  return `eval "$(printf %b '${escaped}')"`;
+}
+
+/**
  * Reads an answer. Names of files come with \x01 for a line break in them.
  * @throws SavepointError the error that the guard answered, by its name in the catalogue;
  *   `guard-protocol` for anything that is no answer.

@@ -25,12 +25,8 @@ declare const __SAVEPOINT__: (Carried & { version: string }) | undefined;
  *   `guard-unavailable` when no release has that digest.
  */
 export function guardInUse(digest?: string): Guard {
-  const { pin, releases } = carried();
-  const guards = Object.entries(releases).map(([version, text]) => ({
-    version,
-    text,
-    sha256: digestOf(text),
-  }));
+  const { pin } = carried();
+  const guards = releasedGuards();
   const wanted = digest ?? pin.sha256;
   const guard = guards.find(({ sha256 }) => sha256 === wanted);
   if (digest === undefined && guard?.version !== pin.version) {
@@ -49,6 +45,20 @@ export function guardInUse(digest?: string): Guard {
     });
   }
   return guard;
+}
+
+/** Every released guard that this version carries. */
+export function releasedGuards(): Guard[] {
+  return Object.entries(carried().releases).map(([version, text]) => ({
+    version,
+    text,
+    sha256: digestOf(text),
+  }));
+}
+
+/** The version of the released guard with this digest, if this version carries it. */
+export function versionOf(sha256: string): string | undefined {
+  return releasedGuards().find((guard) => guard.sha256 === sha256)?.version;
 }
 
 /** Lower-case hex SHA-256 of a text's UTF-8 bytes. */

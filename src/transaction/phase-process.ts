@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { PassThrough, type Readable } from 'node:stream';
 import { SavepointError } from '../errors.ts';
-import { ask, type GuardSite, load, refuseLoaderExit, siteFields } from '../guard/client.ts';
+import { ask, type GuardSite, load, siteFields } from '../guard/client.ts';
 import { decodeAnswer, encodeRequest, type Fields } from '../guard/protocol.ts';
+import { refuseLoaderExit } from '../guard/refusal.ts';
 import type { Exit, Running } from '../host/host.ts';
 import { controllerEnvironment, launcher } from './launcher.ts';
 import { Trailer } from './trailer.ts';
@@ -52,7 +53,7 @@ async function exitOf(running: Running, trailer: Trailer): Promise<Exit> {
 
 async function refusal(site: GuardSite, running: Running, trailer: Trailer): Promise<Error> {
   const [stdout, stderr] = await Promise.all([collect(running.stdout), collect(trailer)]);
-  refuseLoaderExit(site, await running.exit, stderr.toString());
+  refuseLoaderExit({ ...site, verb: 'exec' }, await running.exit, stderr.toString());
   if (stdout.length > 0) {
     try {
       decodeAnswer(stdout, 'exec');

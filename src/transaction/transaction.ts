@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SavepointError } from '../errors.ts';
 import { ask, type GuardSite } from '../guard/client.ts';
-import type { Answer, Fields } from '../guard/protocol.ts';
+import { type Answer, type Fields, scriptField } from '../guard/protocol.ts';
 import { guardInUse } from '../guard/releases.ts';
 import type { Host } from '../host/host.ts';
 import { appliedFrom, begunFrom, decidedFrom } from './answers.ts';
@@ -64,8 +64,8 @@ class GuardedTransaction implements Transaction {
       ['on_conflict', request.onConflict],
       ['degraded', request.degraded ? 'yes' : 'no'],
       ...request.track.map((path) => ['track', path] as const),
-      ...request.refresh.map((script) => ['refresh', oneLine(script)] as const),
-      ...request.probe.map((script) => ['probe', oneLine(script)] as const),
+      ...request.refresh.map((script) => ['refresh', scriptField(script)] as const),
+      ...request.probe.map((script) => ['probe', scriptField(script)] as const),
     ];
     const until = Date.now() + request.lockTimeout * 1000;
     for (;;) {
@@ -132,16 +132,4 @@ async function pause(seconds: number, signal: AbortSignal | undefined): Promise<
     signal?.throwIfAborted();
     throw error;
   }
-}
-
-/** A script as one line of a request: `printf %b` gives its line breaks back. */
-function oneLine(script: string): string {
-  const trimmed = script.trim();
-  if (!/[\n\r]/.test(trimmed)) return trimmed;
-  const escaped = trimmed
-    .replaceAll('\\', '\\\\')
-    .replaceAll('\r', '')
-    .replaceAll('\n', '\\n')
-    .replaceAll("'", "'\\''");
-  return `eval "$(printf %b '${escaped}')"`;
 }
