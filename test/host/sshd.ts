@@ -170,7 +170,10 @@ const setEnv = ([name, value]: [string, string]) => `"${name}=${value}"`;
 function spawnSshd(command: string, args: string[]): ChildProcess {
   // sshd refuses to start without this directory, which its service file makes.
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
-  return spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  // It must not outlive a test run that was killed.
+  return spawn('setpriv', ['--pdeathsig', 'TERM', command, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
 }
 
 /** The user `lab`, and its sudoers, are only in files that this sshd and its children see. */
