@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { differences, snapshot } from '../../guard/manifest.ts';
 import { type Sshd, startSshd } from '../../host/sshd.ts';
 import { actionFolder, cliFile } from '../built.ts';
-import { until } from './processes.ts';
+import { untilQuiet } from './processes.ts';
 import { savepoint } from './savepoint.ts';
 import { hostFields, ScratchHost } from './scratch-host.ts';
 
@@ -29,6 +29,7 @@ let sha256: string;
 
 beforeAll(async () => {
   sshd = await startSshd();
+  await untilQuiet(sshd);
   pinned = readFileSync(join(actionFolder(), 'dist', 'guard.sh'));
   sha256 = createHash('sha256').update(pinned).digest('hex');
 });
@@ -215,18 +216,24 @@ describe('the host refuses an installed guard that is not the pinned one', () =>
     expect(host.changesSince(before)).toEqual([]);
   });
 
-  test('a job that changes the guard has gained nothing: the host rolls back alone', async () => {
+  test('a job that changes the guard gains nothing: it cannot commit, and recovery does not run it', async () => {
     using host = scratchHost();
     const before = host.look();
-    const spoil = `sed -i '2i: >"\${0%/*}/trace"' '${guardOf(host)}'`;
-    const ended = await host.run({ ...job(host), lease: '2s', phases: { test: spoil } });
+    const spoil = `sed -i '2i: >"\${0%/*}/../trace"' '${guardOf(host)}'`;
+    const ended = await host.run({ ...job(host), phases: { test: spoil } });
 
     expect(readFileSync(guardOf(host)).equals(pinned)).toBe(false);
     expect(ended.json).toMatchObject({ test_status: 0, error: { name: 'guard-mismatch' } });
     expect(ended.json).not.toHaveProperty('outcome');
     expect(ended.code).toBe(3);
-    await until('the lease is over', () => host.changesSince(before).length === 0);
-    expect(existsSync(join(dirname(guardOf(host)), 'trace'))).toBe(false);
+    expect(await host.ask('recover')).toMatchObject({ code: 3 });
+    expect(host.changesSince(before)).not.toEqual([]);
+
+    rmSync(dirname(guardOf(host)), { recursive: true });
+    const recovered = await host.ask('recover');
+    expect(recovered).toMatchObject({ code: 0, json: { ended: [{ outcome: 'rolled-back' }] } });
+    expect(host.changesSince(before)).toEqual([]);
+    expect(existsSync(join(dirname(guardOf(host)), '../trace'))).toBe(false);
   });
 });
 

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Sshd } from '../../host/sshd.ts';
 
 /**
  * Shell text that leaves two processes behind, one in a session of its own, says `busy PID PID` and
@@ -21,6 +22,16 @@ export function alive(pids: readonly string[]): string[] {
     // One that has ended stays as a zombie until its parent looks.
     return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   });
+}
+
+/**
+ * Waits until an sshd has told of the connection by which its start was noticed, so that what it
+ * tells from now on is about others.
+ */
+export async function untilQuiet({ logs }: Pick<Sshd, 'logs'>): Promise<void> {
+  await until('sshd has told of the first connection', () =>
+    logs().includes('Connection closed by'),
+  );
 }
 
 /** Waits for what another process is about to do. Rejects after ten seconds. */

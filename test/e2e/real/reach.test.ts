@@ -5,6 +5,7 @@ import { catalogue, type ErrorName, exitCodes } from '../../../src/errors.ts';
 import { differences, snapshot } from '../../guard/manifest.ts';
 import { makeKey, type Sshd, startSshd } from '../../host/sshd.ts';
 import { type Mirror, serve } from './mirror.ts';
+import { untilQuiet } from './processes.ts';
 import { hostFields, isRoot, type JobFields, ScratchHost } from './scratch-host.ts';
 
 let sshd: Sshd;
@@ -14,6 +15,7 @@ let folder: string;
 
 beforeAll(async () => {
   sshd = await startSshd();
+  await untilQuiet(sshd);
   if (isRoot) lab = await startSshd({ user: 'lab' });
   folder = sshd.folder;
   website = await serve(folder);
