@@ -17,7 +17,8 @@ const homeOrRoot = '"${HOME:-/}"';
 /**
  * Shell text that sets the environment, writes the script to a folder only its user may enter, and
  * runs it: through the interpreter of its own `#!` line as it is, else by `sh -e`, so that the first
- * command that fails ends it. The script reads nothing and finds no secret in any argv.
+ * command that fails ends it. The script reads nothing and finds no secret in any argv. What ends a
+ * job early begins with TERM, and a shell whose reader is gone learns of it by PIPE: the folder goes then too.
  */
 export function launcher({ phase, script, env, cwd, nonce }: Launch): string {
   const variables = Object.entries(env)
@@ -30,6 +31,7 @@ export function launcher({ phase, script, env, cwd, nonce }: Launch): string {
   return `savepoint_phase=${quoteWord(phase)}
 cd ${cwd === undefined ? homeOrRoot : quoteWord(cwd)} || cd / || exit 126
 savepoint_dir=$(mktemp -d "\${TMPDIR:-/tmp}/savepoint.XXXXXXXX") || exit 126
+trap 'rm -rf "$savepoint_dir"; exit 143' HUP PIPE TERM
 cat >"$savepoint_dir/$savepoint_phase" <<'${nonce}'
 ${script.endsWith('\n') ? script : `${script}\n`}${nonce}
 chmod 700 "$savepoint_dir/$savepoint_phase"

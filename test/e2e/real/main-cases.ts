@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { alive, busy, staysBusy } from './processes.ts';
+import { remains, saysBusy, staysBusy } from './processes.ts';
 import type { JobFields, ScratchHost } from './scratch-host.ts';
 
 /** A package manager whose mirror a job changes, on hosts of one kind. */
@@ -81,9 +81,9 @@ export function mainCases(world: () => MirrorWorld): void {
     const before = host.look();
     const phases = { test: `${mess}${staysBusy}`, cleanup: 'echo cleaned up' };
     await using running = host.start(job(host, 'good', { phases }));
-    const [, ...pids] = await running.said(busy);
+    const left = await saysBusy(running);
     expect(host.changesSince(before)).not.toEqual([]);
-    expect(alive(pids)).toEqual(pids);
+    expect(remains(left)).toEqual([...left.pids, left.script]);
     running.kill(signal);
     const ended = await running.ended;
 
@@ -94,7 +94,7 @@ export function mainCases(world: () => MirrorWorld): void {
       cleanup_output: 'cleaned up\n',
     });
     expect(ended.code).toBe(status);
-    expect(alive(pids)).toEqual([]);
+    expect(remains(left)).toEqual([]);
     expect(host.changesSince(before)).toEqual([]);
   });
 
@@ -104,7 +104,7 @@ export function mainCases(world: () => MirrorWorld): void {
     const before = host.look();
     const phases = { test: `${mess}${staysBusy}` };
     await using running = host.start(job(host, 'good', { phases }));
-    const [, ...pids] = await running.said(busy);
+    const left = await saysBusy(running);
     running.kill('SIGKILL');
     expect(await running.ended).toMatchObject({ signal: 'SIGKILL' });
     expect(host.changesSince(before)).not.toEqual([]);
@@ -113,7 +113,7 @@ export function mainCases(world: () => MirrorWorld): void {
 
     const recovered = await host.ask('recover');
     expect(recovered).toMatchObject({ code: 0, json: { ended: [{ outcome: 'rolled-back' }] } });
-    expect(alive(pids)).toEqual([]);
+    expect(remains(left)).toEqual([]);
     expect(host.changesSince(before)).toEqual([]);
 
     const again = await host.ask('recover');

@@ -1,22 +1,43 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { onTestFinished } from 'vitest';
 import type { Sshd } from '../../host/sshd.ts';
+import type { Running } from './savepoint.ts';
 
 /**
- * Shell text that leaves two processes behind, one in a session of its own, says `busy PID PID` and
- * then does nothing for longer than any test.
+ * Shell text that leaves two processes behind, one in a session of its own, says so and does nothing
+ * for longer than any test.
  */
 export const staysBusy = `
 sleep 600 & one=$!
 setsid sleep 600 & two=$!
-echo "busy $one $two"
+echo "busy $one $two in $0"
 wait`;
 
-/** What `staysBusy` says. */
-export const busy = /busy (\d+) (\d+)/;
+/** What it said, and what of it is still there. */
+export interface Busy {
+  pids: string[];
+  /** Its own file on the host. */
+  script: string;
+}
+
+/** Waits until a phase that `staysBusy` does; its processes end with the test at the latest. */
+export async function saysBusy(running: Running): Promise<Busy> {
+  const [, one = '', two = '', script = ''] = await running.said(/busy (\d+) (\d+) in (\S+)/);
+  const pids = [one, two];
+  onTestFinished(() => {
+    for (const pid of alive(pids)) process.kill(Number(pid), 'SIGKILL');
+  });
+  return { pids, script };
+}
+
+/** What is left of it on this machine. */
+export function remains({ pids, script }: Busy): string[] {
+  return [...alive(pids), ...(existsSync(script) ? [script] : [])];
+}
 
 /** Those of the processes that still live. */
-export function alive(pids: readonly string[]): string[] {
+function alive(pids: readonly string[]): string[] {
   return pids.filter((pid) => {
     if (!existsSync(`/proc/${pid}`)) return false;
     // One that has ended stays as a zombie until its parent looks.
