@@ -21,7 +21,7 @@ export async function bootContainer(options: MachineOptions = {}): Promise<Conta
     machine.exec(`pkill -${name} -f '^sshd: (root|ci)( |@)'`).then(() => undefined);
   return {
     ...machine,
-    root: join('/proc', String(holder.pid), 'root', holder.folder, 'root'),
+    root: holder.root,
     freezeSessions: () => signal('STOP'),
     thawSessions: () => signal('CONT'),
   };

@@ -16,6 +16,8 @@ export interface Holder {
   readonly folder: string;
   /** A process in the machine's mount and network namespaces. */
   readonly pid: number;
+  /** `root` of the folder, seen from here: the machine's root directory while it is mounted. */
+  readonly root: string;
   /** The machine's address. */
   readonly address: string;
   /** Control group of all the machine's processes, as a path inside the namespaces. */
@@ -63,6 +65,7 @@ export async function hold(disk: string): Promise<Holder> {
   return {
     folder,
     pid,
+    root: join('/proc', String(pid), 'root', folder, 'root'),
     address: inside,
     group,
     enter,

@@ -10,16 +10,23 @@ import { type Kind, type Machine, type MachineOptions, makeMachine } from './mac
 export interface KernelMachine extends Machine {
   /** Moves its wall clock by so many seconds. */
   moveClock(seconds: number): Promise<void>;
+  /** Its root directory as its disk holds it, seen from here until the next boot; it must be off. */
+  disk(): Promise<string>;
 }
 
 /** Boots a Debian on user-mode Linux (Debian package user-mode-linux), an ordinary process. */
 export async function bootKernel(options: MachineOptions = {}): Promise<KernelMachine> {
   await needs('linux.uml', 'ssh');
-  const [machine] = await makeMachine(userModeLinux, options);
+  const [machine, holder] = await makeMachine(userModeLinux, options);
   return {
     ...machine,
     moveClock: async (seconds) => {
       await machine.exec(`date --set="@$(( $(date +%s) + ${Math.trunc(seconds)} ))"`);
+    },
+    disk: async () => {
+      const root = join(holder.folder, 'root');
+      await must(holder.enter('mount', '-o', 'loop', join(holder.folder, 'disk'), root));
+      return holder.root;
     },
   };
 }
