@@ -3,16 +3,16 @@ import type { Command } from 'commander';
 import type { GuardSite } from '../guard/client.ts';
 import { guardInUse } from '../guard/releases.ts';
 import { openHost } from '../host/open.ts';
-import type { Flags } from '../job/flags.ts';
 import type { HostConfig } from '../job/host-config.ts';
 import { plain } from '../report/plain.ts';
 import { duration } from '../report/words.ts';
 import { clearHost, type HostState, hostState, recoverHost } from '../transaction/host-state.ts';
 import { answer, type Io, screenOf } from './io.ts';
 import { addSettings, hostSettings, jobsOf } from './options.ts';
+import { hostWithKey, type SplitFlags } from './split-run.ts';
 import { readState, statePath } from './state-file.ts';
 
-type HostFlags = Flags & { json?: boolean; state?: string; root?: string };
+type HostFlags = SplitFlags & { root?: string };
 
 /** The verbs that a person asks a host for, whoever opened what is there. */
 export function addHostCommands(program: Command, io: Io, done: (exit: number) => void): void {
@@ -81,8 +81,8 @@ async function siteOf(
   const asked = host ?? flags.host;
   const path = statePath(flags.state, io.env);
   if (asked === undefined && (flags.state !== undefined || existsSync(path))) {
-    const { record } = readState(path);
-    return { config: record.host, root: record.root };
+    const state = readState(path);
+    return { config: hostWithKey(state, flags, io), root: state.record.root };
   }
   // A job needs something to track; here only its host is of interest.
   const flagsOfJob = { ...flags, ...(asked !== undefined && { host: asked }), track: ['/etc'] };

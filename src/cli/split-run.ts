@@ -63,8 +63,12 @@ export async function takeUp(
   };
 }
 
-/** CIs give a key another path, or only a variable, in each of their sections. */
-function hostWithKey({ record, keyEnv }: SplitState, flags: SplitFlags, io: Io): HostConfig {
+/**
+ * The host of a recorded transaction, with the key to log in with: CIs give it another path, or only a
+ * variable, in each of their sections.
+ * @throws SavepointError `key-missing`.
+ */
+export function hostWithKey({ record, keyEnv }: SplitState, flags: SplitFlags, io: Io): HostConfig {
   const { host } = record;
   if (host.type === 'local') return host;
   const agent = flags.agent === 'true' ? io.env.SSH_AUTH_SOCK : flags.agent;
