@@ -1,4 +1,4 @@
-import type { Client, ClientChannel } from 'ssh2';
+import type { Client, ClientChannel, ParsedKey } from 'ssh2';
 
 /*
  * What ssh2 can do but does not offer. Its version is pinned exactly in package.json, and
@@ -10,9 +10,13 @@ interface ClientInternals {
     ping(): void;
     signal(channel: number, name: string): void;
     channelWindowAdjust(channel: number, bytes: number): void;
+    authPK: OfferKey;
   };
   _callbacks: ((failed: unknown) => void)[];
 }
+
+type Sign = (data: Buffer, done: (signature: Buffer) => void) => void;
+type OfferKey = (user: string, key: ParsedKey, algorithm?: string, sign?: Sign) => void;
 
 interface ChannelInternals {
   outgoing: { id: number; state: string };
@@ -35,6 +39,28 @@ export function roundTrip(client: Client): Promise<void> {
     internals._callbacks.push(() => resolve());
     internals._protocol.ping();
   });
+}
+
+/** Hash of each kind of RSA signature (RFC 8332 §3); the other keys have only one. */
+const hashes: Record<string, string> = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
+
+/**
+ * Makes a login offer each key with a signature. ssh2 first asks whether the key would do, which
+ * RFC 4252 §7 leaves to the client and which costs one round trip more. A key in an agent is
+ * still asked about: signing may need a person. Call it once the client is connecting.
+ */
+export function signAtOnce(client: Client): void {
+  const protocol = (client as unknown as ClientInternals)._protocol;
+  const offer = protocol.authPK.bind(protocol);
+  protocol.authPK = (user, key, algorithm, sign) => {
+    if (sign || !key.isPrivateKey()) return offer(user, key, algorithm, sign);
+    const signNow: Sign = (data, done) => {
+      const signature: unknown = key.sign(data, algorithm && hashes[algorithm]);
+      if (signature instanceof Error) offer(user, key, algorithm);
+      else done(signature as Buffer);
+    };
+    offer(user, key, algorithm, signNow);
+  };
 }
 
 /**

@@ -14,6 +14,7 @@ import { type HostKeyCheck, loadHostKeyCheck } from './host-key.ts';
 import { ciphers, kexAlgorithms, macs } from './ssh-algorithms.ts';
 import { authFailed, clauseOf, unreachable } from './ssh-errors.ts';
 import { type Identities, loadIdentities } from './ssh-identities.ts';
+import { signAtOnce } from './ssh-internals.ts';
 import type { SshTarget } from './ssh-target.ts';
 
 /** All that is needed to log in, read once: reconnecting must not depend on files. */
@@ -84,6 +85,7 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
         authHandler: ((accepts: AuthenticationType[] | null, partial: boolean | null) =>
           keys.next(accepts, partial)) as never,
       });
+      signAtOnce(client);
     } catch (error) {
       fail(unreachable(target, sentenceOf(error), { cause: error }));
     }
