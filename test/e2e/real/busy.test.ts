@@ -1,5 +1,4 @@
-import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Sshd, startSshd } from '../../host/sshd.ts';
@@ -16,10 +15,9 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop());
 
-/** A job that has the host until somebody writes to the pipe `go`. */
+/** A job that has the host until `letGo`. */
 function holds(host: ScratchHost) {
-  spawnSync('mkfifo', [join(host.root, 'var/go')]);
-  const test = 'echo held; read -r word <"$SAVEPOINT_ROOT/var/go"';
+  const test = 'echo held; until [ -e "$SAVEPOINT_ROOT/var/go" ]; do sleep 0.1; done';
   return { name: 'first-job', phases: { test }, files: host.overlay('first', laid('first')) };
 }
 
@@ -29,7 +27,7 @@ function comesSecond(host: ScratchHost, more: Record<string, unknown> = {}) {
 
 const laid = (text: string) => ({ 'etc/absent.conf': { text } });
 
-const letGo = (host: ScratchHost) => writeFileSync(join(host.root, 'var/go'), 'go\n');
+const letGo = (host: ScratchHost) => host.put('var/go', { text: '' });
 
 const held = (host: ScratchHost) => readFileSync(join(host.root, 'etc/absent.conf'), 'utf8');
 
