@@ -28,12 +28,16 @@ export interface Relay extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** Who spoke last on a connection. */
+interface Talk {
+  last: 'up' | 'down';
+}
+
 export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Relay> {
   const state = {
     bytes: { up: 0, down: 0 },
     turns: 0,
     connections: 0,
-    last: 'down' as 'up' | 'down',
     stalled: false,
   };
   const sockets = new Set<Socket>();
@@ -44,10 +48,10 @@ export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Rel
     // A reset of one end is passed on to the other by the 'close' below.
     socket.on('error', () => undefined).once('close', () => sockets.delete(socket));
   };
-  const pass = (from: Socket, into: Socket, direction: 'up' | 'down') => {
+  const pass = (from: Socket, into: Socket, direction: 'up' | 'down', talk: Talk) => {
     const line = new DelayLine(delayMs, (chunk) => {
-      if (direction === 'up' && state.last === 'down') state.turns++;
-      state.last = direction;
+      if (direction === 'up' && talk.last === 'down') state.turns++;
+      talk.last = direction;
       if (chunk === 'end') return void into.end();
       state.bytes[direction] += chunk.length;
       into.write(chunk);
@@ -67,8 +71,9 @@ export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Rel
     const target = connect({ port: to, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
     keep(client);
     keep(target);
-    pass(client, target, 'up');
-    pass(target, client, 'down');
+    const talk: Talk = { last: 'down' };
+    pass(client, target, 'up', talk);
+    pass(target, client, 'down', talk);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(0, '127.0.0.1', resolve);

@@ -244,13 +244,19 @@ describe('a server with its own ideas', () => {
 });
 
 describe('round trips', () => {
-  // The delay is longer than anything here takes, so an answer in parts still counts as one.
+  // On a busy machine an answer can come in two parts with something of ours between them, which
+  // looks like one more. Nothing makes it look like less, so the least of several counts.
   test('connecting and logging in take four, a command two more', async () => {
-    await using relay = await startRelay({ to: sshd.port, delayMs: 150 });
-    await using host = await openHost(through(relay));
-    expect(relay.turns).toBeLessThanOrEqual(4);
-    const before = relay.turns;
-    expect(await echo(host, 'x')).toBe('x\n');
-    expect(relay.turns - before).toBeLessThanOrEqual(2);
+    await using relay = await startRelay({ to: sshd.port, delayMs: 50 });
+    const counts = [];
+    for (let attempt = 0; attempt < 4; attempt++) {
+      const start = relay.turns;
+      await using host = await openHost(through(relay));
+      const loggedIn = relay.turns;
+      expect(await echo(host, 'x')).toBe('x\n');
+      counts.push({ login: loggedIn - start, command: relay.turns - loggedIn });
+    }
+    expect(Math.min(...counts.map(({ login }) => login))).toBe(4);
+    expect(Math.min(...counts.map(({ command }) => command))).toBe(2);
   });
 });
