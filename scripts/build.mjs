@@ -19,6 +19,7 @@ const releases = Object.fromEntries(
     .map((version) => [version, readFileSync(at('guard/releases', version, 'guard.sh'), 'utf8')]),
 );
 const pinned = releases[pin.version];
+const gate = readFileSync(at('guard/gate.sh'), 'utf8');
 const digest = createHash('sha256')
   .update(pinned ?? '')
   .digest('hex');
@@ -46,7 +47,7 @@ const result = await build({
   external: ['cpu-features', '*.node'],
   // Sources read these from the repository; a bundle carries them.
   define: {
-    __SAVEPOINT__: JSON.stringify({ version, pin, releases }),
+    __SAVEPOINT__: JSON.stringify({ version, pin, releases, gate }),
     'import.meta.url': '__importMetaUrl',
   },
   banner: { js: 'const __importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },

@@ -34,7 +34,7 @@ fi
 npm ci --no-audit --no-fund --loglevel=error
 npm run --silent lint
 npm run --silent typecheck
-shellcheck --shell=sh guard/guard.sh guard/releases/*/guard.sh
+shellcheck --shell=sh guard/*.sh guard/releases/*/guard.sh
 shellcheck scripts/*.sh .ci/run
 npm run --silent check:dist
 npm run --silent check:guard

@@ -7,6 +7,7 @@ import type { HostConfig } from '../job/host-config.ts';
 import { plain } from '../report/plain.ts';
 import { duration } from '../report/words.ts';
 import { clearHost, type HostState, hostState, recoverHost } from '../transaction/host-state.ts';
+import { addHostSetupCommands } from './host-setup-commands.ts';
 import { answer, type Io, screenOf } from './io.ts';
 import { addSettings, hostSettings, jobsOf } from './options.ts';
 import { hostWithKey, type SplitFlags } from './split-run.ts';
@@ -61,6 +62,7 @@ Without HOST it is the host of the recorded transaction, if there is one here, e
     for (const warning of warnings) screen.line(plain(`warning: ${warning}`));
   });
   const host = program.command('host').description('look after a host');
+  addHostSetupCommands(host, io, done);
   add(
     host,
     'clear',
