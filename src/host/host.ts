@@ -14,11 +14,17 @@ export interface Host extends AsyncDisposable {
    * @throws SavepointError `host-unreachable`, `host-lost` when the link is gone (on `exit`).
    */
   run(command: Command): Running;
-  /** Writes a stream or bytes to a new file on the host; parents must exist. Mode defaults to 0600. */
+  /**
+   * Writes a stream or bytes to a new file on the host; parents must exist. Mode defaults to 0600.
+   * @throws SavepointError `host-write-failed`, also when there is such a file already
+   */
   send(from: Readable | Uint8Array, to: string, mode?: number): Promise<void>;
-  /** Reads a file of the host as a stream; `host-file-missing` when there is none. */
+  /**
+   * Reads a file of the host as a stream, which ends with an error when it was cut short.
+   * @throws SavepointError `host-file-missing`, `host-read-failed`
+   */
   fetch(from: string): Promise<Readable>;
-  /** Ends every connection and child. May be called twice. */
+  /** Stops what still runs, then ends every connection. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -30,14 +36,21 @@ export interface Command {
   /** Added to the environment of the command. Never secrets over SSH: they would be in argv. */
   env?: Readonly<Record<string, string>>;
   cwd?: string;
-  /** Aborting kills the command's whole process group (TERM, then KILL after 2 s). */
+  /**
+   * Aborting ends the command and all its descendants (TERM, then KILL after 2 s), those that
+   * left its process group included: a variable SAVEPOINT_RUN in their environment, which is set
+   * for this only when there is a signal, tells them. What is to outlive it must unset that.
+   */
   signal?: AbortSignal;
 }
 
 export interface Running {
   readonly stdout: Readable;
   readonly stderr: Readable;
-  /** Resolves when the command has ended and both streams were given their last byte. */
+  /**
+   * Resolves when the command has ended and both streams were given their last byte, so they
+   * have to be read (or resumed). A background process that keeps them open is not waited for.
+   */
   readonly exit: Promise<Exit>;
 }
 

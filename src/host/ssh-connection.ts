@@ -6,12 +6,10 @@ import type { Exit } from './host.ts';
 import { dial } from './ssh-dial.ts';
 import { clauseOf, lost, unreachable } from './ssh-errors.ts';
 import { roundTrip } from './ssh-internals.ts';
+import { watchLink } from './ssh-liveness.ts';
 import { type Login, logIn } from './ssh-login.ts';
 import { dialThrough, runLocally } from './ssh-programs.ts';
 import { type SshTarget, targetName } from './ssh-target.ts';
-
-const defaultAliveInterval = 5;
-const defaultAliveCountMax = 3;
 
 /** How long a goodbye may take until it is on its way; a dead link takes nothing any more. */
 const farewell = 1000;
@@ -54,6 +52,25 @@ async function begin(target: SshTarget, signal: AbortSignal | undefined): Promis
   return proxyCommand === undefined ? dial(target, signal) : dialThrough(target, proxyCommand);
 }
 
+/** A channel that opens only after that is closed again. */
+async function withinSeconds(
+  seconds: number,
+  opening: Promise<ClientChannel>,
+): Promise<ClientChannel> {
+  const inTime = new AbortController();
+  const timeout = setTimeout(seconds * 1000, undefined, { signal: inTime.signal });
+  const late = timeout.then(() => {
+    opening.then((channel) => channel.destroy()).catch(() => undefined);
+    throw new ChannelRefused(`no answer within ${seconds} s`);
+  });
+  try {
+    return await Promise.race([opening, late]);
+  } finally {
+    inTime.abort();
+    late.catch(() => undefined);
+  }
+}
+
 export interface Execution {
   readonly channel: ClientChannel;
   /** How the command ended; undefined when the channel was closed without a word about it. */
@@ -90,7 +107,10 @@ export class SshConnection {
     client.on('error', (error: Error) => {
       this.#why = clauseOf(error);
     });
-    const stopWatching = this.#watch();
+    const stopWatching = watchLink(target, client, sock, (why) => {
+      this.#why = why;
+      sock.destroy();
+    });
     this.over = new Promise((resolve) => {
       client.once('close', () => {
         this.#over = true;
@@ -131,9 +151,10 @@ export class SshConnection {
    */
   async forward(to: SshTarget): Promise<Duplex> {
     try {
-      return await this.#open(`a connection to ${to.name}`, (done) =>
+      const opening = this.#open<ClientChannel>(`a connection to ${to.name}`, (done) =>
         this.client.forwardOut('127.0.0.1', 0, to.name, to.port, done),
       );
+      return await withinSeconds(to.connectTimeout, opening);
     } catch (error) {
       if (!(error instanceof ChannelRefused)) throw error;
       const hop = targetName(this.target);
@@ -183,33 +204,5 @@ export class SshConnection {
         fail(error instanceof Error ? error : new Error(String(error)));
       }
     });
-  }
-
-  /** Cuts a link on which nothing has come for too long although it was asked for. */
-  #watch(): () => void {
-    const interval = this.target.aliveInterval ?? defaultAliveInterval;
-    const countMax = this.target.aliveCountMax ?? defaultAliveCountMax;
-    if (interval <= 0) return () => undefined;
-    let heard = true;
-    let unanswered = 0;
-    // Any byte is a sign of life: on a busy slow link an answer may be a long time in the queue.
-    this.#sock.on('data', () => {
-      heard = true;
-    });
-    const timer = setInterval(() => {
-      if (heard) {
-        heard = false;
-        unanswered = 0;
-        return;
-      }
-      if (unanswered >= countMax) {
-        this.#why = `nothing was heard for ${interval * (countMax + 1)} s`;
-        this.#sock.destroy();
-        return;
-      }
-      unanswered++;
-      void roundTrip(this.client);
-    }, interval * 1000);
-    return () => clearInterval(timer);
   }
 }

@@ -80,13 +80,13 @@ async function stopCommand(
 ): Promise<void> {
   let ended = false;
   const within = async (milliseconds: number) => {
-    await Promise.race([ending.then(() => (ended = true)), setTimeout(milliseconds)]);
+    await Promise.race([ending.then(() => (ended = true)), timer(milliseconds)]);
   };
   sendSignal(connection.client, channel, 'TERM');
   if (mark) {
     // Whether it worked shows in the end of the command itself.
     const search = task.beside(killCommand(mark)).catch(() => undefined);
-    await Promise.race([search, setTimeout(searchLimit)]);
+    await Promise.race([search, timer(searchLimit)]);
   } else {
     await within(killGrace);
   }
@@ -97,6 +97,11 @@ async function stopCommand(
   await within(reportLimit);
   // Not even that was answered; to everybody waiting the channel is closed all the same.
   if (!ended) channel.emit('close');
+}
+
+/** Keeps nobody waiting: the connection it watches over keeps this process alive. */
+function timer(milliseconds: number): Promise<void> {
+  return setTimeout(milliseconds, undefined, { ref: false });
 }
 
 function notReported(

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import ssh2 from 'ssh2';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { capture } from '../../src/host/capture.ts';
 import { openHost } from '../../src/host/open.ts';
@@ -111,6 +114,29 @@ describe('a host behind others', () => {
       name: 'host-unreachable',
       details: { via: `${hop(0).user}@127.0.0.1:${hop(0).port}` },
     });
+  });
+
+  test('that does not answer is given up in time, though the host on the way still waits', async () => {
+    // sshd itself would have to be made to wait for an address that nobody has.
+    const server = new ssh2.Server(
+      { hostKeys: [await readFile(join(hop(0).folder, 'host_ed25519'))] },
+      (client) =>
+        client
+          .on('authentication', (attempt) => attempt.accept())
+          .on('tcpip', () => undefined)
+          .on('error', () => undefined),
+    );
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const { port } = server.address() as AddressInfo;
+    const text = block('one', hop(0), 'HostKeyAlias silent')
+      .replace(`Port ${hop(0).port}`, `Port ${port}`)
+      .replace(hop(0).knownHostsFile, await folder.write(`silent ${hop(0).hostKey('ed25519')}\n`));
+    const device = block('device', target, 'ProxyJump one\n  ConnectTimeout 1');
+    await expect(greet(text + device)).rejects.toMatchObject({
+      name: 'host-unreachable',
+      message: expect.stringContaining('no answer within 1 s'),
+    });
+    server.close();
   });
 
   test('is lost with the host on the way, which is named', async () => {
