@@ -245,18 +245,17 @@ describe('a server with its own ideas', () => {
 
 describe('round trips', () => {
   // On a busy machine an answer can come in two parts with something of ours between them, which
-  // looks like one more. Nothing makes it look like less, so the least of several counts.
+  // looks like one more. Nothing makes it look like less, so one good count is proof.
   test('connecting and logging in take four, a command two more', async () => {
-    await using relay = await startRelay({ to: sshd.port, delayMs: 50 });
-    const counts = [];
-    for (let attempt = 0; attempt < 4; attempt++) {
+    await using relay = await startRelay({ to: sshd.port, delayMs: 100 });
+    const counts: string[] = [];
+    while (!counts.includes('4 + 2') && counts.length < 10) {
       const start = relay.turns;
       await using host = await openHost(through(relay));
       const loggedIn = relay.turns;
       expect(await echo(host, 'x')).toBe('x\n');
-      counts.push({ login: loggedIn - start, command: relay.turns - loggedIn });
+      counts.push(`${loggedIn - start} + ${relay.turns - loggedIn}`);
     }
-    expect(Math.min(...counts.map(({ login }) => login))).toBe(4);
-    expect(Math.min(...counts.map(({ command }) => command))).toBe(2);
+    expect(counts).toContain('4 + 2');
   });
 });
