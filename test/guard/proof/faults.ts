@@ -1,11 +1,14 @@
 import { judgeEnd, judgeNow, note, readLog } from './judge.ts';
-import type { Life } from './life.ts';
+import type { Life, Step } from './life.ts';
 import { powerOff } from './power.ts';
 import type { Scenario } from './scenarios.ts';
 import { emptyTally, pointsOf, type Share, type Tally } from './tally.ts';
 
 export const faults = ['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'EIO', 'EIO-READ'] as const;
 export type Fault = (typeof faults)[number];
+
+/** Steps of a controller, who is told what became of them. */
+const answers: readonly Step[] = ['begin', 'apply', 'commit', 'rollback'];
 
 const shellReads = /^\d+\t\d+\t(sh|dash|bash|mksh|busybox)\t/;
 
@@ -44,6 +47,9 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
     tally.points++;
     tally.runs++;
     if (status === 124) note(tally, where, ['the guard hangs'], trace);
+    else if (!ok && !error && answers.includes(scenario.interrupted)) {
+      note(tally, where, [`no answer of the protocol, status ${status}`], trace);
+    }
     const said = ok ? 'ok' : `error ${error ?? `without a name, status ${status}`}`;
     note(tally, `${where} (${said})`, judgeNow(life), trace);
     tally.notes[said] = (tally.notes[said] ?? 0) + 1;

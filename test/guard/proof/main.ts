@@ -3,9 +3,9 @@
  *
  *   node test/guard/proof/main.ts [--quick] [--guard FILE] [--seed N] [--jobs N]
  *     [--sweep kill,power,fault,...] [--shell dash,...] [--fs ext4,...] [--scenario NAME,...]
- *     [--mutants all|none|WORDS] [--docs FILE] [--json FILE]
+ *     [--sample N] [--mutants all|none|WORDS] [--docs FILE] [--json FILE]
  *
- * With --quick a seeded sample, without mutants and scale. A part of it for one violation again:
+ * With --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. A part of it for one violation again:
  * the same --sweep, --shell, --fs, --scenario and --seed. Exit 1 when something does not hold.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,11 +15,12 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { shells } from '../guard.ts';
 import { fileSystems } from './ground.ts';
+import type { KillPlan } from './kill.ts';
 import { type Caught, mutants, tryMutant } from './mutants.ts';
 import { page } from './page.ts';
 import { type Choice, samplePlan, sweepNames, wholePlan } from './plan.ts';
 import { inLanes, runTasks } from './pool.ts';
-import { Results } from './table.ts';
+import { Results, sweepOf } from './table.ts';
 import type { Violation } from './tally.ts';
 import type { Task } from './task.ts';
 
@@ -33,12 +34,18 @@ const { values } = parseArgs({
     sweep: { type: 'string' },
     shell: { type: 'string' },
     fs: { type: 'string' },
+    sample: { type: 'string' },
     scenario: { type: 'string', default: '' },
     mutants: { type: 'string' },
     docs: { type: 'string' },
     json: { type: 'string' },
   },
 });
+
+// Ending by a signal takes the workers, and with them their mounts, along; folders are then removed.
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => stop.abort());
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);
@@ -60,23 +67,29 @@ function describe(violation: Violation): string {
 }
 
 function tell(task: Task, found: readonly Violation[], points: number, seconds: number): void {
-  const { sweep, scenario, shell, fs } = task;
+  const { scenario, shell, fs } = task;
   say(
-    `${sweep}: ${scenario}, ${shell}, ${fs}: ${points} points, ${found.length} violations (${seconds.toFixed(0)} s)`,
+    `${sweepOf(task)}: ${scenario}, ${shell}, ${fs}: ${points} points, ${found.length} violations (${seconds.toFixed(0)} s)`,
   );
   for (const violation of found.slice(0, 5)) say(describe(violation));
 }
 
+/** What --sample makes of the plan of a task: one part, so many points, each crash once. */
+function thinner(sample: string | undefined): Partial<KillPlan> | undefined {
+  if (sample === undefined) return undefined;
+  return { sample: Number(sample), part: 0, parts: 1, bothWays: false, everywhereAgain: 0 };
+}
+
 async function sweepAll(choice: Choice, jobs: number): Promise<Results> {
   const results = new Results();
-  const plan = values.quick ? samplePlan(choice) : wholePlan(choice);
+  const plan = values.quick ? samplePlan(choice) : wholePlan(choice, thinner(values.sample));
   const alone = plan.filter((task) => task.sweep === 'scale');
   const others = plan.filter((task) => task.sweep !== 'scale');
   for (const [tasks, lanes] of [
     [alone, 1],
     [others, jobs],
   ] as const) {
-    await runTasks(tasks, lanes, (task, tally, seconds) => {
+    await runTasks(tasks, lanes, stop.signal, (task, tally, seconds) => {
       results.add(task, tally, seconds);
       tell(task, tally.violations, tally.points, seconds);
     });
@@ -92,7 +105,7 @@ async function tryMutants(choice: Choice, jobs: number): Promise<Caught[]> {
   const caught: Caught[] = [];
   try {
     await inLanes(chosen, jobs, async (mutant) => {
-      const result = await tryMutant(choice.guard, mutant, dir, choice.seed);
+      const result = await tryMutant(choice.guard, mutant, dir, choice.seed, stop.signal);
       caught.push(result);
       say(
         `mutant: ${mutant.name}: ${result.by ? `caught: ${result.by.where}: ${result.by.problems[0]}` : 'NOT SEEN'} (${result.runs} lives)`,

@@ -47,13 +47,15 @@ export async function tryMutant(
   mutant: Mutant,
   dir: string,
   seed: number,
+  signal: AbortSignal,
 ): Promise<Caught> {
   const file = join(dir, `${mutant.name.replaceAll(/[^a-z]+/gi, '-')}.sh`);
   writeFileSync(file, mutate(readFileSync(guard, 'utf8'), mutant));
   let runs = 0;
   for (const attempt of mutant.tries) {
     // A mutant so broken that a life cannot even be prepared has been noticed too.
-    const tally = await runTask(taskOf(attempt, file, seed)).catch((error: Error) => error);
+    const tally = await runTask(taskOf(attempt, file, seed), signal).catch((error: Error) => error);
+    signal.throwIfAborted();
     if (tally instanceof Error) {
       return {
         mutant,

@@ -1,6 +1,7 @@
 import { type Shell, shells } from '../guard.ts';
 import { faults } from './faults.ts';
 import { type FileSystem, fileSystems } from './ground.ts';
+import type { KillPlan } from './kill.ts';
 import { raceNames } from './races.ts';
 import { sizes } from './scale.ts';
 import { scenarios } from './scenarios.ts';
@@ -25,7 +26,7 @@ const faulty = ['begin', 'apply', 'commit', 'rollback', 'watchdog'];
  * both ways of recovering and kills inside the recovery; the other shells, which read the same
  * script, take turns. Parts keep a worker busy for a minute or two.
  */
-export function wholePlan(choice: Choice): Task[] {
+export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
   const { guard, seed } = choice;
   const tasks: Task[] = [];
   for (const { name: scenario } of scenarios) {
@@ -75,41 +76,38 @@ export function wholePlan(choice: Choice): Task[] {
       tasks.push({ sweep: 'race', guard, shell, fs: 'ext4', scenario, plan });
     }
   }
-  return tasks.filter((task) => chosen(task, choice)).concat(scalePlan(choice));
+  const own = tasks.filter((task) => chosen(task, choice));
+  return (thinner ? own.flatMap((task) => thinned(task, thinner)) : own).concat(scalePlan(choice));
 }
 
-/** A seeded sample of everything but the scale, for the normal suite: a little over a minute. */
+function thinned(task: Task, thinner: Partial<KillPlan>): Task[] {
+  if (task.sweep === 'race' || task.sweep === 'scale') return [task];
+  if ('part' in task.plan && task.plan.part !== 0) return [];
+  return [{ ...task, plan: { ...task.plan, ...thinner } } as Task];
+}
+
+/** A seeded sample of everything but the scale, for the normal suite: about a minute on two cores. */
 export function samplePlan(choice: Choice): Task[] {
   const { guard, seed } = choice;
   const tasks: Task[] = [];
   const some = { part: 0, parts: 1, seed, thin: 20 };
+  const turn = <T>(list: readonly T[], index: number) => list[(index + seed) % list.length] as T;
   for (const [index, { name: scenario }] of scenarios.entries()) {
-    const shell = everyShell[(index + seed) % everyShell.length] ?? 'dash';
-    const fs = fileSystems[(index + seed) % fileSystems.length] ?? 'ext4';
-    const kill = { ...some, sample: 6, bothWays: false, again: 3, everywhereAgain: 0 };
+    const shell = turn(everyShell, index);
+    const kill = { ...some, sample: 3, bothWays: false, again: 3, everywhereAgain: 0 };
     tasks.push({ sweep: 'kill', guard, shell, fs: 'ext4', scenario, plan: kill });
-    tasks.push({
-      sweep: 'power',
-      guard,
-      shell: 'dash',
-      fs,
-      scenario,
-      plan: { ...some, sample: 4 },
-    });
-    const fault = faults[(index + seed) % faults.length] ?? 'EIO';
+    if ((index + seed) % 2 === 0) {
+      const fs = turn(fileSystems, index >> 1);
+      const plan = { ...some, sample: 3 };
+      tasks.push({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan });
+    }
     if (!faulty.includes(scenario)) continue;
-    const plan = { ...some, sample: 6, fault, lasting: index % 2 === 0 };
+    const plan = { ...some, sample: 4, fault: turn(faults, index), lasting: index % 2 === 0 };
     tasks.push({ sweep: 'fault', guard, shell: 'dash', fs: 'ext4', scenario, plan });
   }
-  for (const scenario of raceNames) {
-    tasks.push({
-      sweep: 'race',
-      guard,
-      shell: 'dash',
-      fs: 'ext4',
-      scenario,
-      plan: { times: 5, seed },
-    });
+  for (const scenario of [turn(raceNames, 0), turn(raceNames, 1)]) {
+    const plan = { times: 4, seed };
+    tasks.push({ sweep: 'race', guard, shell: 'dash', fs: 'ext4', scenario, plan });
   }
   return tasks.filter((task) => chosen(task, choice));
 }

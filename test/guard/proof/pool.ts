@@ -8,6 +8,8 @@ import type { Task } from './task.ts';
 
 const worker = join(dirname(fileURLToPath(import.meta.url)), 'worker.ts');
 
+const namespaces = ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child'];
+
 /** Images and scratch files are fastest, and nobody else's disk is worn, in memory. */
 function scratchParent(): string {
   return existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -16,23 +18,19 @@ function scratchParent(): string {
 /**
  * Runs tasks, so many at a time, each in a worker with mount and process namespaces of its own.
  * `done` gets each tally as it comes. Whatever happens, no mount, process or folder is left:
- * the namespaces end with their worker, and the workers with this process.
+ * the namespaces end with their worker, and the workers with this process or `signal`.
  * @throws Error with the worker's own words when one ends without a tally.
  */
 export async function runTasks(
   tasks: readonly Task[],
   jobs: number,
+  signal: AbortSignal,
   done: (task: Task, tally: Tally, seconds: number) => void,
 ): Promise<void> {
-  const stop = new AbortController();
-  try {
-    await inLanes(tasks, jobs, async (task) => {
-      const began = performance.now();
-      done(task, await runTask(task, stop.signal), (performance.now() - began) / 1000);
-    });
-  } finally {
-    stop.abort();
-  }
+  await inLanes(tasks, jobs, async (task) => {
+    const began = performance.now();
+    done(task, await runTask(task, signal), (performance.now() - began) / 1000);
+  });
 }
 
 /** Works a list off, so many at a time; the first error ends it. */
@@ -55,18 +53,19 @@ export async function inLanes<T>(
 }
 
 /** One task in a worker of its own. */
-export async function runTask(task: Task, signal?: AbortSignal): Promise<Tally> {
+export async function runTask(task: Task, signal: AbortSignal): Promise<Tally> {
   const scratch = mkdtempSync(join(scratchParent(), 'savepoint-proof-'));
   try {
     const child = spawn(
-      'unshare',
-      ['--mount', '--pid', '--fork', '--mount-proc', '--kill-child', process.execPath].concat([
+      // Whatever happens to this process, the kernel ends the worker, and the worker's namespaces.
+      'setpriv',
+      ['--pdeathsig', 'KILL', 'unshare', ...namespaces, process.execPath].concat([
         '--disable-warning=ExperimentalWarning',
         worker,
         JSON.stringify(task),
         scratch,
       ]),
-      { stdio: ['ignore', 'pipe', 'pipe'], ...(signal ? { signal } : {}), killSignal: 'SIGKILL' },
+      { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' },
     );
     let stdout = '';
     let stderr = '';

@@ -82,7 +82,8 @@ export class Results {
   }
 }
 
-function sweepOf(task: Task): string {
+/** The sweep, and for a fault which one. */
+export function sweepOf(task: Task): string {
   if (task.sweep !== 'fault') return task.sweep;
   return `fault: ${task.plan.lasting ? 'lasting ' : ''}${task.plan.fault}`;
 }
