@@ -81,6 +81,8 @@ async function prepare(holder: Holder, options: MachineOptions): Promise<void> {
     ${options.prepare ?? ''}`;
   await must(holder.enter('chroot', root, 'sh', '-eu'), { input: script, env: { SUDO: sudo } });
   options.furnish?.(holder.root);
+  // What it has from before its first boot no power cut can take.
+  await must(holder.enter('sync', '--file-system', root));
 }
 
 function describe(kind: Kind, image: LabImage, holder: Holder): Machine {
