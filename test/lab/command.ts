@@ -59,6 +59,7 @@ const packages = {
   ssh: 'openssh-client',
   'systemd-nspawn': 'systemd-container',
   unshare: 'util-linux',
+  xfs_io: 'xfsprogs',
 } as const;
 
 /**

@@ -10,6 +10,8 @@ export interface Container extends Machine {
   /** SIGSTOP to every sshd that serves a login: half-open for whoever is at the other end. */
   freezeSessions(): Promise<void>;
   thawSessions(): Promise<void>;
+  /** Of a machine that is off: what it had not synced is gone, as if its power had been cut. */
+  loseUnsynced(): Promise<void>;
 }
 
 /** Boots a Debian by systemd-nspawn. */
@@ -24,6 +26,11 @@ export async function bootContainer(options: MachineOptions = {}): Promise<Conta
     root: holder.root,
     freezeSessions: () => signal('STOP'),
     thawSessions: () => signal('CONT'),
+    loseUnsynced: async () => {
+      await needs('xfs_io');
+      const disk = join(holder.folder, 'disk');
+      await must(holder.enter('sh', '-euc', shutDown, 'sh', join(holder.folder, 'root'), disk));
+    },
   };
 }
 
@@ -45,6 +52,9 @@ const nspawn: Kind = {
     return ['nsenter', `--target=${leader}`, ...spaces, '--', '/bin/sh', '-eu'];
   },
 };
+
+/** Ends a file system without writing anything more to its disk, and mounts what that holds. */
+const shutDown = 'xfs_io -x -c shutdown "$1"; umount "$1"; mount -o loop "$2" "$1"';
 
 /** PID 1 of the container, as this machine numbers it. */
 async function leaderOf(holder: Holder): Promise<number> {
