@@ -162,6 +162,7 @@ export function buildOverlay(scratch: string): Buffer {
   file('etc/apt/new.d/deep/er/file', 'new\n');
   file('etc/apt/nested/a/b/c', 'new and deep\n', 0o755);
   file('etc/apt/big', `${'n'.repeat(999)}\n`.repeat(200));
+  file('etc/nasty/linked across tracked paths', 'new, one of two names\n');
   file('etc/link.conf', 'new, a file instead of a link\n');
   file('etc/single.conf', 'new single\n');
   symlinkSync('sources.list.d/new.sources', join(tree, 'etc/apt/new-link'));

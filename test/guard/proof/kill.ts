@@ -8,7 +8,7 @@ export interface KillPlan extends Share {
   bothWays: boolean;
   /** At every so manyth point the recovery is killed too, at a point by lot; 0 for never. */
   again: number;
-  /** At every so manyth point the recovery is killed at each of its own points; 0 for never. */
+  /** At so many of the points, evenly spread, the recovery is killed at each of its own; thinned too. */
   everywhereAgain: number;
 }
 
@@ -26,7 +26,8 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
   note(tally, `${scenario.name}, undisturbed`, fine, log);
   const ways: Recovery[] = ['watchdog', 'boot'];
   if (plan.part === 0) tally.all = whole.points;
-  for (const [index, point] of pointsOf(log, plan).entries()) {
+  const points = pointsOf(log, plan);
+  for (const [index, point] of points.entries()) {
     if (plan.stopAtFirst && tally.violations.length > 0) break;
     const where = `${scenario.name}, killed at ${point} of ${whole.points}`;
     life.startAfter(scenario.before);
@@ -46,7 +47,8 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
     if (plan.again > 0 && index % plan.again === 0) {
       killAgain(life, scenario, turn, where, [roll()], tally, trace);
     }
-    if (plan.everywhereAgain > 0 && index % plan.everywhereAgain === 1) {
+    const gap = Math.ceil(points.length / (plan.everywhereAgain + 1));
+    if (plan.everywhereAgain > 0 && index > 0 && index % gap === 0) {
       killAgain(life, scenario, turn, where, 'everywhere', tally, trace);
     }
   }
@@ -68,7 +70,7 @@ function killAgain(
   const count = recover(life, scenario, way);
   const points =
     at === 'everywhere'
-      ? Array.from({ length: count }, (_, index) => index + 1)
+      ? pointsOf(readLog(life), { part: 0, parts: 1, seed: 0, thin: 40 })
       : at.map((share) => 1 + Math.floor(share * count));
   for (const point of count === 0 ? [] : points) {
     life.restore('crash');

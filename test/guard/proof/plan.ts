@@ -5,6 +5,7 @@ import type { KillPlan } from './kill.ts';
 import { raceNames } from './races.ts';
 import { sizes } from './scale.ts';
 import { scenarios } from './scenarios.ts';
+import type { Share } from './tally.ts';
 import type { Task } from './task.ts';
 
 /** What the command line may narrow a run to. */
@@ -21,55 +22,21 @@ export const sweepNames = ['kill', 'power', 'fault', 'full disk', 'race', 'scale
 const everyShell = Object.keys(shells) as Shell[];
 const faulty = ['begin', 'apply', 'commit', 'rollback', 'watchdog'];
 
+/** Verbs that are tried at every call; the other steps are made of the same functions. */
+const main = ['begin', 'apply', 'commit', 'rollback'];
+
 /**
- * The whole proof. dash tries every call that touches more than the guard's scratch files, with
- * both ways of recovering and kills inside the recovery; the other shells, which read the same
- * script, take turns. Parts keep a worker busy for a minute or two.
+ * The whole proof: about two hours on two cores. dash on ext4 has both ways of recovering after
+ * each point and kills inside the recovery; the other shells, which read the same script, and the
+ * other file systems take the ways by turns. Parts keep a worker busy for a minute or two.
  */
 export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
+  const tasks = scenarios.flatMap(({ name }) => [
+    ...killTasks(choice, name),
+    ...powerTasks(choice, name),
+    ...(faulty.includes(name) ? faultTasks(choice, name) : []),
+  ]);
   const { guard, seed } = choice;
-  const tasks: Task[] = [];
-  for (const { name: scenario } of scenarios) {
-    for (const shell of everyShell) {
-      for (const fs of ['ext4', 'xfs'] as const) {
-        const thorough = shell === 'dash' && fs === 'ext4';
-        const parts = thorough ? 8 : 3;
-        const often = thorough
-          ? { thin: 8, bothWays: true, again: 3, everywhereAgain: 40 }
-          : { thin: 40, bothWays: false, again: 8, everywhereAgain: 0 };
-        if (shell !== 'dash' && fs === 'xfs') continue;
-        for (let part = 0; part < parts; part++) {
-          tasks.push({
-            sweep: 'kill',
-            guard,
-            shell,
-            fs,
-            scenario,
-            plan: { part, parts, seed, ...often },
-          });
-        }
-      }
-    }
-    for (const fs of fileSystems) {
-      for (let part = 0; part < 3; part++) {
-        const plan = { part, parts: 3, seed, thin: 40 };
-        tasks.push({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan });
-      }
-    }
-    for (const shell of ['bash', 'busybox', 'mksh'] as const) {
-      const plan = { part: 0, parts: 1, seed, thin: 40, sample: 15 };
-      tasks.push({ sweep: 'power', guard, shell, fs: 'xfs', scenario, plan });
-    }
-    if (!faulty.includes(scenario)) continue;
-    for (const fault of faults) {
-      for (const lasting of [false, true]) {
-        const plan = { part: 0, parts: 1, seed, thin: 10, sample: 60, fault, lasting };
-        tasks.push({ sweep: 'fault', guard, shell: 'dash', fs: 'ext4', scenario, plan });
-      }
-    }
-    const plan = { seed, sample: 60 };
-    tasks.push({ sweep: 'full disk', guard, shell: 'dash', fs: 'ext4', scenario, plan });
-  }
   for (const scenario of raceNames) {
     for (const shell of everyShell) {
       const plan = { times: shell === 'dash' ? 150 : 50, seed };
@@ -78,6 +45,69 @@ export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
   }
   const own = tasks.filter((task) => chosen(task, choice));
   return (thinner ? own.flatMap((task) => thinned(task, thinner)) : own).concat(scalePlan(choice));
+}
+
+/** Parts of a step that is tried at every call, or one part by lot of a step that is not. */
+function shares(
+  seed: number,
+  whole: boolean,
+  parts: number,
+  sample: number,
+  thin: number,
+): Share[] {
+  if (!whole) return [{ part: 0, parts: 1, seed, thin, sample }];
+  return Array.from({ length: parts }, (_, part) => ({ part, parts, seed, thin }));
+}
+
+function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
+  const whole = main.includes(scenario);
+  const everywhere = scenario === 'rollback' || scenario === 'commit';
+  const dash = shares(seed, whole || scenario === 'watchdog', 6, 100, 8).map((share): Task => {
+    const everywhereAgain = everywhere && share.part === 0 ? 1 : 0;
+    const plan = { ...share, bothWays: true, again: 3, everywhereAgain };
+    return { sweep: 'kill', guard, shell: 'dash', fs: 'ext4', scenario, plan };
+  });
+  const others = [
+    { shell: 'dash', fs: 'xfs' },
+    { shell: 'bash', fs: 'ext4' },
+    { shell: 'busybox', fs: 'ext4' },
+    { shell: 'mksh', fs: 'ext4' },
+  ] as const;
+  const more = others.flatMap(({ shell, fs }) =>
+    shares(seed, whole, 2, 40, 40).map((share): Task => {
+      const plan = { ...share, bothWays: false, again: 8, everywhereAgain: 0 };
+      return { sweep: 'kill', guard, shell, fs, scenario, plan };
+    }),
+  );
+  return [...dash, ...more];
+}
+
+function powerTasks({ guard, seed }: Choice, scenario: string): Task[] {
+  const whole = main.includes(scenario);
+  const tasks = fileSystems.flatMap((fs) => {
+    const single = fs === 'ext4' || fs === 'xfs';
+    const sample = (whole ? 80 : 20) * (single ? 2 : 1);
+    return shares(seed, whole && single, 3, sample, 40).map(
+      (plan): Task => ({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan }),
+    );
+  });
+  for (const shell of whole ? (['bash', 'busybox', 'mksh'] as const) : []) {
+    const plan = { part: 0, parts: 1, seed, thin: 40, sample: 15 };
+    tasks.push({ sweep: 'power', guard, shell, fs: 'xfs', scenario, plan });
+  }
+  return tasks;
+}
+
+function faultTasks({ guard, seed }: Choice, scenario: string): Task[] {
+  const place = { guard, shell: 'dash', fs: 'ext4', scenario } as const;
+  const tasks: Task[] = [{ sweep: 'full disk', ...place, plan: { seed, sample: 60 } }];
+  for (const fault of faults) {
+    for (const lasting of [false, true]) {
+      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 40, fault, lasting };
+      tasks.push({ sweep: 'fault', ...place, plan });
+    }
+  }
+  return tasks;
 }
 
 function thinned(task: Task, thinner: Partial<KillPlan>): Task[] {

@@ -58,7 +58,7 @@ export interface Share {
   stopAtFirst?: boolean;
 }
 
-const scratch = /\/tx\/[^/]+\/(work|new)(\/|$)/;
+const scratch = /\/tx\/[^/]+\/(work|new|reserve)(\/|$)/;
 
 /** Chooses from the tracer's log of an undisturbed run, one call a line. */
 export function pointsOf(log: string, share: Share): number[] {
@@ -71,9 +71,18 @@ export function pointsOf(log: string, share: Share): number[] {
   const own = all
     .filter((_, index) => index % share.parts === share.part)
     .map((line) => Number.parseInt(line, 10));
-  if (share.sample === undefined || own.length <= share.sample) return own;
   const roll = random(share.seed + all.length);
+  // Looking for one violation: the telling points lie close together, so they are met sooner.
+  if (share.stopAtFirst) return shuffled(own, roll);
+  if (share.sample === undefined || own.length <= share.sample) return own;
   const drawn = new Set<number>();
   while (drawn.size < share.sample) drawn.add(own[Math.floor(roll() * own.length)] ?? 1);
   return [...drawn].sort((a, b) => a - b);
+}
+
+function shuffled(list: readonly number[], roll: () => number): number[] {
+  return list
+    .map((item) => ({ item, rank: roll() }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ item }) => item);
 }
