@@ -15,9 +15,10 @@ beforeAll(async () => {
 
 afterAll(() => sshd.stop());
 
-/** A job that has the host until `letGo`. */
+/** A job that has the host until `letGo`, or until the host is gone with a test that failed. */
 function holds(host: ScratchHost) {
-  const test = 'echo held; until [ -e "$SAVEPOINT_ROOT/var/go" ]; do sleep 0.1; done';
+  const test = `echo held
+while [ ! -e "$SAVEPOINT_ROOT/var/go" ] && [ -d "$SAVEPOINT_ROOT/var" ]; do sleep 0.1; done`;
   return { name: 'first-job', phases: { test }, files: host.overlay('first', laid('first')) };
 }
 
