@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { guardInUse } from '../../src/guard/releases.ts';
@@ -6,12 +6,11 @@ import { differences, snapshot } from '../guard/manifest.ts';
 import { bootContainer, type Container } from './container.ts';
 import { startJob } from './controller.ts';
 import { labImage } from './image.ts';
-import { ask, noSudo, setUp, steps } from './pinned.ts';
-import { expectRestored, furnish, look, tracked } from './protected.ts';
+import { ask, ciOptions, furnishPlainly, noSudo, protectedPaths, setUp, steps } from './pinned.ts';
+import { expectRestored, look } from './protected.ts';
 import { endOf, folderOf } from './transactions.ts';
 
 const guard = guardInUse();
-const track = ['--ci-user', 'ci', ...tracked.flatMap((path) => ['--track', path])];
 
 /** All that a set-up may change: nothing else on the machine has a reason to. */
 function everything(machine: Container) {
@@ -29,15 +28,15 @@ describe('a host that is set up to pin its guard', () => {
   let machine: Container;
 
   beforeAll(async () => {
-    machine = await bootContainer({ sudo: noSudo, furnish });
+    machine = await bootContainer({ sudo: noSudo, furnish: furnishPlainly });
   }, 120_000);
   afterAll(() => machine.destroy());
 
   test('a dry run tells what would be done, and does nothing', async () => {
     const before = everything(machine);
-    const ended = await setUp(machine, ...track, '--dry-run');
+    const ended = await setUp(machine, ...ciOptions, '--dry-run');
     expect(steps(ended)).toEqual([
-      'install guard 1.0.0',
+      `install guard ${guard.version}`,
       'write policy',
       'try recovery at boot',
       'write sudo rules',
@@ -46,7 +45,7 @@ describe('a host that is set up to pin its guard', () => {
   });
 
   test('everything is installed, for nobody but root to change', async () => {
-    const ended = await setUp(machine, ...track);
+    const ended = await setUp(machine, ...ciOptions);
     expect(ended.json).toMatchObject({ changed: true, dryRun: false });
     const file = (path: string) => join(machine.root, path);
     const owner = (path: string) => {
@@ -66,7 +65,7 @@ describe('a host that is set up to pin its guard', () => {
 
   test('a second time nothing is left to do', async () => {
     const before = everything(machine);
-    const ended = await setUp(machine, ...track);
+    const ended = await setUp(machine, ...ciOptions);
     expect(ended.json.changed).toBe(false);
     expect(differences(before, everything(machine))).toEqual([]);
     // The host knows by now who its CI is and what it may do.
@@ -77,12 +76,14 @@ describe('a host that is set up to pin its guard', () => {
     const { json, stderr } = await ask(machine, ['host', 'show']);
     expect(json).toMatchObject({
       pinned: true,
-      guards: [{ version: '1.0.0', sha256: guard.sha256, intact: true, allowed: true }],
+      guards: [{ version: guard.version, sha256: guard.sha256, intact: true, allowed: true }],
       ciUser: { name: 'ci', otherRules: [] },
       policy: { track: expect.arrayContaining(['/etc/apt']), refresh: [], probe: [] },
       bootRecovery: { guard: guard.sha256 },
     });
-    expect(stderr).toContain(`guard      1.0.0 sha256:${guard.sha256}, installed, allowed`);
+    expect(stderr).toContain(
+      `guard      ${guard.version} sha256:${guard.sha256}, installed, allowed`,
+    );
     expect(stderr).toContain('pinned     yes');
   });
 
@@ -92,7 +93,7 @@ describe('a host that is set up to pin its guard', () => {
     await using job = await startJob(machine, {
       user: 'ci',
       phases,
-      fields: { 'on-success': 'rollback' },
+      fields: { 'on-success': 'rollback', track: protectedPaths },
     });
     expect(await job.ended, job.printed()).toBe(0);
     expect(job.printed()).toMatch(/test +\| ci\n.*no more/s);
@@ -118,11 +119,36 @@ describe('a host that is set up to pin its guard', () => {
     expect(ended.code).toBe(3);
   });
 
+  test('one byte of the guard is another: the host refuses it, shows it, and is mended by setup', async () => {
+    const file = join(machine.root, `/var/lib/savepoint/guard/${guard.sha256}/guard`);
+    writeFileSync(file, guard.text.replace('# Savepoint guard:', '# savepoint guard:'));
+    const before = look(machine.root);
+    const job = {
+      user: 'ci',
+      phases: { test: 'true' },
+      fields: { track: protectedPaths },
+    } as const;
+    await using refused = await startJob(machine, job);
+    expect(await refused.ended).toBe(3);
+    expect(refused.printed()).toContain('guard-refused-by-host');
+    expect(refused.printed()).toMatch(
+      new RegExp(`allowed.*${guard.version} sha256:${guard.sha256}`),
+    );
+    expect(differences(before, look(machine.root))).toEqual([]);
+
+    const { json } = await ask(machine, ['host', 'show']);
+    expect(json).toMatchObject({ pinned: false, guards: [{ intact: false, allowed: true }] });
+    expect(steps(await setUp(machine))).toContain(`install guard ${guard.version}`);
+    await using allowed = await startJob(machine, job);
+    expect(await allowed.ended, allowed.printed()).toBe(0);
+  });
+
   test('it is not taken away under an open transaction', async () => {
     await using job = await startJob(machine, {
       user: 'ci',
       lease: 60,
       phases: { test: 'echo ready; sleep 1000' },
+      fields: { track: protectedPaths },
     });
     const id = await job.id();
     await job.says('ready');
@@ -155,7 +181,7 @@ describe('a user for whom a pin would mean nothing is refused, and nothing is ch
 
   beforeAll(async () => {
     machine = await bootContainer({
-      furnish,
+      furnish: furnishPlainly,
       prepare: 'useradd --groups disk tester; useradd builder',
     });
   }, 120_000);
