@@ -1,9 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   cpSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -11,48 +9,23 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { differences, snapshot } from '../../guard/manifest.ts';
 import { type Sshd, startSshd } from '../../host/sshd.ts';
-import { actionFolder, cliFile } from '../built.ts';
+import { cliFile } from '../built.ts';
+import { bareHost, oneByteOther, pinned, sha256, smallJob, unknownDigest } from './pinned-guard.ts';
 import { untilQuiet } from './processes.ts';
 import { savepoint } from './savepoint.ts';
-import { hostFields, ScratchHost } from './scratch-host.ts';
-
-const unknownDigest = 'f'.repeat(64);
 
 let sshd: Sshd;
-/** Bytes and digest of the pinned guard. */
-let pinned: Buffer;
-let sha256: string;
 
 beforeAll(async () => {
   sshd = await startSshd();
   await untilQuiet(sshd);
-  pinned = readFileSync(join(actionFolder(), 'dist', 'guard.sh'));
-  sha256 = createHash('sha256').update(pinned).digest('hex');
 });
 
 afterAll(() => sshd.stop());
-
-function scratchHost(): ScratchHost {
-  return new ScratchHost({ 'etc/lab.conf': { text: 'old\n' } }, ['/etc/lab.conf'], [], sshd);
-}
-
-function job(host: ScratchHost) {
-  const files = host.overlay('files', { 'etc/lab.conf': { text: 'new\n' } });
-  return { files, phases: { test: 'echo it ran' } };
-}
-
-/** Where the guard is installed. */
-const guardOf = (host: ScratchHost) => join(host.root, 'var/lib/savepoint/guard', sha256, 'guard');
-
-/** Puts bytes where the pinned guard is looked for. */
-function install(host: ScratchHost, bytes: string | Buffer): void {
-  mkdirSync(dirname(guardOf(host)), { recursive: true, mode: 0o700 });
-  writeFileSync(guardOf(host), bytes, { mode: 0o755 });
-}
 
 describe('the controller refuses a guard that is not the pinned one', () => {
   /** The parts of the repository that the build reads, as a copy to be spoiled. */
@@ -88,7 +61,7 @@ describe('the controller refuses a guard that is not the pinned one', () => {
   test('nothing is built when one byte of the release differs', () => {
     const copy = repository();
     const { version } = JSON.parse(readFileSync(join(copy, 'guard/pin.json'), 'utf8'));
-    writeFileSync(join(copy, 'guard/releases', version, 'guard.sh'), oneByteOther(pinned));
+    writeFileSync(join(copy, 'guard/releases', version, 'guard.sh'), oneByteOther);
 
     const { status, stderr, built } = build(copy);
     expect(stderr).toContain(sha256);
@@ -96,7 +69,7 @@ describe('the controller refuses a guard that is not the pinned one', () => {
   });
 
   test('a built command whose guard was changed afterwards does not touch the host', async () => {
-    using host = scratchHost();
+    using host = bareHost(sshd);
     const before = snapshot(host.root);
     const text = readFileSync(cliFile(), 'utf8');
     const line = pinned.toString('utf8').match(/^# [A-Za-z0-9 ,.-]{30,}$/m)?.[0] ?? '';
@@ -104,7 +77,7 @@ describe('the controller refuses a guard that is not the pinned one', () => {
     writeFileSync(spoiled, text.replaceAll(line, `${line.slice(0, -1)}!`));
     expect(readFileSync(spoiled, 'utf8')).not.toBe(text);
     const logged = sshd.logs().length;
-    const args = ['run', host.job(job(host)), '--json'];
+    const args = ['run', host.job(smallJob(host)), '--json'];
     const ended = await savepoint(args, { cwd: host.folder, cli: spoiled });
 
     expect(ended.json.error).toMatchObject({ name: 'pin-bad', class: 'usage' });
@@ -115,9 +88,9 @@ describe('the controller refuses a guard that is not the pinned one', () => {
   });
 
   test('a digest that no released guard has is guard-unavailable, and the host is not touched', async () => {
-    using host = scratchHost();
+    using host = bareHost(sshd);
     const before = snapshot(host.root);
-    const ended = await host.run(job(host), '--guard', unknownDigest);
+    const ended = await host.run(smallJob(host), '--guard', unknownDigest);
 
     expect(ended.json.error).toMatchObject({ name: 'guard-unavailable', class: 'usage' });
     expect(ended.stderr).toContain(unknownDigest);
@@ -127,9 +100,9 @@ describe('the controller refuses a guard that is not the pinned one', () => {
   });
 
   test('a recorded transaction of an unknown guard is guard-unavailable, and stays open', async () => {
-    using host = scratchHost();
+    using host = bareHost(sshd);
     const options = { cwd: host.folder };
-    const { phases: _, ...fields } = job(host);
+    const { phases: _, ...fields } = smallJob(host);
     const begun = await savepoint(['begin', host.job(fields), '--while', '0'], options);
     expect(begun).toMatchObject({ code: 0 });
     const before = snapshot(host.root);
@@ -150,96 +123,3 @@ describe('the controller refuses a guard that is not the pinned one', () => {
     expect(readFileSync(join(host.root, 'etc/lab.conf'), 'utf8')).toBe('old\n');
   });
 });
-
-describe('the host refuses an installed guard that is not the pinned one', () => {
-  const leavesTrace = (bytes: Buffer) =>
-    Buffer.from(bytes.toString().replace('\nset -u\n', '\nset -u\n: >"${0%/*}/trace"\n'));
-
-  test.each<[string, (bytes: Buffer) => string | Buffer]>([
-    ['one byte is another', oneByteOther],
-    ['there is a byte more', (bytes) => Buffer.concat([bytes, Buffer.from('\n')])],
-    ['the end is missing', (bytes) => bytes.subarray(0, bytes.length / 2)],
-    ['it is empty', () => ''],
-    ['it does something else besides', leavesTrace],
-  ])('%s: it is not run, and nothing is touched', async (_what, spoil) => {
-    using host = scratchHost();
-    const spoiled = spoil(pinned);
-    expect(Buffer.from(spoiled).equals(pinned)).toBe(false);
-    install(host, spoiled);
-    const before = snapshot(host.root);
-    const ended = await host.run(job(host));
-
-    expect(ended.json.error).toMatchObject({ name: 'guard-mismatch', class: 'host' });
-    expect(ended.stderr).toContain(sha256);
-    expect(ended.code).toBe(3);
-    expect(differences(before, snapshot(host.root))).toEqual([]);
-  });
-
-  test('the hint helps: with its folder removed, the guard is put there again', async () => {
-    using host = scratchHost();
-    install(host, oneByteOther(pinned));
-    const refused = await host.run(job(host));
-    expect(refused.stderr).toMatch(
-      `hint: Find out who changed it, then remove the folder guard/${sha256}`,
-    );
-
-    rmSync(dirname(guardOf(host)), { recursive: true });
-    expect(await host.run(job(host))).toMatchObject({ code: 0, json: { outcome: 'committed' } });
-    expect(readFileSync(guardOf(host)).equals(pinned)).toBe(true);
-  });
-
-  test('what an interrupted install left is not run: the guard is put there anew', async () => {
-    using host = scratchHost();
-    install(host, leavesTrace(pinned));
-    const folder = dirname(guardOf(host));
-    spawnSync('mv', [guardOf(host), join(folder, 'guard.4711')]);
-    expect(await host.run(job(host))).toMatchObject({ code: 0, json: { outcome: 'committed' } });
-
-    expect(readFileSync(guardOf(host)).equals(pinned)).toBe(true);
-    expect(existsSync(join(folder, 'trace'))).toBe(false);
-  });
-
-  test('bytes that got lost on the way to the host are not installed', async () => {
-    using host = scratchHost();
-    const bin = join(host.folder, 'bin');
-    mkdirSync(bin);
-    writeFileSync(join(bin, 'cat'), '#!/bin/sh\nexec /bin/cat "$@" | head -c 1000\n', {
-      mode: 0o755,
-    });
-    await using lossy = await startSshd({ env: { PATH: `${bin}:/usr/bin:/bin` } });
-    const before = host.look();
-    const ended = await host.run({ ...job(host), host: hostFields(lossy) });
-
-    expect(ended.json.error).toMatchObject({ name: 'guard-mismatch', class: 'host' });
-    expect(ended.code).toBe(3);
-    expect(existsSync(guardOf(host))).toBe(false);
-    expect(host.changesSince(before)).toEqual([]);
-  });
-
-  test('a job that changes the guard gains nothing: it cannot commit, and recovery does not run it', async () => {
-    using host = scratchHost();
-    const before = host.look();
-    const spoil = `sed -i '2i: >"\${0%/*}/../trace"' '${guardOf(host)}'`;
-    const ended = await host.run({ ...job(host), phases: { test: spoil } });
-
-    expect(readFileSync(guardOf(host)).equals(pinned)).toBe(false);
-    expect(ended.json).toMatchObject({ test_status: 0, error: { name: 'guard-mismatch' } });
-    expect(ended.json).not.toHaveProperty('outcome');
-    expect(ended.code).toBe(3);
-    expect(await host.ask('recover')).toMatchObject({ code: 3 });
-    expect(host.changesSince(before)).not.toEqual([]);
-
-    rmSync(dirname(guardOf(host)), { recursive: true });
-    const recovered = await host.ask('recover');
-    expect(recovered).toMatchObject({ code: 0, json: { ended: [{ outcome: 'rolled-back' }] } });
-    expect(host.changesSince(before)).toEqual([]);
-    expect(existsSync(join(dirname(guardOf(host)), '../trace'))).toBe(false);
-  });
-});
-
-function oneByteOther(bytes: Buffer): Buffer {
-  const copy = Buffer.from(bytes);
-  const at = copy.indexOf('Savepoint');
-  copy.write('s', at);
-  return copy;
-}
