@@ -3,6 +3,7 @@ import { holderOf } from '../ci/holder.ts';
 import { SavepointError } from '../errors.ts';
 import { type Guard, guardInUse } from '../guard/releases.ts';
 import { openHost } from '../host/open.ts';
+import { type HostShell, rootShell } from '../host/shell.ts';
 import type { Flags } from '../job/flags.ts';
 import type { Job } from '../job/job.ts';
 import type { SettingName } from '../job/settings.ts';
@@ -13,7 +14,6 @@ import { overviewLines, overviewOf } from '../setup/overview.ts';
 import { planSetup, type SetupWish } from '../setup/plan.ts';
 import { readPublicKey } from '../setup/public-key.ts';
 import { planRemoval } from '../setup/removal.ts';
-import { type RootShell, rootShell } from '../setup/root-shell.ts';
 import { tell } from './host-setup-report.ts';
 import { answer, type Io, screenOf } from './io.ts';
 import { addSettings, collect, hostSettings, jobsOf } from './options.ts';
@@ -133,7 +133,7 @@ async function withHost(
   name: string | undefined,
   flags: HostFlags,
   io: Io,
-  act: (shell: RootShell, job: Job) => Promise<void>,
+  act: (shell: HostShell, job: Job) => Promise<void>,
 ): Promise<void> {
   // A job has to track something; without --track only its host is of interest.
   const track = flags.track ?? ['/etc'];

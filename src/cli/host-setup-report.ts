@@ -1,5 +1,5 @@
+import type { HostShell } from '../host/shell.ts';
 import { plain } from '../report/plain.ts';
-import type { RootShell } from '../setup/root-shell.ts';
 import type { Step } from '../setup/steps.ts';
 import { answer, type Io, screenOf } from './io.ts';
 
@@ -18,7 +18,7 @@ const past = {
  */
 export async function tell(
   io: Io,
-  shell: RootShell,
+  shell: HostShell,
   steps: readonly Step[],
   caveats: readonly string[],
   { json, dryRun }: { json?: boolean; dryRun?: boolean },

@@ -1,6 +1,6 @@
 import { allOf, type Fields, firstOf } from '../guard/protocol.ts';
+import type { HostShell } from '../host/shell.ts';
 import { places } from './places.ts';
-import type { RootShell } from './root-shell.ts';
 import { otherRules, parseSudoers, type SudoRules } from './sudo-rules.ts';
 
 /** What is on a host of all that makes it pin its guard, as the host's own files tell. */
@@ -73,7 +73,7 @@ done
 for tool in sudo visudo; do ! command -v $tool >/dev/null || echo "tool $tool"; done
 `;
 
-export async function hostFacts(shell: RootShell): Promise<HostFacts> {
+export async function hostFacts(shell: HostShell): Promise<HostFacts> {
   const fields = fieldsOf(await shell.run(inspect));
   const text = (key: string) =>
     allOf(fields, key)
@@ -118,7 +118,7 @@ su -s /bin/sh "$1" -c 'cat "$HOME/.ssh/authorized_keys"' 2>/dev/null </dev/null 
 `;
 
 /** What is known of a user; undefined when the host has none of this name. */
-export async function userFacts(shell: RootShell, name: string): Promise<UserFacts | undefined> {
+export async function userFacts(shell: HostShell, name: string): Promise<UserFacts | undefined> {
   const fields = fieldsOf(await shell.run(inspectUser, [name]));
   const uid = firstOf(fields, 'uid');
   if (uid === undefined) return undefined;

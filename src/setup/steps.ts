@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { ask, type GuardSite } from '../guard/client.ts';
 import type { Guard } from '../guard/releases.ts';
+import type { HostShell } from '../host/shell.ts';
 import { guardPlace, places } from './places.ts';
 import { forcedLine, type PublicKey } from './public-key.ts';
-import type { RootShell } from './root-shell.ts';
 import { type SudoRules, sudoersText } from './sudo-rules.ts';
 
 /** One thing that set-up does, or finds done. */
@@ -13,7 +13,7 @@ export interface Step {
   what: string;
   /** Where, or what of it. */
   detail: string;
-  perform(shell: RootShell): Promise<void>;
+  perform(shell: HostShell): Promise<void>;
 }
 
 export function kept(what: string, detail: string): Step {
@@ -146,6 +146,6 @@ export function removeGuard(sha256: string, version: string | undefined): Step {
   };
 }
 
-function siteOf(shell: RootShell, guard: Guard): GuardSite {
+function siteOf(shell: HostShell, guard: Guard): GuardSite {
   return { host: shell.host, guard, root: '/', sudo: shell.sudo };
 }

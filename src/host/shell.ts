@@ -1,9 +1,9 @@
 import { SavepointError } from '../errors.ts';
-import { capture } from '../host/capture.ts';
-import type { Host } from '../host/host.ts';
+import { capture } from './capture.ts';
+import type { Host } from './host.ts';
 
-/** Runs shell scripts as root on a host. For what a person does there, never for a job. */
-export interface RootShell {
+/** Runs shell scripts on a host. For what a person does there, never for a job. */
+export interface HostShell {
   readonly host: Host;
   /** The login is not root but becomes it by sudo. */
   readonly sudo: boolean;
@@ -11,7 +11,7 @@ export interface RootShell {
    * Runs a script with its words as $1, $2, ...; gives its standard output.
    * @throws SavepointError `host-write-failed` when it does not succeed.
    */
-  run(script: string, words?: readonly string[], stdin?: string): Promise<string>;
+  run(script: string, words?: readonly string[], stdin?: string | Uint8Array): Promise<string>;
 }
 
 const identity = 'id -u && { [ "$(id -u)" = 0 ] || [ "$1" = no ] || sudo -n /bin/sh -c "id -u"; }';
@@ -20,7 +20,7 @@ const identity = 'id -u && { [ "$(id -u)" = 0 ] || [ "$1" = no ] || sudo -n /bin
  * A root shell on a host whose login is root, or may become it without a password.
  * @throws SavepointError `no-sudo`
  */
-export async function rootShell(host: Host, sudo: boolean): Promise<RootShell> {
+export async function rootShell(host: Host, sudo: boolean): Promise<HostShell> {
   const who = await capture(
     host.run({ argv: ['/bin/sh', '-c', identity, 'sh', sudo ? 'yes' : 'no'] }),
   );
@@ -33,10 +33,19 @@ export async function rootShell(host: Host, sudo: boolean): Promise<RootShell> {
       hint: 'Log in as root, or as a user who may do everything by `sudo -n`.',
     });
   }
-  const prefix = login === '0' ? [] : ['sudo', '-n'];
+  return shellAs(host, login !== '0');
+}
+
+/** A shell of the login itself, whoever that is. */
+export function loginShell(host: Host): HostShell {
+  return shellAs(host, false);
+}
+
+function shellAs(host: Host, sudo: boolean): HostShell {
+  const prefix = sudo ? ['sudo', '-n'] : [];
   return {
     host,
-    sudo: login !== '0',
+    sudo,
     run: async (script, words = [], stdin = '') => {
       const [first = '/bin/sh', ...rest] = [...prefix, '/bin/sh', '-euc', prelude + script, 'sh'];
       const { exit, stdout, stderr } = await capture(
@@ -45,7 +54,7 @@ export async function rootShell(host: Host, sudo: boolean): Promise<RootShell> {
       if (exit.code === 0) return stdout;
       const said = stderr.trim().split('\n').at(-1);
       throw new SavepointError('host-write-failed', {
-        message: `Root's shell on ${host.name} failed: ${said || `exit ${exit.code ?? exit.signal}`}`,
+        message: `A shell script on ${host.name} failed: ${said || `exit ${exit.code ?? exit.signal}`}`,
         details: { host: host.name, stderr },
       });
     },
