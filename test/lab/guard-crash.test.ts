@@ -110,15 +110,15 @@ describe.each([
   });
 
   test('in rollback, while the package caches are refreshed', async () => {
-    const once = '/root/refreshed';
-    const refresh = `test -e ${once} || { touch ${once}; sync; sleep 1000; }`;
+    const [once, hangs] = ['/root/refreshed', '/root/hangs'];
+    const refresh = `test -e ${once} || { touch ${once}; sync; touch ${hangs}; sleep 1000; }`;
     await using controller = await startJob(machine, { ...failing(job), fields: { refresh } });
     const id = await controller.id();
-    const lost = await crashWhen('a refresh', () => existsSync(join(machine.root, once)));
+    const lost = await crashWhen('a refresh', () => existsSync(join(machine.root, hangs)));
     controller.kill('SIGKILL');
     await machine.boot();
     await expectRecovered(id, `host ${how} in rollback, refreshing`, lost);
-    rmSync(join(machine.root, once));
+    for (const path of [once, hangs]) rmSync(join(machine.root, path), { force: true });
   });
 
   test('in a phase, and again in the recovery from that', async () => {
