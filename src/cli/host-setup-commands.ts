@@ -2,7 +2,6 @@ import type { Command } from 'commander';
 import { holderOf } from '../ci/holder.ts';
 import { SavepointError } from '../errors.ts';
 import { type Guard, guardInUse } from '../guard/releases.ts';
-import { openHost } from '../host/open.ts';
 import { type HostShell, rootShell } from '../host/shell.ts';
 import type { Flags } from '../job/flags.ts';
 import type { Job } from '../job/job.ts';
@@ -16,7 +15,8 @@ import { readPublicKey } from '../setup/public-key.ts';
 import { planRemoval } from '../setup/removal.ts';
 import { tell } from './host-setup-report.ts';
 import { answer, type Io, screenOf } from './io.ts';
-import { addSettings, collect, hostSettings, jobsOf } from './options.ts';
+import { addSettings, collect, hostSettings } from './options.ts';
+import { withHost } from './with-host.ts';
 
 interface HostFlags extends Flags {
   json?: boolean;
@@ -64,7 +64,7 @@ export function addHostSetupCommands(host: Command, io: Io, done: (exit: number)
     .option('--dry-run', 'tell what would be done')
     .addHelpText('after', setupHelp);
   setup.action((name: string | undefined, flags: SetupFlags) =>
-    withHost(name, flags, io, async (shell, job) => {
+    asRoot(name, flags, io, async (shell, job) => {
       const facts = await hostFacts(shell);
       const wish = wishOf(flags, job, io);
       const ciUser = flags.ciUser ?? facts.rules?.user ?? missingUser();
@@ -92,7 +92,7 @@ export function addHostSetupCommands(host: Command, io: Io, done: (exit: number)
   command(host, 'show', 'tell how a host pins its guard, and what is open there')
     .addHelpText('after', '\nExamples:\n  savepoint host show ssh://root@lab-07 --json')
     .action((name: string | undefined, flags: HostFlags) =>
-      withHost(name, flags, io, async (shell) => {
+      asRoot(name, flags, io, async (shell) => {
         const facts = await hostFacts(shell);
         const user = facts.rules && (await userFacts(shell, facts.rules.user));
         const overview = overviewOf(facts, user);
@@ -110,7 +110,7 @@ export function addHostSetupCommands(host: Command, io: Io, done: (exit: number)
     .option('--dry-run', 'tell what would be done')
     .addHelpText('after', '\nExamples:\n  savepoint host remove ssh://root@lab-07 --dry-run')
     .action((name: string | undefined, flags: HostFlags) =>
-      withHost(name, flags, io, async (shell) => {
+      asRoot(name, flags, io, async (shell) => {
         const facts = await hostFacts(shell);
         const user = facts.rules && (await userFacts(shell, facts.rules.user));
         await tell(io, shell, planRemoval(shell.host.name, facts, user), [], flags);
@@ -129,24 +129,16 @@ function command(host: Command, name: string, about: string, more: SettingName[]
   return made;
 }
 
-async function withHost(
+/** Runs something as root on the host that is named. */
+function asRoot(
   name: string | undefined,
   flags: HostFlags,
   io: Io,
   act: (shell: HostShell, job: Job) => Promise<void>,
 ): Promise<void> {
-  // A job has to track something; without --track only its host is of interest.
-  const track = flags.track ?? ['/etc'];
-  const { jobs } = await jobsOf(
-    { ...flags, ...(name !== undefined && { host: name }), track },
-    io,
-    undefined,
-  );
-  const [job] = jobs;
-  if (!job) throw new SavepointError('defect', { message: 'Options made no job.' });
-  const passphrase = io.env.SAVEPOINT_KEY_PASSPHRASE;
-  await using host = await openHost(job.host, passphrase === undefined ? {} : { passphrase });
-  await act(await rootShell(host, job.host.sudo), job);
+  return withHost(name, flags, io, async (host, job) => {
+    await act(await rootShell(host, job.host.sudo), job);
+  });
 }
 
 function wishOf(flags: SetupFlags, job: Job, io: Io): SetupWish {

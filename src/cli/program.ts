@@ -4,6 +4,7 @@ import { addAboutCommands } from './about-commands.ts';
 import { addBeginCommand } from './begin-command.ts';
 import { addExecCommand } from './exec-command.ts';
 import { addFinishCommands } from './finish-commands.ts';
+import { addGuardCommands } from './guard-commands.ts';
 import { addHostCommands } from './host-commands.ts';
 import { complain, type Io } from './io.ts';
 import { addRunCommand } from './run-command.ts';
@@ -46,6 +47,7 @@ export async function runProgram(words: readonly string[], io: Io): Promise<numb
   addExecCommand(program, io, done);
   addFinishCommands(program, io, done);
   addHostCommands(program, io, done);
+  addGuardCommands(program, io, done);
   addAboutCommands(program, io, done);
   for (const each of everyCommand(program)) each.exitOverride().helpOption('--help', 'tell how');
 
