@@ -141,5 +141,7 @@ if (values.json) {
     JSON.stringify({ violations, rows: [...results.rows.values()], caught }, null, 1),
   );
 }
+const slow = results.scaleProblems();
+for (const problem of slow) say(`SCALE: ${problem}`);
 const escaped = caught.filter((c) => !c.by && !c.mutant.unseen);
-process.exitCode = results.total.violations.length > 0 || escaped.length > 0 ? 1 : 0;
+process.exitCode = results.total.violations.length + slow.length + escaped.length > 0 ? 1 : 0;

@@ -70,9 +70,39 @@ export const mutants: readonly Mutant[] = [
     tries: kill('begin'),
   },
   {
-    name: 'stages are not cleared in the end',
-    edits: [['  clear_stages\n  rm -f "$tx/reserve"\n', '  rm -f "$tx/reserve"\n']],
-    tries: kill('commit', 'apply', 'rollback'),
+    name: 'stages are not cleared',
+    edits: [['clear_stages() {\n', 'clear_stages() {\n  return 0\n']],
+    tries: kill('apply', 'rollback'),
+  },
+  {
+    name: 'hard links are put back one by one',
+    edits: [['if (path in wanted && $1 == "f") inode[$7, $8]; next }', 'next }']],
+    tries: kill('rollback'),
+  },
+  {
+    name: 'no inodes are set aside for a rollback on a full disk',
+    edits: [['while [ $inodes -gt 0 ]; do', 'while false; do']],
+    tries: [{ sweep: 'full disk', scenario: 'rollback', fs: 'ext4' }],
+  },
+  {
+    name: 'no space is set aside for a rollback on a full disk',
+    edits: [
+      [
+        'head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" ||',
+        ': ||',
+      ],
+    ],
+    tries: [{ sweep: 'full disk', scenario: 'rollback', fs: 'ext4' }],
+  },
+  {
+    name: 'a file that could not be hashed is passed over',
+    edits: [
+      [
+        'xargs -0 -r sha256sum -z -- >"$work/hashed" && lines',
+        'xargs -0 -r sha256sum -z -- >"$work/hashed"; lines',
+      ],
+    ],
+    tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4', fault: 'EIO-READ' }],
   },
   {
     name: 'the restored stage is not flushed before it is renamed',
@@ -113,11 +143,6 @@ export const mutants: readonly Mutant[] = [
     name: 'what was added is not removed',
     edits: [['remove_added() {\n', 'remove_added() {\n  return 0\n']],
     tries: kill('rollback'),
-  },
-  {
-    name: 'the host is given free before the restore has begun',
-    edits: [['conclude() {\n', 'conclude() {\n  rm -f "$state/open"\n']],
-    tries: kill('rollback', 'watchdog'),
   },
   {
     name: 'the outcome is recorded before the restore',

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Fault } from './faults.ts';
 import { mutants } from './mutant-list.ts';
 import { runTask } from './pool.ts';
 import type { Violation } from './tally.ts';
@@ -17,9 +18,11 @@ export interface Mutant {
 }
 
 export interface Try {
-  sweep: 'kill' | 'power' | 'fault' | 'race';
+  sweep: 'kill' | 'power' | 'fault' | 'full disk' | 'race';
   scenario: string;
   fs: Task['fs'];
+  /** Of a fault: which; EIO by default. */
+  fault?: Fault;
 }
 
 export interface Caught {
@@ -70,7 +73,7 @@ export async function tryMutant(
   return { mutant, runs };
 }
 
-function taskOf({ sweep, scenario, fs }: Try, guard: string, seed: number): Task {
+function taskOf({ sweep, scenario, fs, fault = 'EIO' }: Try, guard: string, seed: number): Task {
   const place = { guard, shell: 'dash', fs, scenario } as const;
   const share = { part: 0, parts: 1, seed, thin: 50, stopAtFirst: true };
   switch (sweep) {
@@ -79,7 +82,9 @@ function taskOf({ sweep, scenario, fs }: Try, guard: string, seed: number): Task
     case 'power':
       return { ...place, sweep, plan: share };
     case 'fault':
-      return { ...place, sweep, plan: { ...share, fault: 'EIO', lasting: false } };
+      return { ...place, sweep, plan: { ...share, fault, lasting: false } };
+    case 'full disk':
+      return { ...place, sweep, plan: { seed, sample: 40 } };
     case 'race':
       return { ...place, sweep, plan: { times: 200, seed, stopAtFirst: true } };
   }

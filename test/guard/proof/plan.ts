@@ -128,7 +128,7 @@ export function samplePlan(choice: Choice): Task[] {
     tasks.push({ sweep: 'kill', guard, shell, fs: 'ext4', scenario, plan: kill });
     if ((index + seed) % 2 === 0) {
       const fs = turn(fileSystems, index >> 1);
-      const plan = { ...some, sample: 3 };
+      const plan = { ...some, sample: 2 };
       tasks.push({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan });
     }
     if (!faulty.includes(scenario)) continue;

@@ -1,4 +1,4 @@
-import { sizes } from './scale.ts';
+import { changedFiles, sizes } from './scale.ts';
 import { addTally, emptyTally, type Tally } from './tally.ts';
 import type { Task } from './task.ts';
 
@@ -63,15 +63,49 @@ export class Results {
     return markdown(['sweep', 'step', 'shell', 'what was said or decided'], lines);
   }
 
+  /**
+   * What grows too fast: time worse than linearly (with a half for noise), processes with the files
+   * (an argument list holds some thousand names), or a rollback of a few files that costs like a copy of all.
+   */
+  scaleProblems(): string[] {
+    const found: string[] = [];
+    const notes = sizes.map((size) => this.#scaleNotes(size));
+    const smallest = notes[0];
+    for (const [index, size] of sizes.entries()) {
+      const now = notes[index];
+      const before = notes[index - 1];
+      if (!now || !before || !smallest) continue;
+      for (const verb of ['begin', 'apply', 'rollback']) {
+        const grown = (now[verb] ?? 0) / (before[verb] ?? 1);
+        const linear = size / (sizes[index - 1] ?? size);
+        if (grown > linear * 1.5)
+          found.push(
+            `${verb} of ${size} files takes ${grown.toFixed(1)} times that of a ${linear}th`,
+          );
+        const more = (now[`${verb} processes`] ?? 0) - (smallest[`${verb} processes`] ?? 0);
+        if (more > 40 + size / 500)
+          found.push(`${verb} of ${size} files takes ${more} more processes than of 10`);
+      }
+    }
+    const last = notes.at(-1);
+    if (last && (last.rollback ?? 0) > (last.copy ?? 0)) {
+      found.push(
+        `rolling back ${changedFiles} of ${sizes.at(-1)} files costs more than a copy of all`,
+      );
+    }
+    return found;
+  }
+
+  #scaleNotes(size: number): Record<string, number> | undefined {
+    return this.rows.get(['scale', String(size), 'dash', 'ext4'].join('\0'))?.tally.notes;
+  }
+
   /** Times as ratios to `cp -a` and sync of the same tree in the same run. */
   scale(): string {
     const head = ['tracked files', 'cp -a, ms', 'begin', 'apply', 'rollback', 'processes of each'];
     const lines = sizes.flatMap((size) => {
-      const row = [...this.rows.values()].find(
-        (r) => r.cells[0] === 'scale' && r.cells[1] === String(size),
-      );
-      if (!row) return [];
-      const { notes } = row.tally;
+      const notes = this.#scaleNotes(size);
+      if (!notes) return [];
       const copy = notes.copy ?? Number.NaN;
       const ratio = (verb: string) => ((notes[verb] ?? Number.NaN) / copy).toFixed(2);
       const verbs = ['begin', 'apply', 'rollback'];
