@@ -37,15 +37,13 @@ function result({ cwd }: Scene): Result {
 }
 
 describe('savepoint run', () => {
-  test('shows the quickstart in under five seconds, without any installation', async () => {
+  test('shows the quickstart without any installation', async () => {
     const cwd = folder();
-    const began = performance.now();
     const { exit, stdout, stderr } = await savepoint(
       ['run', resolve('examples/quickstart/savepoint.yml')],
       { cwd },
     );
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
-    expect(performance.now() - began).toBeLessThan(5000);
     expect(stdout).toContain('exit status 100');
     expect(stdout).toContain('result     rolled-back as expected, job succeeded');
     expect(stdout).toContain('result     committed as expected, job succeeded');
