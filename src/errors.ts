@@ -55,6 +55,7 @@ export const catalogue = {
   'output-unwritable': entry(129, 'usage', 'The output folder cannot be written to.'),
   'ssh-config-bad': entry(130, 'usage', 'The SSH configuration has something that cannot be used.'),
   'ssh-config-program': entry(131, 'usage', 'The SSH configuration would run a program here.'),
+  'guard-unproved': entry(132, 'usage', 'No whole proof is recorded for this guard.'),
 
   'phase-failed': entry(201, 'job', 'A command of a phase failed.'),
   'phase-timeout': entry(202, 'job', 'A phase took longer than it may.'),

@@ -11,6 +11,7 @@ import type { Check } from '../rehearsal/rehearse.ts';
 import { plain } from '../report/plain.ts';
 import { answer, type Io, screenOf } from './io.ts';
 import { addSettings, hostSettings } from './options.ts';
+import { addReleaseCommands } from './release-commands.ts';
 import { withHost } from './with-host.ts';
 
 const checkHelp = `
@@ -31,6 +32,7 @@ interface CheckFlags extends Flags {
 /** \`savepoint guard check\`, and what moves a guard on in a checkout of Savepoint. */
 export function addGuardCommands(program: Command, io: Io, done: (exit: number) => void): void {
   const guard = program.command('guard').description('try, release and promote a guard');
+  addReleaseCommands(guard, io, done);
   const check = guard
     .command('check')
     .description('rehearse a guard on a host, in a scratch root')
