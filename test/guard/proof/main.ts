@@ -20,6 +20,7 @@ import { type Caught, mutants, tryMutant } from './mutants.ts';
 import { page } from './page.ts';
 import { type Choice, samplePlan, sweepNames, wholePlan } from './plan.ts';
 import { inLanes, runTasks } from './pool.ts';
+import { digestOfFile, proofRecord } from './record.ts';
 import { Results, sweepOf } from './table.ts';
 import type { Violation } from './tally.ts';
 import type { Task } from './task.ts';
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     scenario: { type: 'string', default: '' },
     mutants: { type: 'string' },
     docs: { type: 'string' },
+    record: { type: 'string' },
     json: { type: 'string' },
   },
 });
@@ -128,12 +130,21 @@ const choice: Choice = {
   scenarios: values.scenario ? values.scenario.split(',') : [],
 };
 const began = performance.now();
+const sha256 = digestOfFile(choice.guard);
 const results = await sweepAll(choice, Number(values.jobs));
 const caught = await tryMutants(choice, Number(values.jobs));
 const minutes = (performance.now() - began) / 60_000;
 const text = page(choice.guard, results, caught, minutes, process.argv.slice(2));
 say(`\n${text}`);
 if (values.docs) writeFileSync(values.docs, text);
+if (values.record) {
+  const { quick, sweep, shell, fs, scenario, sample, mutants: some } = values;
+  const all = !quick && !(sweep || shell || fs || scenario || sample || (some && some !== 'all'));
+  // A guard that was edited meanwhile is proved by nothing.
+  const whole = all && digestOfFile(choice.guard) === sha256;
+  const record = proofRecord(sha256, results, caught, { whole, args: process.argv.slice(2) });
+  writeFileSync(values.record, `${JSON.stringify(record, null, 2)}\n`);
+}
 if (values.json) {
   const { violations } = results.total;
   writeFileSync(
