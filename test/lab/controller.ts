@@ -39,7 +39,7 @@ export interface JobFile extends AsyncDisposable {
 
 export async function writeJob(
   machine: Machine,
-  { user, lease = 3, phases = {}, fields = {} }: JobOptions,
+  { user, lease = 5, phases = {}, fields = {} }: JobOptions,
 ): Promise<JobFile> {
   const folder = await mkdtemp(join(tmpdir(), 'savepoint-lab-job-'));
   const { address, sshKey, knownHosts } = machine;

@@ -59,7 +59,7 @@ test.concurrent.each([
     await using controller = await startJob(machine, {
       user,
       // Those that trap TERM are given a grace, which must not outlast a lease that is to be kept.
-      lease: by === 'watchdog' ? 3 : 60,
+      lease: by === 'watchdog' ? 5 : 60,
       phases: { test: `${start}\n${last}` },
     });
     const id = await controller.id();

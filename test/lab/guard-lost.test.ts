@@ -71,7 +71,7 @@ test.concurrent('a login that is frozen: half-open, as after a crash of its netw
   const end = await endOf(machine.root, id);
   expect(end).toMatchObject({ outcome: 'rolled-back', by: 'watchdog' });
   expectRestored(machine.root, before);
-  losses.add({ what: 'login frozen', seconds: (end.at - lost) / 1000, of: 'lease 3 s' });
+  losses.add({ what: 'login frozen', seconds: (end.at - lost) / 1000, of: 'lease 5 s' });
   // The controller notices by itself, reaches the host anew and tells what became of the job.
   expect(await controller.ended).not.toBe(0);
   expect(controller.printed()).toContain('rolled-back');
@@ -93,7 +93,7 @@ test.concurrent('a cable that is pulled', async () => {
   const end = await endOf(machine.root, id);
   expect(end).toMatchObject({ outcome: 'rolled-back', by: 'watchdog' });
   expectRestored(machine.root, before);
-  losses.add({ what: 'cable pulled', seconds: (end.at - lost) / 1000, of: 'lease 3 s' });
+  losses.add({ what: 'cable pulled', seconds: (end.at - lost) / 1000, of: 'lease 5 s' });
   // Trouble with the host; nothing that the controller does later can change it.
   expect(await controller.ended).toBe(3);
   await machine.link('up');
@@ -114,7 +114,7 @@ test.concurrent('a transaction that is begun, and then nobody comes', async () =
   const end = await endOf(machine.root, id);
   expect(end).toMatchObject({ outcome: 'rolled-back', by: 'watchdog' });
   expectRestored(machine.root, before);
-  losses.add({ what: 'nobody after begin', seconds: (end.at - lost) / 1000, of: 'lease 3 s' });
+  losses.add({ what: 'nobody after begin', seconds: (end.at - lost) / 1000, of: 'lease 5 s' });
   // Whoever comes too late is told.
   await using late = startCommand(['finish', '--state', state, '--status', 'success']);
   expect(await late.ended).not.toBe(0);
@@ -137,11 +137,11 @@ test.concurrent('a keeper whose runner dies, and a watchdog that is killed', asy
   ]);
   const id = await controller.id();
   expect(await controller.ended).toBe(0);
-  // The keeper renews: three leases later the transaction is there.
+  // The keeper renews: two leases later the transaction is there.
   const renewed = () =>
     Number(readFileSync(join(folderOf(machine.root, id), 'lease'), 'utf8').split(' ')[1]);
   const first = renewed();
-  await until('renewals for three leases', () => !isOpen(machine.root) || renewed() > first + 9);
+  await until('renewals for two leases', () => !isOpen(machine.root) || renewed() > first + 10);
   expect(transactionWith(machine.root, 'decision')).toBeUndefined();
   const unit = `savepoint-${id}.service`;
   await machine.exec(`systemctl kill --signal=KILL ${unit}`);
@@ -153,7 +153,7 @@ test.concurrent('a keeper whose runner dies, and a watchdog that is killed', asy
   losses.add({
     what: 'runner dead between begin and finish, watchdog killed too',
     seconds: (end.at - lost) / 1000,
-    of: 'lease 3 s',
+    of: 'lease 5 s',
   });
   await expectNothingRuns(machine);
 });

@@ -53,7 +53,7 @@ export interface Kind {
 }
 
 /** Longest time a boot may take; user-mode Linux on a busy machine is the slow one. */
-const bootLimit = 120_000;
+const bootLimit = 300_000;
 
 /** Makes a machine of a kind, prepares its disk and boots it. */
 export async function makeMachine(kind: Kind, options: MachineOptions): Promise<[Machine, Holder]> {
