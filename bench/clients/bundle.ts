@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { bundleOptions } from '../../scripts/bundle-options.mjs';
 
 /**
  * Bundles the small programs of this folder, which use `src/host` as the command does, in the way
@@ -10,15 +11,9 @@ import { build } from 'esbuild';
 export async function bundleClients(folder: string): Promise<(name: string) => string> {
   const names = ['true', 'send', 'fetch', 'send-directory', 'many'];
   await build({
+    ...bundleOptions,
     entryPoints: names.map((name) => fileURLToPath(new URL(`${name}.ts`, import.meta.url))),
     outdir: folder,
-    outExtension: { '.js': '.cjs' },
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-    external: ['cpu-features', '*.node'],
-    logLevel: 'warning',
   });
   return (name) => join(folder, `${name}.cjs`);
 }

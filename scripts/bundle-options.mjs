@@ -1,0 +1,35 @@
+// How sources become a bundle: for dist/, and for what the benchmark measures beside it.
+
+// Parts of ssh2 that Savepoint never uses: its server, SFTP, proxies, making of keys and compression.
+// Loading them and what they load of Node (http, https, tls, zlib) takes longer than the key exchange.
+const withoutUnused = {
+  name: 'without-unused',
+  setup({ onResolve, onLoad }) {
+    onLoad({ filter: /\/ssh2\/lib\/(http-agents|server|keygen|protocol\/SFTP)\.js$/ }, () => ({
+      contents: 'module.exports = {};',
+    }));
+    onResolve({ filter: /^zlib$/ }, ({ importer }) =>
+      /\/ssh2\/lib\/protocol\/zlib\.js$/.test(importer)
+        ? { path: 'zlib', namespace: 'unused' }
+        : undefined,
+    );
+    // Just what that file does while it is loaded.
+    onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
+      contents: 'module.exports = { constants: {}, createInflate: () => ({ _handle: {} }) };',
+    }));
+  },
+};
+
+export const bundleOptions = {
+  outExtension: { '.js': '.cjs' },
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  charset: 'utf8',
+  legalComments: 'none',
+  // ssh2 is as good without these, and the bundle has the same bytes wherever it is built.
+  external: ['cpu-features', '*.node'],
+  plugins: [withoutUnused],
+  logLevel: 'warning',
+};
