@@ -47,7 +47,7 @@ const { values } = parseArgs({
 // Ending by a signal takes the workers, and with them their mounts, along; folders are then removed.
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.once(signal, () => stop.abort());
+  process.once(signal, () => stop.abort(new Error(`ended by ${signal}`)));
 
 function say(text: string): void {
   process.stdout.write(`${text}\n`);

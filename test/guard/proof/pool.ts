@@ -40,16 +40,17 @@ export async function inLanes<T>(
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const queue = [...list];
-  let failed = false;
   const lane = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined && !failed; item = queue.shift()) {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
       await work(item).catch((error: unknown) => {
-        failed = true;
+        queue.length = 0;
         throw error;
       });
     }
   };
-  await Promise.all(Array.from({ length: lanes }, lane));
+  // All lanes are waited for, or what they clean up at their end would be left.
+  const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 /** One task in a worker of its own. */
@@ -75,9 +76,14 @@ export async function runTask(task: Task, signal: AbortSignal): Promise<Tally> {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       stderr += text;
     });
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.on('error', reject).on('close', resolve);
+    // An abort is an 'error' event too, but only 'close' says that the worker is gone.
+    const code = await new Promise<number | null>((resolve) => {
+      child.on('error', (error) => {
+        stderr += error.message;
+      });
+      child.on('close', resolve);
     });
+    signal.throwIfAborted();
     if (code !== 0)
       throw new Error(`worker for ${JSON.stringify(task)} ended with ${code}: ${stderr}`);
     return JSON.parse(stdout) as Tally;
