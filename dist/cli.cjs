@@ -92,7 +92,7 @@ var __callDispose = (stack, error2, hasError) => {
 var define_SAVEPOINT_default;
 var init_define_SAVEPOINT = __esm({
   "<define:__SAVEPOINT__>"() {
-    define_SAVEPOINT_default = { version: "0.1.0", pin: { version: "1.0.0", sha256: "250d89142ca088617a69b88146be20f0a887e60ce28bb1376302008ff9ee2181" }, releases: { "1.0.0": `#!/bin/sh
+    define_SAVEPOINT_default = { version: "0.1.0", pin: { version: "1.0.1", sha256: "80a5dd8324398bbdcca8de7c4e5d376445867042bf028668433e62d74c707868" }, releases: { "1.0.0": `#!/bin/sh
 # Savepoint guard: makes changes to the tracked paths of this host a transaction.
 #
 # The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
@@ -1113,7 +1113,1106 @@ case \${1:-} in
   *) fail guard-protocol "unknown verb '\${1:-}': begin apply exec kill renew commit rollback status recover clear are known" ;;
 esac
 unlock
-` } };
+`, "1.0.1": `#!/bin/sh
+# Savepoint guard: makes changes to the tracked paths of this host a transaction.
+#
+# The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
+# verb, each durable before the next, and answers on standard output (docs/guard-protocol.md). It may be killed at
+# any point: whoever runs it next, the watchdog, the boot or a person, brings the transaction to its end. Anything but
+# a durable \`commit\` in the decision file means that every tracked path goes back to what it was.
+#
+# State in /var/lib/savepoint (0700), or below the root it was given, or in a directory of their own for other users:
+#   guard/<sha256>/guard   this program        open         id of the open transaction
+#   tx/<id>/               a transaction       quarantine   why no transaction may begin
+# shellcheck disable=SC2015 # in "a && b || fail" the failure of either is meant
+set -u
+job_path=$PATH job_umask=$(umask)
+LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL TZ PATH
+umask 077
+unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
+VERSION=1.0.1 PROTOCOL=1
+LOCK_WAIT=600                             # seconds to wait for another guard: rolling back very many files takes minutes
+GRACE=5                                   # seconds a job's process has between TERM and KILL
+KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144      # ended transactions kept for audit: at most so many, so old, so large together
+# shellcheck disable=SC2034 # read_request uses it in eval
+NL='
+'
+SOH=$(printf '\\001') TAB=$(printf '\\t')
+
+# ---- requests and answers --------------------------------------------------------------------------------------------
+
+# read_request: lines "key value" up to an empty one; what follows is the verb's to read, and none of it is lost:
+# \`read\` takes a byte at a time from a pipe.
+read_request() {
+  id='' token='' fence=0 guard='' root='' state_dir='' holder='' lease=120 deadline=21600 on_conflict=backup degraded=no
+  reason='' running='' nonce='' track='' remove='' refresh='' probe=''
+  IFS= read -r line || fail guard-protocol 'no request on standard input'
+  [ "$line" = "savepoint $PROTOCOL" ] || fail guard-protocol "the request begins '$line', not 'savepoint $PROTOCOL'"
+  while IFS= read -r line && [ -n "$line" ]; do
+    case \${line%% *} in
+      track | remove | refresh | probe) eval "\${line%% *}=\\$\${line%% *}\\\${line#* }\\$NL" ;;
+      id | token | fence | guard | root | state_dir | holder | lease | deadline | on_conflict | degraded | reason | \\
+        running | nonce) eval "\${line%% *}=\\\${line#* }" ;;
+    esac
+  done
+  case $id in *[!a-z0-9-]*) fail guard-protocol "the id '$id' has other characters than a-z, 0-9 and -" ;; esac
+  case $guard in *[!a-f0-9]*) fail guard-protocol "'$guard' is not a digest" ;; esac
+  case $fence.$lease.$deadline in *[!0-9.]* | *..* | .* | *.) fail guard-protocol 'fence, lease, deadline: whole numbers' ;; esac
+  case $root in '' | /*) root=\${root%/} ;; *) fail guard-protocol "the root '$root' is not absolute" ;; esac
+  state=$root/var/lib/savepoint
+  if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=\${state_dir:-\${XDG_STATE_HOME:-\${HOME:-}/.local/state}/savepoint}; fi
+  place
+}
+
+# place: all work is done from the root, by relative names ("./etc/apt"), which never begin with a dash.
+place() {
+  cd "$root/" || fail host-file-missing "the root $root is not there"
+  tx=$state/tx/$id work=$state/tx/$id/work
+}
+
+# ok KEY VALUE...: the verb was done, and what there is to say about it.
+ok() {
+  printf 'savepoint %s ok\\n' "$PROTOCOL"
+  while [ $# -gt 1 ]; do printf '%s %s\\n' "$1" "$2"; shift 2; done
+}
+
+# fail NAME TEXT: the verb is refused, by a name of the error catalogue.
+fail() {
+  unlock
+  printf 'savepoint %s error %s\\nmessage %s\\n\\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\\n\\001' '  ')"
+  exit 1
+}
+
+# mine: this verb may act on the transaction: it is here, the token is right, and nobody came later.
+mine() {
+  if [ -z "$id" ] || [ ! -e "$tx/token" ]; then fail not-open "there is no transaction '$id' on this host"; fi
+  [ "$(printf %s "$token" | sha256sum)" = "$(cat "$tx/token")" ] || fail bad-token "the token is not that of transaction $id"
+  read -r seen <"$tx/fence" || seen=0
+  [ "$fence" -ge "$seen" ] || fail fenced "a later controller (fence $seen) has taken transaction $id over"
+  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || fail host-write-failed "cannot write $tx/fence"
+  tools=$(cat "$tx/tools" 2>/dev/null) || tools=gnu
+}
+
+# undecided: the transaction may still be changed.
+undecided() {
+  [ -e "$tx/armed" ] || fail not-open "transaction $id was never armed"
+  [ ! -e "$tx/decision" ] || fail not-open "transaction $id is decided: $(cat "$tx/decision")"
+}
+
+# ---- durable primitives ----------------------------------------------------------------------------------------------
+
+# put FILE: standard input becomes FILE, whole and durable, or FILE stays as it was.
+put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "\${1%/*}"; }
+
+# flush PATH...: makes the file systems of these paths durable. A sync that knows no -f flushes them all.
+flush() {
+  [ -n "\${sync_f:-}" ] || case $(sync --help 2>&1) in *-f*) sync_f=yes ;; *) sync_f=no ;; esac
+  if [ "$sync_f" = yes ]; then sync -f "$@"; else sync; fi
+}
+
+# flush_tracked: every tracked path, and the directory that holds its name.
+flush_tracked() {
+  set --
+  while IFS= read -r path; do
+    nearest "$path"
+    set -- "$@" "$dir/"
+    if [ -d ".$path" ] && [ ! -L ".$path" ]; then set -- "$@" ".$path/"; fi
+  done <"$tx/tracked"
+  flush "$@"
+}
+
+# nearest PATH: sets dir to the closest directory above PATH that is there.
+nearest() {
+  dir=\${1%/*}
+  while [ -n "$dir" ] && [ ! -d ".$dir" ]; do dir=\${dir%/*}; done
+  dir=.$dir
+}
+
+# straight DIR: DIR is where its name says, not behind a symbolic link. Sets real.
+straight() { real=$(cd -P "$1/" 2>/dev/null && pwd -P) && here=$(pwd -P) && [ "\${real%/}" = "\${here%/}\${1#.}" ]; }
+
+# In our lists a name is a line, and \\001 stands for a line break within it. names: to NUL-ended ones; lines: back;
+# named LINE: sets name to the one name that LINE stands for.
+names() { tr '\\n\\001' '\\000\\n'; }
+lines() { tr '\\n\\000' '\\001\\n'; }
+named() {
+  name=$1
+  case $1 in *"$SOH"*) name=$(printf '%s.' "$1" | tr '\\001' '\\n') && name=\${name%.} ;; esac
+}
+
+boot_id() { cat /proc/sys/kernel/random/boot_id; }
+
+# uptime: whole seconds of the monotonic clock, which setting the date does not move.
+uptime() { read -r up _ </proc/uptime && echo "\${up%%.*}"; }
+
+# started PID: start time of a living process (proc(5), field 22); nothing for one that is dead.
+started() {
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+  # shellcheck disable=SC2086 # the fields behind the command's name are split on purpose
+  set -- \${stat##*) }
+  case $1 in Z | X) return 0 ;; esac
+  shift 19
+  echo "$1"
+}
+
+# lock: one guard at a time changes anything. Each first puts its own name down, then looks for others, so two can
+# never both find nobody. The name of a dead process counts for nothing.
+lock() {
+  mkdir -p "$state/lock" || fail host-write-failed "cannot write below $state"
+  locked=$state/lock/$$.$(started $$).$(boot_id) tries=0 since=$(uptime)
+  while true >"$locked" || fail host-write-failed "cannot write $locked"; do
+    holds=''
+    for other in "$state/lock"/*; do
+      if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi
+      pid=\${other##*/} && name=\${pid#*.} && pid=\${pid%%.*}
+      if [ "$(started "$pid").$(boot_id)" = "$name" ]; then holds=$pid; break; fi
+      rm -f "$other"
+    done
+    [ -n "$holds" ] || return 0
+    rm -f "$locked"
+    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process $holds is at work for over $LOCK_WAIT s"
+    tries=$((tries + 1))
+    sleep "0.$(((($$ + tries * 7) % 20) + 10))"
+  done
+}
+
+unlock() { [ -z "\${locked:-}" ] || rm -f "$locked"; }
+
+# ---- what is there ---------------------------------------------------------------------------------------------------
+
+# present COMMAND...: runs COMMAND with the tracked paths that are there, if any are.
+present() {
+  given=$#
+  while IFS= read -r path; do
+    if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi
+  done <"$tx/tracked"
+  [ $# -eq $given ] || "$@"
+}
+
+# look FILE: lists every entry of the tracked paths, sorted, tab-separated:
+#   type mode uid gid size mtime | inode ctime | path
+# A rollback brings back the first six. The next two tell that nobody has touched a file: no one can set a change time.
+# Directories go without, since it moves with their entries. Sockets, pipes and devices are not ours to restore.
+look() { true >"$1" && present list_into "$1"; }
+list_into() {
+  list=$1
+  shift
+  if [ "$tools" = gnu ]; then
+    find "$@" -xdev \\( -type d -printf 'd\\t%m\\t%U\\t%G\\t0\\t%T@\\t0\\t0\\t%p\\0' \\) -o \\( -type f -o -type l \\) \\
+      -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%i\\t%C@\\t%p\\0' >"$list.raw" && lines <"$list.raw" | sort >"$list"
+  else
+    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.names" &&
+      xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%z$TAB%n" <"$list.names" >"$list.raw" &&
+      awk -F "$TAB" -v OFS="$TAB" '{ t = substr($1, 1, 1); $1 = t == "4" ? "d" : t == "a" ? "l" : "f"
+        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' "$list.raw" | sort >"$list"
+  fi && rm -f "$list.raw" "$list.names"
+}
+
+# Of such a list: the paths, in the archive's order; what must come back; the lines of one type (== "d").
+paths_of() { cut -f9- | sort; }
+state_of() { cut -f1-6,9- | sort; }
+only() { awk -F "$TAB" "\\$1 $1"; }
+
+# attributes FILE: where links point, and extended attributes, ACLs, labels and capabilities as far as this host can
+# tell (getfattr), one entry a line, sorted.
+attributes() { true >"$1" && present attributes_into "$1"; }
+attributes_into() {
+  list=$1
+  shift
+  true >"$list.links" && true >"$list.raw"
+  [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\\0' >"$list.links" || return 1
+  ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" >"$list.raw" 2>/dev/null || return 1
+  { lines <"$list.links"; awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 = $1; print }' "$list.raw"; } | sort >"$list" &&
+    rm -f "$list.links" "$list.raw"
+}
+
+# sums LIST: the SHA-256 of each file of LIST, in its order.
+sums() {
+  if [ "$tools" = gnu ]; then
+    names <"$1" | xargs -0 -r sha256sum -z -- >"$work/hashed" && lines <"$work/hashed"
+  else
+    names <"$1" | xargs -0 -r sha256sum --
+  fi
+}
+
+# pack LIST FILE: archives the listed entries with all their metadata, but for access times, which move by reading,
+# and change times, which cannot be set.
+pack() {
+  if [ "$tools" = gnu ]; then
+    names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner \\
+      --sparse --xattrs --xattrs-include='*' --acls --selinux --no-recursion --null -T "$work/pack"
+  else
+    true >"$2" && present tar -cf "$2"
+  fi
+}
+
+# unpack DIR LIST: the listed entries of the backup appear below DIR, with all their metadata. LIST has the archive's
+# order, so one pass is enough however long it is (tar --same-order).
+unpack() {
+  if [ ! -s "$2" ]; then
+    return 0
+  elif [ "$tools" = gnu ]; then
+    names <"$2" >"$work/unpack" && tar -xpf "$tx/backup.tar" -C "$1" --numeric-owner --same-owner --xattrs \\
+      --xattrs-include='*' --acls --selinux --no-recursion --same-order --null -T "$work/unpack"
+  else
+    tar -xpf "$tx/backup.tar" -C "$1"
+  fi
+}
+
+# packages: what is installed. A transaction does not roll packages back; it shows how they differ.
+packages() {
+  if [ -d "$root/var/lib/dpkg" ] && command -v dpkg-query >/dev/null; then
+    dpkg-query --admindir="$root/var/lib/dpkg" -W -f '\${Package}:\${Architecture} \${Version} \${db:Status-Abbrev}\\n'
+  elif [ -n "$root" ]; then :
+  elif command -v rpm >/dev/null; then rpm -qa
+  elif command -v apk >/dev/null; then apk info -v
+  elif command -v pacman >/dev/null; then pacman -Q
+  fi 2>/dev/null | sort
+}
+
+# ---- begin -----------------------------------------------------------------------------------------------------------
+
+begin() {
+  read_request
+  if [ -z "$id" ] || [ -z "$token" ] || [ -z "$track" ]; then fail guard-protocol 'begin needs id, token and track'; fi
+  mkdir -p "$state/tx" || fail host-write-failed "cannot write below $state"
+  lock
+  not_quarantined
+  claim
+  preflight
+  back_up
+  watchdog_start && boot_recovery_install && lease_write && boot_id | put "$tx/armed" ||
+    abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
+  begun
+}
+
+# begun: the answer, also for a controller that asks again because it lost the first one.
+begun() {
+  ok id "$id" guard_version "$VERSION" tools "$tools" boot "$(cat "$tx/armed")" \\
+    entries "$(wc -l <"$tx/before")" bytes "$(wc -c <"$tx/backup.tar")"
+  sed 's/^/warning /' "$tx/warnings"
+  echo
+}
+
+not_quarantined() { [ ! -e "$state/quarantine" ] || fail host-quarantined "$(cat "$state/quarantine")"; }
+
+# claim: makes this the one open transaction of the host, or says who holds it.
+claim() {
+  read -r held 2>/dev/null <"$state/open" || held=''
+  other=$state/tx/$held
+  if [ "$held" = "$id" ] && [ -e "$tx/armed" ]; then
+    mine
+    undecided
+    begun
+    unlock
+    exit 0
+  elif [ -n "$held" ] && [ "$held" != "$id" ]; then
+    left=$(lease_left "$other")
+    if [ ! -e "$other/decision" ] && [ "$left" -gt 0 ]; then
+      fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $left s"
+    fi
+    unlock
+    by_its_guard "$held" 'the next begin' >/dev/null 2>&1
+    lock
+    not_quarantined
+    [ ! -e "$state/open" ] || fail host-busy "transaction $held could not be finished"
+  fi
+  rm -rf "$tx"
+  mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&
+    echo "$fence" >"$tx/fence" && printf '%s\\n' "$holder" >"$tx/holder" && echo "$guard" >"$tx/guard" &&
+    date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&
+    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && echo "$lease" >"$tx/seconds" &&
+    echo "$(boot_id) $(($(uptime) + deadline))" >"$tx/deadline" && lease_write &&
+    echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"
+}
+
+# abandon NAME TEXT: ends a begin that did not come as far as \`armed\`: nothing was changed.
+abandon() {
+  discard
+  fail "$1" "$2"
+}
+
+discard() {
+  clear_stages
+  [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"
+  rm -rf "$tx"
+}
+
+# preflight: whatever would stop a rollback later is found now, while nothing is changed.
+preflight() {
+  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkdir mv rm rmdir sed sha256sum sleep sort \\
+    stat sync tail tar touch tr wc xargs; do
+    command -v $tool >/dev/null || abandon host-tools-missing "this host has no $tool, which the guard needs"
+  done
+  tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
+  if ! find / -maxdepth 0 -printf '' 2>/dev/null || ! tar --version 2>/dev/null | grep -q 'GNU tar'; then
+    tools=plain
+    [ "$degraded" = yes ] || abandon host-degraded \\
+      "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
+    echo "degraded: $lost are not kept" >>"$tx/warnings"
+  fi
+  echo $tools >"$tx/tools"
+  while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
+  look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
+  [ "$tools" = gnu ] || ! grep -q "$SOH" "$tx/before" || abandon host-degraded 'a tracked name holds a line break'
+  needed=$(awk -F "$TAB" '{ n += $5 + 1536 } END { printf "%d", n / 512 + 4096 }' "$tx/before")
+  enough "$state"
+  while IFS= read -r path; do nearest "$path"; enough "$dir/"; done <"$tx/tracked"
+}
+
+# enough DIR: room for the backup and a reserve of its size, or for a staged copy beside the targets.
+enough() {
+  free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  [ -z "$free" ] || [ "$free" -ge "$needed" ] ||
+    abandon host-no-space "$needed KiB are needed on the file system of \${1#.}, $free KiB are free"
+}
+
+# check_place PATH: it could be renamed over, and it is where its name says.
+check_place() {
+  dir=\${1%/*} flags=-a
+  while [ -n "$dir" ] && [ ! -e ".$dir" ] && [ ! -L ".$dir" ]; do
+    printf '%s\\n' ".$dir" >>"$tx/absent"
+    dir=\${dir%/*}
+  done
+  straight ".$dir" || abandon path-under-symlink "$1 is not below a directory of its own name but below '$real'; track that"
+  mkdir ".$dir/.savepoint.$id" 2>/dev/null && rmdir ".$dir/.savepoint.$id" ||
+    abandon path-not-replaceable "$1 cannot be replaced: $dir/ is read-only, immutable or not yours"
+  while read -r _ _ _ _ point _; do
+    case $point in *\\\\*) point=$(printf %b "$point") ;; esac
+    case $point in "\${here%/}$1" | "\${here%/}$1"/*) abandon path-not-replaceable "$point is a mount point" ;; esac
+  done </proc/self/mountinfo
+  if ! command -v lsattr >/dev/null || [ ! -e ".$1" ] || [ -L ".$1" ]; then return; fi
+  [ ! -d ".$1" ] || flags=-aR
+  frozen=$(lsattr $flags ".$1" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\\.\\// { print $2; exit }')
+  [ -z "$frozen" ] || abandon path-not-replaceable "\${frozen#.} is immutable or append-only (see lsattr)"
+}
+
+# back_up: the copy, its hashes and the manifest, proved to be what is there and made durable. So are the originals:
+# after a power loss, what nobody touched must still be what was there.
+back_up() {
+  tries=0
+  while [ $tries -lt 5 ]; do
+    tries=$((tries + 1))
+    paths_of <"$tx/before" >"$tx/paths" && only '== "f"' <"$tx/before" | paths_of >"$tx/files" &&
+      pack "$tx/paths" "$tx/backup.tar" && sums "$tx/files" >"$tx/sums" && attributes "$tx/attributes" &&
+      look "$work/again" || abandon host-write-failed 'the backup could not be written'
+    ! cmp -s "$tx/before" "$work/again" || tries=9
+    changing=$(comm -3 "$tx/before" "$work/again" | tr -d '\\t' | sed -n '1s|^[^/]*\\./|/|p')
+    mv -f "$work/again" "$tx/before"
+  done
+  [ $tries -eq 9 ] || abandon path-changing "someone is changing $changing while it is being copied"
+  verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
+  set_aside || abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
+  present left_alone >>"$tx/warnings"
+  cp "$tx/before" "$tx/written" && packages >"$tx/packages" && flush "$state" && flush_tracked ||
+    abandon host-write-failed 'the backup could not be made durable'
+}
+
+# set_aside: the blocks and inodes that a rollback needs when the job has filled the disk. Freed first thing then.
+set_aside() {
+  mkdir "$tx/reserve" && head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1
+  inodes=$(($(wc -l <"$tx/before") + 128))
+  [ $inodes -lt 4096 ] || inodes=4096
+  while [ $inodes -gt 0 ]; do
+    true >"$tx/reserve/$inodes" || return 1
+    inodes=$((inodes - 1))
+  done
+}
+
+# verify_backup: the archive holds the bytes of the files, by hash; of hard links, those of the first.
+verify_backup() {
+  if [ ! -s "$tx/files" ]; then
+    return 0
+  elif [ "$tools" = gnu ]; then
+    cut -f1,7- "$tx/before" | sort -t "$TAB" -k4 | awk -F "$TAB" '$1 == "f" && !seen[$2, $3]++' | cut -f4- >"$work/firsts"
+    [ "$(names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$(tar -xOf "$tx/backup.tar" | sha256sum)" ]
+  else
+    mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx/sums"
+  fi
+}
+
+left_alone() {
+  find "$@" -xdev \\( -type s -o -type p -o -type b -o -type c \\) -print0 | lines |
+    sed 's|^\\.|left alone (socket, pipe or device): |'
+}
+
+# ---- apply -----------------------------------------------------------------------------------------------------------
+
+# apply: lays the tree that follows the request (a tar archive) over the tracked paths, and removes what it was told
+# to. New files are staged beside their targets, whole and durable, then renamed.
+apply() {
+  read_request
+  lock
+  mine
+  undecided
+  rm -rf "$tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fail host-write-failed "cannot write below $tx"
+  tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "the change cannot be unpacked: $(head -n 1 "$work/log")"
+  find . -type d -print0 >"$work/new.d" && lines <"$work/new.d" | sort >"$work/new.dirs" &&
+    find . ! -type d -print0 >"$work/new.f" && lines <"$work/new.f" | sort >"$work/new.files" || fail host-write-failed "cannot list $tx/new"
+  odd=$(find . ! -type d ! -type f ! -type l | head -n 1)
+  place
+  [ -z "$odd" ] || fail files-bad-entry "\${odd#.} is neither file, directory nor symbolic link"
+  printf %s "$remove" | sed 's/^/./' >"$work/removed"
+  within "$work/new.files" files-outside-tracked
+  within "$work/removed" remove-outside-tracked
+  clear_stages
+  each_new_directory stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'
+  each_new_directory rename_new && names <"$work/removed" | xargs -0 -r rm -rf -- && clear_stages && flush_tracked &&
+    look "$tx/written" && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'
+  rm -rf "$tx/new"
+  ok id "$id"
+  report changed added
+  echo
+  show_diff "$tx/written" a b
+}
+
+# within LIST NAME: refuses entries that no tracked path covers.
+within() {
+  outside=$(awk 'FILENAME == ARGV[1] { t["." $0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) next
+    print; exit }' "$tx/tracked" "$1")
+  [ -z "$outside" ] || fail "$2" "\${outside#.} is in none of the tracked paths: $(tr '\\n' ' ' <"$tx/tracked")"
+}
+
+# each_new_directory DO: for every directory of the change that is on the host already.
+each_new_directory() {
+  while IFS= read -r line; do
+    named "$line"
+    if [ "$name" != . ] && [ -L "$name" ]; then fail path-under-symlink "\${name#.} is a symbolic link on this host"; fi
+    [ ! -d "$name" ] || "$1" "$name" || return 1
+  done <"$work/new.dirs"
+}
+
+# stage_new DIR: the new entries of DIR, in a stage inside it, so that they get its label and default ACL. One that
+# replaces a file keeps that file's owner, mode, ACL, label and attributes: its bytes are written into a full copy.
+stage_new() {
+  stage=$1/.savepoint.$id under=$1
+  set --
+  for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do
+    name=\${new##*/} old=$under/\${new##*/}
+    if [ ! -e "$new" ] && [ ! -L "$new" ]; then continue; fi
+    if [ -d "$old" ] && [ ! -L "$old" ]; then
+      [ ! -d "$new" ] || [ -L "$new" ] || continue
+      fail files-bad-entry "\${old#.} is a directory on this host"
+    fi
+    mkdir -p "$stage" || return 1
+    if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then set -- "$@" "$name"
+    else cp -RPp "$new" "$stage/$name" || return 1; fi
+  done
+  [ $# -gt 0 ] || return 0
+  for each; do printf '%s\\0' "$under/$each"; done | into "$stage" cp -a &&
+    for each; do printf '%s\\0' "$tx/new/$under/$each"; done | into "$stage" cp -P
+}
+
+rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.$id" "$1"; }
+
+# into DIR COMMAND OPTION: COMMAND for the NUL-ended names on standard input, with DIR as their target.
+# shellcheck disable=SC2016 # the inner shell expands these
+into() {
+  target=$1
+  shift
+  xargs -0 -r sh -c 'd=$1 c=$2 o=$3; shift 3; exec "$c" "$o" -- "$@" "$d"' sh "$target/" "$@"
+}
+
+# move_entries FROM TO [TEST...]: renames the entries of one directory into another, over what is there.
+move_entries() {
+  from=$1 to=$2
+  shift 2
+  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to" mv -f <"$work/moving"
+}
+
+# clear_stages: removes what an interrupted guard left beside and below the tracked paths.
+clear_stages() {
+  while IFS= read -r path; do
+    nearest "$path"
+    rm -rf "$dir/.savepoint.$id"
+  done <"$tx/tracked"
+  present clear_stages_in
+} 2>/dev/null
+clear_stages_in() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }
+
+# ---- comparing -------------------------------------------------------------------------------------------------------
+
+# compare NOW: what differs between the backup and NOW, each a sorted list of paths:
+#   touched   files and links that are no longer the very ones of then, or are gone
+#   added     entries that were not there        lost   directories that are gone, or not one now
+compare() {
+  comm -23 "$tx/before" "$1" | only '!= "d"' | paths_of >"$work/touched" &&
+    paths_of <"$1" >"$work/now.paths" && comm -13 "$tx/paths" "$work/now.paths" >"$work/added" &&
+    only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&
+    only '== "d"' <"$tx/before" | paths_of | comm -23 - "$work/now.dirs" >"$work/lost"
+}
+
+# report TOUCHED ADDED: a line a path, for the answer. What nobody touched is not listed.
+report() {
+  sed "s|^\\.|path $1 |" "$work/touched"
+  sed "s|^\\.|path $2 |" "$work/added"
+}
+
+# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a). The bytes of a file that
+# not everyone may read are never shown: they may hold a password. At most 200 files.
+show_diff() {
+  command -v diff >/dev/null || return 0
+  comm -3 "$tx/before" "$1" | sed "s/^$TAB//" | awk -F "$TAB" '$1 != "d" {
+    path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)
+    seen[path]; if ($2 !~ /[4-7c-f]$/) secret[path] }
+    END { for (path in seen) print (path in secret ? "-" : "+") path }' | sort -k 1.2 | head -n 200 >"$work/shown"
+  sed -n 's/^+//p' "$work/shown" | comm -12 - "$tx/paths" >"$work/shown.before"
+  rm -rf "$work/a" && mkdir "$work/a" && unpack "$work/a" "$work/shown.before" || return 0
+  while IFS= read -r path; do
+    named "\${path#??}"
+    case $path in -*) echo "diff \${path#??}: not everyone may read it, so it is not shown"; continue ;; esac
+    readable "$work/a/$name" "$work/link.a" && old=$readable && readable "./$name" "$work/link.b" || continue
+    if [ "$2" = a ]; then set -- "$1" a b "$old" "$readable"; else set -- "$1" b a "$readable" "$old"; fi
+    diff -u -L "$2\${path#??}" -L "$3\${path#??}" -- "$4" "$5" 2>/dev/null | head -n 400
+  done <"$work/shown"
+}
+
+# readable FILE LINK: sets readable to FILE, to its target's name in LINK, or to nothing at all.
+readable() {
+  readable=/dev/null
+  if [ -L "$1" ]; then readlink "$1" >"$2" && readable=$2; elif [ -f "$1" ]; then readable=$1; fi
+}
+
+# ---- decide ----------------------------------------------------------------------------------------------------------
+
+# decide WORD WHO: the one write-once record. Linking a synced file either makes it, whole, or finds that someone was
+# first. Sets decision and by to what holds. Only exactly \`commit\` is a commit.
+decide() {
+  if [ ! -e "$tx/decision" ]; then
+    echo "$1 $2" >"$tx/decision.$$" && sync "$tx/decision.$$" || return 1
+    ln "$tx/decision.$$" "$tx/decision" 2>/dev/null || [ -e "$tx/decision" ] || return 1
+    rm -f "$tx/decision.$$"
+  fi
+  sync "$tx" && read -r decision by <"$tx/decision" || return 1
+  [ "$decision" = commit ] || decision=rollback
+}
+
+# commit: what the tracked paths hold by now, whoever wrote it, is made durable, then decided for.
+commit() {
+  read_request
+  lock
+  mine
+  [ -e "$tx/armed" ] || undecided
+  [ -e "$tx/decision" ] || { clear_stages && flush_tracked; } || fail host-write-failed 'the tracked paths are not durable'
+  decide commit "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
+  conclude
+  answer
+}
+
+rollback() {
+  read_request
+  rm -rf "$tx/reserve"
+  mine
+  kill_job
+  lock
+  if [ ! -e "$tx/armed" ]; then
+    discard
+    ok id "$id" decision rollback by "\${reason:-controller}" outcome rolled-back
+    echo
+    return
+  fi
+  decide rollback "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
+  conclude
+  answer
+}
+
+# conclude: what follows from the decision. Anyone may run it, again, after it was killed anywhere.
+conclude() {
+  case $(cat "$tx/outcome" 2>/dev/null) in
+    '' | rollback-failed)
+      mkdir -p "$work"
+      if [ "$decision" = rollback ]; then restore; else settle; fi
+      packages | comm -3 "$tx/packages" - | sed "s/^$TAB/package + /; t
+        s/^/package - /" >"$tx/packages.changed"
+      echo "$outcome" | put "$tx/outcome" || return 1
+      ;;
+  esac
+  clear_stages
+  # The marker goes last: whatever is left behind until then is found by it.
+  rm -rf "$work" "$tx/new" "$tx/reserve" && rm -f "$tx"/*.[0-9]* && prune && sync "$tx" || return 1
+  [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"
+  sync "$state"
+}
+
+settle() {
+  outcome=committed
+  look "$work/now" && compare "$work/now" && report changed added >"$tx/report" && show_diff "$work/now" a b >"$tx/diff"
+}
+
+answer() {
+  ok id "$id" decision "$decision" by "$by" outcome "$(cat "$tx/outcome")"
+  cat "$tx/report" "$tx/packages.changed" 2>/dev/null
+  sed 's/^/warning /' "$tx/warnings"
+  echo
+  cat "$tx/diff" 2>/dev/null
+}
+
+# prune: ended transactions are kept for audit up to a number, an age and a size.
+prune() {
+  count=0
+  # shellcheck disable=SC2012 # the names are ids: a-z, 0-9 and -
+  ls -t "$state/tx" | while IFS= read -r each; do
+    each=$state/tx/$each count=$((count + 1))
+    case $(cat "$each/outcome" 2>/dev/null) in '' | rollback-failed) continue ;; esac
+    if [ $count -gt $KEEP ] || [ -n "$(find "$each/outcome" -mtime +$KEEP_DAYS)" ] ||
+      [ "$(du -sk "$state/tx" | cut -f1)" -gt $KEEP_KIB ]; then [ "$each" = "$tx" ] || rm -rf "$each"; fi
+  done
+}
+
+# ---- restore ---------------------------------------------------------------------------------------------------------
+
+# restore: every tracked path as it was, proved by hash and metadata. Sets outcome.
+restore() {
+  outcome=rollback-failed attempt=0
+  while [ $attempt -lt 3 ]; do
+    attempt=$((attempt + 1))
+    kill_job
+    clear_stages
+    look "$work/now" || continue
+    [ -e "$tx/diff" ] || { compare "$work/now" && find_edits && report restored removed >"$tx/report" &&
+      show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
+    [ "$(cat "$tx/armed")" = "$(boot_id)" ] && [ $attempt -eq 1 ] && [ -z "\${thorough:-}" ] || distrust || continue
+    put_back && restore_directories && flush_tracked && verify || continue
+    outcome=rolled-back
+    [ ! -s "$tx/edited" ] || outcome=conflict
+    refresh_and_probe
+    [ "$(cut -d ' ' -f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm -f "$state/quarantine"
+    return
+  done
+  why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\\n\\t' '; ')"
+  echo "$why" >>"$tx/warnings"
+  echo "$why" | put "$state/quarantine"
+}
+
+# find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else while no phase
+# ran. Their version is kept in tx/<id>/theirs; the backup wins unless the job said otherwise.
+find_edits() {
+  true >"$tx/edited"
+  [ ! -e "$tx/running" ] || return 0
+  {
+    comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of
+    paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"
+  } | sort -u >"$work/edited"
+  [ -s "$work/edited" ] || return 0
+  rm -rf "$tx/theirs" && mkdir "$tx/theirs" && comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" || return 1
+  [ "$tools" != gnu ] || { pack "$work/theirs" "$work/theirs.tar" && tar -xpf "$work/theirs.tar" -C "$tx/theirs"; } || return 1
+  sed "s|^\\.\\(.*\\)|edited by someone else: \\1; their version is $tx/theirs\\1|" "$work/edited" >>"$tx/warnings"
+  mv -f "$work/edited" "$tx/edited"
+}
+
+# distrust: after a reboot, or a failed attempt, what a file's times say is no proof of its bytes. Files that hash
+# otherwise than they did are taken for touched. Nothing stays immutable.
+distrust() {
+  ! command -v chattr >/dev/null || present thaw 2>/dev/null
+  look "$work/now" && comm -12 "$tx/before" "$work/now" | only '== "f"' | paths_of >"$work/trusted" &&
+    sums "$work/trusted" >"$work/trusted.now" && sort "$work/trusted.now" >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&
+    awk -F "$TAB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)
+      if (!(path in rotten)) print }' "$work/rotten" "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"
+}
+thaw() { find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -- {} + || :; }
+
+# put_back: the old version of what was touched is staged beside each tracked path, proved by hash, made durable and
+# renamed into place; only then what was not there before is removed.
+put_back() {
+  compare "$work/now" || return 1
+  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then
+    for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/kept" && mv -f "$work/kept" "$work/$list"; done
+  fi
+  # Hard links come back together, or not at all: with one of them touched, so are the others.
+  sort "$work/touched" "$work/lost" >"$work/wanted"
+  awk -F "$TAB" 'pass == 1 { wanted[$0]; next }
+    { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1) }
+    pass == 2 { if (path in wanted && $1 == "f") inode[$7, $8]; next }
+    path in wanted || ($1 == "f" && ($7, $8) in inode) { print path }' \\
+    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$tx/before" | sort >"$work/needed"
+  true >"$work/groups" || return 1
+  while IFS= read -r path; do
+    awk -v p=".$path" '$0 == p || index($0, p "/") == 1' "$work/needed" >"$work/need"
+    [ -s "$work/need" ] || continue
+    (umask 022 && mkdir -p ".\${path%/*}") && nearest "$path" && straight "$dir" || return 1
+    if [ "$tools" = gnu ]; then key=$(stat -c %m "$dir/"); else key=$path; fi
+    printf '%s\\t%s\\t%s\\n' "$key" "$dir" "$path" >>"$work/groups" || return 1
+  done <"$tx/tracked"
+  cut -f1 "$work/groups" | sort -u >"$work/keys"
+  while IFS= read -r key; do put_back_group || return 1; done <"$work/keys"
+  remove_added
+}
+
+# put_back_group: what is on one mount, from one stage, since a rename cannot leave it.
+put_back_group() {
+  awk -F "$TAB" -v k="$key" '$1 == k { print "." $3 }' "$work/groups" >"$work/group" &&
+    awk 'FILENAME == ARGV[1] { t[$0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) { print; next } }' \\
+      "$work/group" "$work/needed" >"$work/need" &&
+    stage=$(awk -F "$TAB" -v k="$key" '$1 == k { print $2; exit }' "$work/groups")/.savepoint.$id &&
+    rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" && make_way &&
+    move_back && rm -rf "$stage"
+}
+
+# staged_well: what came out of the backup has the bytes that went in.
+staged_well() {
+  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/sums" &&
+    (cd "$stage" && sums "$work/staged") | sort | comm -12 - "$work/sums" >"$work/good" &&
+    [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]
+}
+
+# make_way: what is of another kind than it was (a directory where a file was, a link where a directory was) cannot be
+# renamed over. It is moved into the stage, and goes with it.
+make_way() {
+  { comm -12 "$work/touched" "$work/now.dirs"; comm -12 "$work/lost" "$work/now.paths"; } | sort | comm -12 - "$work/need" >"$work/odd"
+  count=0
+  while IFS= read -r line; do
+    count=$((count + 1))
+    named "$line"
+    if [ -e "$name" ] || [ -L "$name" ]; then mv -f -T "$name" "$stage/.aside.$count" || return 1; fi
+  done <"$work/odd"
+}
+
+# move_back: renames directories that were lost as a whole, then the files of every other one.
+move_back() {
+  comm -12 "$work/need" "$work/lost" >"$work/whole"
+  while IFS= read -r line; do
+    named "$line"
+    [ ! -d "$stage/$name" ] || [ -d "$name" ] || mv -f -T "$stage/$name" "$name" || return 1
+  done <"$work/whole"
+  sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents"
+  while IFS= read -r line; do
+    named "$line"
+    [ ! -d "$stage/$name" ] || move_entries "$stage/$name" "$name" ! -type d || return 1
+  done <"$work/parents"
+}
+
+# remove_added: what was not there before goes: files, then directories from the inside out.
+remove_added() {
+  # shellcheck disable=SC2016 # the inner shell expands this
+  if [ -s "$work/added" ]; then
+    comm -23 "$work/added" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null
+    comm -12 "$work/added" "$work/now.dirs" | sort -r | while IFS= read -r line; do
+      named "$line"
+      if [ -d "$name" ] && [ ! -L "$name" ]; then printf '%s\\0' "$name"; fi
+    done >"$work/added.dirs"
+    xargs -0 -r sh -c 'exec find "$@" -xdev ! -type d -exec rm -f -- {} +' sh <"$work/added.dirs" &&
+      xargs -0 -r rmdir -- <"$work/added.dirs" || return 1
+  fi
+  sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null
+  :
+}
+
+# restore_directories: their owner, mode, times and attributes, last, since a rename inside one moves its times.
+# Attributes that were not there are taken off (an archive can only add).
+restore_directories() {
+  look "$work/now" && state_of <"$work/now" >"$work/now.state" && attributes "$work/now.attributes" &&
+    state_of <"$tx/before" | comm -23 - "$work/now.state" | only '== "d"' | cut -f7- >"$work/dirs"
+  comm -13 "$tx/attributes" "$work/now.attributes" |
+    awk -F "$TAB" '/^# file: / { for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |
+    while read -r attribute line; do
+      [ ! -d "$(printf %b "$line")" ] || setfattr -h -x "$attribute" "$(printf %b "$line")"
+    done
+  comm -23 "$tx/attributes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { print "./" substr($1, 9) }' >>"$work/dirs"
+  if [ "$tools" = gnu ]; then
+    sort -u "$work/dirs" | comm -12 - "$tx/paths" >"$work/changed" && unpack . "$work/changed"
+  else
+    while IFS= read -r path; do
+      awk -F "$TAB" -v p="$path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "$tx/before" >"$work/dir" &&
+        read -r mode owner time <"$work/dir" && chown "$owner" "$path" &&
+        chmod "$(printf %o $((0x$mode & 07777)))" "$path" && touch -d "@$time" "$path" || return 1
+    done <"$work/dirs"
+  fi
+}
+
+# verify: kind, owner, mode, size and times of everything, link targets and attributes. The bytes of what was restored
+# were hashed before they were renamed, those of the rest when they were doubted.
+verify() {
+  state_of <"$tx/before" >"$work/before.state" && look "$work/now" && state_of <"$work/now" >"$work/now.state" &&
+    attributes "$work/now.attributes" && comm -3 "$work/before.state" "$work/now.state" >"$work/all" &&
+    comm -3 "$tx/attributes" "$work/now.attributes" >>"$work/all" || return 1
+  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then
+    grep -v -F -f "$tx/edited" "$work/all" | sed "s/^$TAB//" | only '!= "d"' >"$work/differences"
+  else
+    mv -f "$work/all" "$work/differences"
+  fi
+  [ ! -s "$work/differences" ]
+}
+
+# refresh_and_probe: package caches must keep nothing from the patch's mirror, and the mirrors of the restored
+# configuration should answer.
+refresh_and_probe() {
+  for what in refresh probe; do
+    while IFS= read -r command; do
+      # Before the network is up a probe would only say so.
+      if [ $what = probe ] && [ "$by" = boot ]; then continue; fi
+      if [ -n "$command" ] && ! SAVEPOINT_ROOT=\${root:-/} sh -c "$command" </dev/null >"$work/log" 2>&1; then
+        outcome=rolled-back-unhealthy
+        echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"
+      fi
+    done <"$tx/$what"
+  done
+}
+
+# ---- lease, watchdog, recovery ---------------------------------------------------------------------------------------
+
+# lease_write: until when the host waits for a sign of life. Another boot id means it is over, so it need not survive.
+lease_write() { echo "$(boot_id) $(($(uptime) + $(cat "$tx/seconds")))" >"$tx/lease.$$" && mv -f "$tx/lease.$$" "$tx/lease"; }
+
+# lease_left TX: seconds until the lease or the deadline ends, whichever is first, or 0.
+lease_left() {
+  left=0
+  if read -r lease_boot lease_end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$lease_boot" = "$(boot_id)" ]; then
+    [ "$lease_end" -lt "$last" ] || lease_end=$last
+    left=$((lease_end - $(uptime)))
+    [ $left -gt 0 ] || left=0
+  fi
+  echo $left
+}
+
+# renew: a sign of life. With \`running\` it also says that a phase on the controller, which may change tracked paths
+# too, begins or has ended.
+renew() {
+  read_request
+  mine
+  undecided
+  lease_write || fail host-write-failed "cannot write $tx/lease"
+  case $running in yes) true >"$tx/running" ;; no) wrote ;; esac
+  ok id "$id" lease_left "$(lease_left "$tx")"
+  echo
+}
+
+# wrote: what the tracked paths hold now was written by the job, not by someone else.
+wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && rm -f "$tx/running"; }
+
+# own_path: where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.
+own_path() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/guard/$guard/guard"; else echo "$0"; fi; }
+
+# watchdog_start: PID 1 owns it where there is systemd, since logind kills what a session leaves behind; elsewhere it
+# is a process of a session of its own.
+watchdog_start() {
+  set -- "$(own_path)" watch "$root" "$state" "$id"
+  if systemd; then
+    systemd-run --quiet --collect --unit="savepoint-$id" -p Restart=on-failure -p RestartSec=1 -p StartLimitIntervalSec=0 \\
+      -p RestartForceExitStatus='SIGTERM SIGHUP SIGINT SIGPIPE' /bin/sh "$@" >/dev/null 2>&1
+  else
+    (cd / && exec setsid env -i PATH="$PATH" HOME="\${HOME:-/}" /bin/sh "$@" </dev/null >/dev/null 2>&1 &)
+  fi
+}
+
+systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; }
+
+# boot_recovery_install: what ends open transactions when the host starts, before the network is up and anyone can log
+# in. For the host's own root only; it stays for the next transaction.
+boot_recovery_install() {
+  if [ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi
+  printf 'exec /bin/sh %s boot "" %s\\n' "$(own_path)" "$state" | put "$state/boot" || return 1
+  units=/etc/systemd/system unit=savepoint-recover.service
+  if systemd; then
+    [ ! -L $units/sysinit.target.wants/$unit ] || return 0
+    mkdir -p $units/sysinit.target.wants && printf '%s\\n' '[Unit]' 'Description=End Savepoint transactions open when the host went down' \\
+      'DefaultDependencies=no' 'After=local-fs.target systemd-remount-fs.service' 'Before=sysinit.target network-pre.target ssh.service sshd.service' \\
+      '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target' | put $units/$unit &&
+      chmod 644 $units/$unit && ln -sf ../$unit $units/sysinit.target.wants/$unit && sync $units $units/sysinit.target.wants
+  elif [ -d /etc/local.d ]; then
+    printf '#!/bin/sh\\n/bin/sh %s/boot\\n' "$state" | put /etc/local.d/savepoint.start && chmod 755 /etc/local.d/savepoint.start
+  elif [ -d /etc/cron.d ]; then
+    printf '@reboot root /bin/sh %s/boot\\n' "$state" | put /etc/cron.d/savepoint && chmod 644 /etc/cron.d/savepoint
+  else
+    echo 'nothing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/warnings"
+  fi
+}
+
+# watch: the watchdog. Ends with its transaction.
+watch() {
+  interval=$(($(cat "$tx/seconds") / 20))
+  [ $interval -gt 0 ] || interval=1
+  [ $interval -lt 5 ] || interval=5
+  while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
+    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then finish watchdog; fi
+    sleep $interval
+  done
+}
+
+# finish WHO: brings the transaction to its end without its controller.
+finish() {
+  rm -rf "$tx/reserve"
+  tools=$(cat "$tx/tools" 2>/dev/null) thorough=yes
+  lock
+  if [ -e "$tx/armed" ] && [ -e "$tx/token" ]; then
+    # Before we had the lock someone may have renewed.
+    if [ "$1" = watchdog ] && [ ! -e "$tx/decision" ] && [ "$(lease_left "$tx")" -gt 0 ]; then unlock; return; fi
+    decide rollback "$1" && conclude
+  elif [ -d "$tx" ]; then
+    discard
+  fi
+  unlock
+}
+
+# by_its_guard ID WHO: a transaction is always ended by the very guard that opened it.
+by_its_guard() {
+  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard
+  [ -f "$opener" ] || opener=$0
+  /bin/sh "$opener" finish "$root" "$state" "$1" "$2"
+}
+
+# unfinished: the ids of transactions that have not come to their end.
+unfinished() {
+  for each in "$state"/tx/*; do
+    case $(cat "$each/outcome" 2>/dev/null) in
+      '' | rollback-failed) [ ! -d "$each" ] || echo "\${each##*/}" ;;
+      *) [ "$(cat "$state/open" 2>/dev/null)" != "\${each##*/}" ] || echo "\${each##*/}" ;;
+    esac
+  done
+}
+
+# recover: what a person asks for: end whatever is open here, whoever holds it.
+recover() {
+  read_request
+  ended=$(unfinished)
+  for each in $ended; do by_its_guard "$each" "\${reason:-recover}" >/dev/null 2>&1; done
+  ok
+  for each in $ended; do
+    echo "ended $each $(cat "$state/tx/$each/outcome" 2>/dev/null || echo rolled-back)"
+    cat "$state/tx/$each/report" 2>/dev/null
+    sed 's/^/warning /' "$state/tx/$each/warnings" 2>/dev/null
+  done
+  echo
+  for each in $ended; do cat "$state/tx/$each/diff" 2>/dev/null; done
+}
+
+# status: what is here. Needs no token and changes nothing.
+status() {
+  read_request
+  read -r held 2>/dev/null <"$state/open" || held=''
+  ok guard_version "$VERSION"
+  if [ -n "$held" ]; then
+    printf 'open %s\\nlease_left %s\\n' "$held" "$(lease_left "$state/tx/$held")"
+    for what in holder since decision; do sed "s/^/$what /" "$state/tx/$held/$what" 2>/dev/null; done
+    sed 's/^/track /' "$state/tx/$held/tracked" 2>/dev/null
+  fi
+  sed 's/^/quarantine /' "$state/quarantine" 2>/dev/null
+  for each in "$state"/tx/*; do
+    [ ! -e "$each/outcome" ] || echo "past \${each##*/} $(cat "$each/since") $(cat "$each/outcome") $(cat "$each/holder")"
+  done
+  echo
+}
+
+# clear: a person has looked at the host; it may be used again.
+clear() {
+  read_request
+  for each in "$state"/tx/*; do
+    [ "$(cat "$each/outcome" 2>/dev/null)" != rollback-failed ] || echo 'rollback-failed, cleared' | put "$each/outcome"
+  done
+  rm -f "$state/quarantine" && sync "$state" || fail host-write-failed "cannot write below $state"
+  ok && echo
+}
+
+# ---- the job's processes ---------------------------------------------------------------------------------------------
+
+# run_phase: runs the shell text that follows the request as the job's user (root only if the login is root), marked so
+# that all its descendants can be found. Its output passes through untouched; that it runs and how it ended is said on
+# standard error, behind a nonce that the job does not know. Where there is systemd it gets a scope of its own, which
+# logind leaves alone when the session ends.
+run_phase() {
+  read_request
+  lock
+  mine
+  undecided
+  true >"$tx/running"
+  exec 3<&0
+  cd / || exit 1
+  umask "$job_umask"
+  user=$(id -un)
+  if [ "$user" = root ]; then user=\${SUDO_USER:-root}; fi
+  set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="\${root:-/}" PATH="$job_path" /bin/sh -s
+  if [ "$user" != "$(id -un)" ]; then
+    set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"
+  fi
+  if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"; fi
+  printf '\\n%s started\\n' "$nonce" >&2
+  "$@" <&3 3<&- &
+  child=$!
+  exec 3<&-
+  unlock
+  wait $child
+  code=$?
+  umask 077
+  place
+  if [ ! -e "$tx/decision" ]; then wrote; fi
+  printf '\\n%s %s\\n' "$nonce" $code >&2
+}
+
+# kill_job: nothing of the job may go on writing. TERM, a grace, then KILL, until none is left.
+kill_job() {
+  if systemd; then systemctl stop "savepoint-$id-job-*.scope" 2>/dev/null; fi
+  for signal in TERM KILL; do
+    waited=0
+    while pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&
+      [ -n "$pids" ] && [ $waited -lt $((GRACE * 10)) ]; do
+      # shellcheck disable=SC2086 # one word a process
+      [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/null
+      waited=$((waited + 1))
+      sleep 0.1
+    done
+  done
+}
+
+# ---- verbs -----------------------------------------------------------------------------------------------------------
+
+case \${1:-} in
+  begin | apply | renew | commit | rollback | status | recover | clear) "$1" ;;
+  exec) run_phase ;;
+  kill) read_request && mine && kill_job && ok id "$id" && echo ;;
+  watch | finish | boot)
+    guard='' root=$2 state=$3 id=\${4:-}
+    place
+    case $1 in
+      watch) watch ;;
+      finish) finish "$5" ;;
+      boot) for each in $(unfinished); do by_its_guard "$each" boot; done ;;
+    esac
+    ;;
+  version) echo $VERSION ;;
+  *) fail guard-protocol "unknown verb '\${1:-}': begin apply exec kill renew commit rollback status recover clear are known" ;;
+esac
+unlock
+` }, gate: `#!/bin/sh
+# Savepoint gate: all that an SSH key can do whose line in authorized_keys has it as its forced command.
+#
+# sshd runs it, as the CI user, whatever the key's holder asks for. It reads that command line, never runs it, and
+# starts one verb of a guard by sudo, which checks the guard's digest. \`savepoint host setup --forced-command\` puts it
+# where only root can change it. Exit 92 and 93 as the loader's (src/guard/bootstrap.ts).
+set -u
+set -f
+PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
+export PATH LC_ALL
+unset IFS
+
+refuse() {
+  printf 'savepoint gate: %s\\n' "$1" >&2
+  exit 93
+}
+
+asked=\${SSH_ORIGINAL_COMMAND-}
+case $asked in
+  *' savepoint '*) ;;
+  *) refuse 'this key is for the guard of Savepoint and runs nothing else' ;;
+esac
+
+# ROOT DIGEST SUDO VERB, as the controller's command line ends.
+# shellcheck disable=SC2086 # to be split at blanks; nothing is expanded, see set -f
+set -- \${asked##*' savepoint '}
+[ $# -eq 4 ] || refuse 'the command line does not end as that of the guard does'
+[ "$1" = "''" ] || refuse 'this key works on the host itself only, not below another root'
+case $2 in *[!0-9a-f]*) refuse 'that is no digest of a guard' ;; esac
+[ \${#2} -eq 64 ] || refuse 'that is no digest of a guard'
+case $4 in
+  begin | apply | exec | kill | renew | commit | rollback | status | recover) ;;
+  *) refuse 'this key may not ask the guard for that' ;;
+esac
+
+guard=/var/lib/savepoint/guard/$2/guard
+if sudo -n -l "$guard" "$4" >/dev/null 2>&1; then exec sudo -n "$guard" "$4"; fi
+list=$(sudo -n -l 2>&1)
+printf '%s\\n' "$list" >&2
+case $list in *sha256:*/guard/*) exit 93 ;; *) exit 92 ;; esac
+` };
   }
 });
 
@@ -1146,9 +2245,9 @@ function describe(error2) {
   facts.push(...Object.entries(it.details));
   for (const cause of flatCauses(it)) facts.push(["cause", causeLine(cause)]);
   if (it.hint) facts.push(["hint", it.hint]);
-  const shown = facts.filter(([, value]) => value !== void 0 && value !== "");
-  const width = Math.max(0, ...shown.map(([key]) => key.length));
-  const lines3 = shown.map(([key, value]) => `  ${key.padEnd(width)}  ${plain(value)}`);
+  const shown2 = facts.filter(([, value]) => value !== void 0 && value !== "");
+  const width = Math.max(0, ...shown2.map(([key]) => key.length));
+  const lines3 = shown2.map(([key, value]) => `  ${key.padEnd(width)}  ${plain(value)}`);
   return [`${it.name} (${it.code}): ${plain(it.reason)}`, ...lines3].join("\n");
 }
 function describePlace({ file, line, column, field }) {
@@ -1219,6 +2318,7 @@ var init_errors = __esm({
       "output-unwritable": entry(129, "usage", "The output folder cannot be written to."),
       "ssh-config-bad": entry(130, "usage", "The SSH configuration has something that cannot be used."),
       "ssh-config-program": entry(131, "usage", "The SSH configuration would run a program here."),
+      "guard-unproved": entry(132, "usage", "No whole proof is recorded for this guard."),
       "phase-failed": entry(201, "job", "A command of a phase failed."),
       "phase-timeout": entry(202, "job", "A phase took longer than it may."),
       "check-failed": entry(203, "job", "The changed configuration did not pass its check."),
@@ -1628,11 +2728,11 @@ var require_help = __commonJS({
        * @returns {number}
        */
       longestSubcommandTermLength(cmd, helper) {
-        return helper.visibleCommands(cmd).reduce((max, command3) => {
+        return helper.visibleCommands(cmd).reduce((max, command4) => {
           return Math.max(
             max,
             this.displayWidth(
-              helper.styleSubcommandTerm(helper.subcommandTerm(command3))
+              helper.styleSubcommandTerm(helper.subcommandTerm(command4))
             )
           );
         }, 0);
@@ -2568,8 +3668,8 @@ var require_command = __commonJS({
        */
       _getCommandAndAncestors() {
         const result = [];
-        for (let command3 = this; command3; command3 = command3.parent) {
-          result.push(command3);
+        for (let command4 = this; command4; command4 = command4.parent) {
+          result.push(command4);
         }
         return result;
       }
@@ -3010,22 +4110,22 @@ Expecting one of '${allowedValues.join("', '")}'`);
        * @param {Command} command
        * @private
        */
-      _registerCommand(command3) {
+      _registerCommand(command4) {
         const knownBy = (cmd) => {
           return [cmd.name()].concat(cmd.aliases());
         };
-        const alreadyUsed = knownBy(command3).find(
+        const alreadyUsed = knownBy(command4).find(
           (name) => this._findCommand(name)
         );
         if (alreadyUsed) {
           const existingCmd = knownBy(this._findCommand(alreadyUsed)).join("|");
-          const newCmd = knownBy(command3).join("|");
+          const newCmd = knownBy(command4).join("|");
           throw new Error(
             `cannot add command '${newCmd}' as already have command '${existingCmd}'`
           );
         }
-        this._initCommandGroup(command3);
-        this.commands.push(command3);
+        this._initCommandGroup(command4);
+        this.commands.push(command4);
       }
       /**
        * Add an option.
@@ -3723,16 +4823,16 @@ Expecting one of '${allowedValues.join("', '")}'`);
        */
       _chainOrCallHooks(promise, event) {
         let result = promise;
-        const hooks = [];
+        const hooks2 = [];
         this._getCommandAndAncestors().reverse().filter((cmd) => cmd._lifeCycleHooks[event] !== void 0).forEach((hookedCommand) => {
           hookedCommand._lifeCycleHooks[event].forEach((callback) => {
-            hooks.push({ hookedCommand, callback });
+            hooks2.push({ hookedCommand, callback });
           });
         });
         if (event === "postAction") {
-          hooks.reverse();
+          hooks2.reverse();
         }
-        hooks.forEach((hookDetail) => {
+        hooks2.forEach((hookDetail) => {
           result = this._chainOrCall(result, () => {
             return hookDetail.callback(hookDetail.hookedCommand, this);
           });
@@ -4197,12 +5297,12 @@ Expecting one of '${allowedValues.join("', '")}'`);
         let suggestion = "";
         if (flag.startsWith("--") && this._showSuggestionAfterError) {
           let candidateFlags = [];
-          let command3 = this;
+          let command4 = this;
           do {
-            const moreFlags = command3.createHelp().visibleOptions(command3).filter((option) => option.long).map((option) => option.long);
+            const moreFlags = command4.createHelp().visibleOptions(command4).filter((option) => option.long).map((option) => option.long);
             candidateFlags = candidateFlags.concat(moreFlags);
-            command3 = command3.parent;
-          } while (command3 && !command3._enablePositionalOptions);
+            command4 = command4.parent;
+          } while (command4 && !command4._enablePositionalOptions);
           suggestion = suggestSimilar(flag, candidateFlags);
         }
         const message = `error: unknown option '${flag}'${suggestion}`;
@@ -4232,9 +5332,9 @@ Expecting one of '${allowedValues.join("', '")}'`);
         let suggestion = "";
         if (this._showSuggestionAfterError) {
           const candidateNames = [];
-          this.createHelp().visibleCommands(this).forEach((command3) => {
-            candidateNames.push(command3.name());
-            if (command3.alias()) candidateNames.push(command3.alias());
+          this.createHelp().visibleCommands(this).forEach((command4) => {
+            candidateNames.push(command4.name());
+            if (command4.alias()) candidateNames.push(command4.alias());
           });
           suggestion = suggestSimilar(unknownName, candidateNames);
         }
@@ -4305,11 +5405,11 @@ Expecting one of '${allowedValues.join("', '")}'`);
        */
       alias(alias) {
         if (alias === void 0) return this._aliases[0];
-        let command3 = this;
+        let command4 = this;
         if (this.commands.length !== 0 && this.commands[this.commands.length - 1]._executableHandler) {
-          command3 = this.commands[this.commands.length - 1];
+          command4 = this.commands[this.commands.length - 1];
         }
-        if (alias === command3._name)
+        if (alias === command4._name)
           throw new Error("Command alias can't be the same as its name");
         const matchingCommand = this.parent?._findCommand(alias);
         if (matchingCommand) {
@@ -4318,7 +5418,7 @@ Expecting one of '${allowedValues.join("', '")}'`);
             `cannot add alias '${alias}' to command '${this.name()}' as already have command '${existingCmd}'`
           );
         }
-        command3._aliases.push(alias);
+        command4._aliases.push(alias);
         return this;
       }
       /**
@@ -4530,7 +5630,7 @@ Expecting one of '${allowedValues.join("', '")}'`);
           write: outputContext.write,
           command: this
         };
-        this._getCommandAndAncestors().reverse().forEach((command3) => command3.emit("beforeAllHelp", eventContext));
+        this._getCommandAndAncestors().reverse().forEach((command4) => command4.emit("beforeAllHelp", eventContext));
         this.emit("beforeHelp", eventContext);
         let helpInformation = this.helpInformation({ error: outputContext.error });
         if (deprecatedCallback) {
@@ -4545,7 +5645,7 @@ Expecting one of '${allowedValues.join("', '")}'`);
         }
         this.emit("afterHelp", eventContext);
         this._getCommandAndAncestors().forEach(
-          (command3) => command3.emit("afterAllHelp", eventContext)
+          (command4) => command4.emit("afterAllHelp", eventContext)
         );
       }
       /**
@@ -4800,13 +5900,13 @@ var require_visit = __commonJS({
   "node_modules/yaml/dist/visit.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var BREAK = /* @__PURE__ */ Symbol("break visit");
     var SKIP = /* @__PURE__ */ Symbol("skip children");
     var REMOVE = /* @__PURE__ */ Symbol("remove node");
     function visit2(node2, visitor) {
       const visitor_ = initVisitor(visitor);
-      if (identity.isDocument(node2)) {
+      if (identity2.isDocument(node2)) {
         const cd = visit_(null, node2.contents, visitor_, Object.freeze([node2]));
         if (cd === REMOVE)
           node2.contents = null;
@@ -4818,12 +5918,12 @@ var require_visit = __commonJS({
     visit2.REMOVE = REMOVE;
     function visit_(key, node2, visitor, path) {
       const ctrl = callVisitor(key, node2, visitor, path);
-      if (identity.isNode(ctrl) || identity.isPair(ctrl)) {
+      if (identity2.isNode(ctrl) || identity2.isPair(ctrl)) {
         replaceNode(key, path, ctrl);
         return visit_(key, ctrl, visitor, path);
       }
       if (typeof ctrl !== "symbol") {
-        if (identity.isCollection(node2)) {
+        if (identity2.isCollection(node2)) {
           path = Object.freeze(path.concat(node2));
           for (let i = 0; i < node2.items.length; ++i) {
             const ci = visit_(i, node2.items[i], visitor, path);
@@ -4836,7 +5936,7 @@ var require_visit = __commonJS({
               i -= 1;
             }
           }
-        } else if (identity.isPair(node2)) {
+        } else if (identity2.isPair(node2)) {
           path = Object.freeze(path.concat(node2));
           const ck = visit_("key", node2.key, visitor, path);
           if (ck === BREAK)
@@ -4854,7 +5954,7 @@ var require_visit = __commonJS({
     }
     async function visitAsync(node2, visitor) {
       const visitor_ = initVisitor(visitor);
-      if (identity.isDocument(node2)) {
+      if (identity2.isDocument(node2)) {
         const cd = await visitAsync_(null, node2.contents, visitor_, Object.freeze([node2]));
         if (cd === REMOVE)
           node2.contents = null;
@@ -4866,12 +5966,12 @@ var require_visit = __commonJS({
     visitAsync.REMOVE = REMOVE;
     async function visitAsync_(key, node2, visitor, path) {
       const ctrl = await callVisitor(key, node2, visitor, path);
-      if (identity.isNode(ctrl) || identity.isPair(ctrl)) {
+      if (identity2.isNode(ctrl) || identity2.isPair(ctrl)) {
         replaceNode(key, path, ctrl);
         return visitAsync_(key, ctrl, visitor, path);
       }
       if (typeof ctrl !== "symbol") {
-        if (identity.isCollection(node2)) {
+        if (identity2.isCollection(node2)) {
           path = Object.freeze(path.concat(node2));
           for (let i = 0; i < node2.items.length; ++i) {
             const ci = await visitAsync_(i, node2.items[i], visitor, path);
@@ -4884,7 +5984,7 @@ var require_visit = __commonJS({
               i -= 1;
             }
           }
-        } else if (identity.isPair(node2)) {
+        } else if (identity2.isPair(node2)) {
           path = Object.freeze(path.concat(node2));
           const ck = await visitAsync_("key", node2.key, visitor, path);
           if (ck === BREAK)
@@ -4921,31 +6021,31 @@ var require_visit = __commonJS({
     function callVisitor(key, node2, visitor, path) {
       if (typeof visitor === "function")
         return visitor(key, node2, path);
-      if (identity.isMap(node2))
+      if (identity2.isMap(node2))
         return visitor.Map?.(key, node2, path);
-      if (identity.isSeq(node2))
+      if (identity2.isSeq(node2))
         return visitor.Seq?.(key, node2, path);
-      if (identity.isPair(node2))
+      if (identity2.isPair(node2))
         return visitor.Pair?.(key, node2, path);
-      if (identity.isScalar(node2))
+      if (identity2.isScalar(node2))
         return visitor.Scalar?.(key, node2, path);
-      if (identity.isAlias(node2))
+      if (identity2.isAlias(node2))
         return visitor.Alias?.(key, node2, path);
       return void 0;
     }
     function replaceNode(key, path, node2) {
       const parent = path[path.length - 1];
-      if (identity.isCollection(parent)) {
+      if (identity2.isCollection(parent)) {
         parent.items[key] = node2;
-      } else if (identity.isPair(parent)) {
+      } else if (identity2.isPair(parent)) {
         if (key === "key")
           parent.key = node2;
         else
           parent.value = node2;
-      } else if (identity.isDocument(parent)) {
+      } else if (identity2.isDocument(parent)) {
         parent.contents = node2;
       } else {
-        const pt = identity.isAlias(parent) ? "alias" : "scalar";
+        const pt = identity2.isAlias(parent) ? "alias" : "scalar";
         throw new Error(`Cannot replace node with ${pt} parent`);
       }
     }
@@ -4959,7 +6059,7 @@ var require_directives = __commonJS({
   "node_modules/yaml/dist/doc/directives.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var visit2 = require_visit();
     var escapeChars = {
       "!": "%21",
@@ -5102,10 +6202,10 @@ var require_directives = __commonJS({
         const lines3 = this.yaml.explicit ? [`%YAML ${this.yaml.version || "1.2"}`] : [];
         const tagEntries = Object.entries(this.tags);
         let tagNames;
-        if (doc && tagEntries.length > 0 && identity.isNode(doc.contents)) {
+        if (doc && tagEntries.length > 0 && identity2.isNode(doc.contents)) {
           const tags = {};
           visit2.visit(doc.contents, (_key, node2) => {
-            if (identity.isNode(node2) && node2.tag)
+            if (identity2.isNode(node2) && node2.tag)
               tags[node2.tag] = true;
           });
           tagNames = Object.keys(tags);
@@ -5131,7 +6231,7 @@ var require_anchors = __commonJS({
   "node_modules/yaml/dist/doc/anchors.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var visit2 = require_visit();
     function anchorIsValid(anchor2) {
       if (/[\x00-\x19\s,[\]{}]/.test(anchor2)) {
@@ -5178,7 +6278,7 @@ var require_anchors = __commonJS({
         setAnchors: () => {
           for (const source of aliasObjects) {
             const ref = sourceObjects.get(source);
-            if (typeof ref === "object" && ref.anchor && (identity.isScalar(ref.node) || identity.isCollection(ref.node))) {
+            if (typeof ref === "object" && ref.anchor && (identity2.isScalar(ref.node) || identity2.isCollection(ref.node))) {
               ref.node.anchor = ref.anchor;
             } else {
               const error2 = new Error("Failed to resolve repeated object (this should not happen)");
@@ -5253,12 +6353,12 @@ var require_toJS = __commonJS({
   "node_modules/yaml/dist/nodes/toJS.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     function toJS(value, arg, ctx) {
       if (Array.isArray(value))
         return value.map((v, i) => toJS(v, String(i), ctx));
       if (value && typeof value.toJSON === "function") {
-        if (!ctx || !identity.hasAnchor(value))
+        if (!ctx || !identity2.hasAnchor(value))
           return value.toJSON(arg, ctx);
         const data = { aliasCount: 0, count: 1, res: void 0 };
         ctx.anchors.set(value, data);
@@ -5285,11 +6385,11 @@ var require_Node = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var applyReviver = require_applyReviver();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var toJS = require_toJS();
     var NodeBase = class {
       constructor(type) {
-        Object.defineProperty(this, identity.NODE_TYPE, { value: type });
+        Object.defineProperty(this, identity2.NODE_TYPE, { value: type });
       }
       /** Create a copy of this node.  */
       clone() {
@@ -5300,7 +6400,7 @@ var require_Node = __commonJS({
       }
       /** A plain JavaScript representation of this node. */
       toJS(doc, { mapAsMap, maxAliasCount, onAnchor, reviver } = {}) {
-        if (!identity.isDocument(doc))
+        if (!identity2.isDocument(doc))
           throw new TypeError("A document argument is required");
         const ctx = {
           anchors: /* @__PURE__ */ new Map(),
@@ -5328,12 +6428,12 @@ var require_Alias = __commonJS({
     init_define_SAVEPOINT();
     var anchors = require_anchors();
     var visit2 = require_visit();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Node = require_Node();
     var toJS = require_toJS();
     var Alias = class extends Node.NodeBase {
       constructor(source) {
-        super(identity.ALIAS);
+        super(identity2.ALIAS);
         this.source = source;
         Object.defineProperty(this, "tag", {
           set() {
@@ -5355,7 +6455,7 @@ var require_Alias = __commonJS({
           nodes = [];
           visit2.visit(doc, {
             Node: (_key, node2) => {
-              if (identity.isAlias(node2) || identity.hasAnchor(node2))
+              if (identity2.isAlias(node2) || identity2.hasAnchor(node2))
                 nodes.push(node2);
             }
           });
@@ -5417,11 +6517,11 @@ var require_Alias = __commonJS({
       }
     };
     function getAliasCount(doc, node2, anchors2) {
-      if (identity.isAlias(node2)) {
+      if (identity2.isAlias(node2)) {
         const source = node2.resolve(doc);
         const anchor2 = anchors2 && source && anchors2.get(source);
         return anchor2 ? anchor2.count * anchor2.aliasCount : 0;
-      } else if (identity.isCollection(node2)) {
+      } else if (identity2.isCollection(node2)) {
         let count2 = 0;
         for (const item of node2.items) {
           const c = getAliasCount(doc, item, anchors2);
@@ -5429,7 +6529,7 @@ var require_Alias = __commonJS({
             count2 = c;
         }
         return count2;
-      } else if (identity.isPair(node2)) {
+      } else if (identity2.isPair(node2)) {
         const kc = getAliasCount(doc, node2.key, anchors2);
         const vc = getAliasCount(doc, node2.value, anchors2);
         return Math.max(kc, vc);
@@ -5445,13 +6545,13 @@ var require_Scalar = __commonJS({
   "node_modules/yaml/dist/nodes/Scalar.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Node = require_Node();
     var toJS = require_toJS();
     var isScalarValue = (value) => !value || typeof value !== "function" && typeof value !== "object";
     var Scalar = class extends Node.NodeBase {
       constructor(value) {
-        super(identity.SCALAR);
+        super(identity2.SCALAR);
         this.value = value;
       }
       toJSON(arg, ctx) {
@@ -5477,7 +6577,7 @@ var require_createNode = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var Alias = require_Alias();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Scalar = require_Scalar();
     var defaultTagPrefix = "tag:yaml.org,2002:";
     function findTagObject(value, tagName, tags) {
@@ -5491,12 +6591,12 @@ var require_createNode = __commonJS({
       return tags.find((t) => t.identify?.(value) && !t.format);
     }
     function createNode(value, tagName, ctx) {
-      if (identity.isDocument(value))
+      if (identity2.isDocument(value))
         value = value.contents;
-      if (identity.isNode(value))
+      if (identity2.isNode(value))
         return value;
-      if (identity.isPair(value)) {
-        const map = ctx.schema[identity.MAP].createNode?.(ctx.schema, null, ctx);
+      if (identity2.isPair(value)) {
+        const map = ctx.schema[identity2.MAP].createNode?.(ctx.schema, null, ctx);
         map.items.push(value);
         return map;
       }
@@ -5528,7 +6628,7 @@ var require_createNode = __commonJS({
             ref.node = node3;
           return node3;
         }
-        tagObj = value instanceof Map ? schema[identity.MAP] : Symbol.iterator in Object(value) ? schema[identity.SEQ] : schema[identity.MAP];
+        tagObj = value instanceof Map ? schema[identity2.MAP] : Symbol.iterator in Object(value) ? schema[identity2.SEQ] : schema[identity2.MAP];
       }
       if (onTagObj) {
         onTagObj(tagObj);
@@ -5553,7 +6653,7 @@ var require_Collection = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var createNode = require_createNode();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Node = require_Node();
     function collectionFromPath(schema, path, value) {
       let v = value;
@@ -5597,7 +6697,7 @@ var require_Collection = __commonJS({
         const copy2 = Object.create(Object.getPrototypeOf(this), Object.getOwnPropertyDescriptors(this));
         if (schema)
           copy2.schema = schema;
-        copy2.items = copy2.items.map((it) => identity.isNode(it) || identity.isPair(it) ? it.clone(schema) : it);
+        copy2.items = copy2.items.map((it) => identity2.isNode(it) || identity2.isPair(it) ? it.clone(schema) : it);
         if (this.range)
           copy2.range = this.range.slice();
         return copy2;
@@ -5613,7 +6713,7 @@ var require_Collection = __commonJS({
         else {
           const [key, ...rest] = path;
           const node2 = this.get(key, true);
-          if (identity.isCollection(node2))
+          if (identity2.isCollection(node2))
             node2.addIn(rest, value);
           else if (node2 === void 0 && this.schema)
             this.set(key, collectionFromPath(this.schema, rest, value));
@@ -5630,7 +6730,7 @@ var require_Collection = __commonJS({
         if (rest.length === 0)
           return this.delete(key);
         const node2 = this.get(key, true);
-        if (identity.isCollection(node2))
+        if (identity2.isCollection(node2))
           return node2.deleteIn(rest);
         else
           throw new Error(`Expected YAML collection at ${key}. Remaining path: ${rest}`);
@@ -5644,16 +6744,16 @@ var require_Collection = __commonJS({
         const [key, ...rest] = path;
         const node2 = this.get(key, true);
         if (rest.length === 0)
-          return !keepScalar && identity.isScalar(node2) ? node2.value : node2;
+          return !keepScalar && identity2.isScalar(node2) ? node2.value : node2;
         else
-          return identity.isCollection(node2) ? node2.getIn(rest, keepScalar) : void 0;
+          return identity2.isCollection(node2) ? node2.getIn(rest, keepScalar) : void 0;
       }
       hasAllNullValues(allowScalar) {
         return this.items.every((node2) => {
-          if (!identity.isPair(node2))
+          if (!identity2.isPair(node2))
             return false;
           const n = node2.value;
-          return n == null || allowScalar && identity.isScalar(n) && n.value == null && !n.commentBefore && !n.comment && !n.tag;
+          return n == null || allowScalar && identity2.isScalar(n) && n.value == null && !n.commentBefore && !n.comment && !n.tag;
         });
       }
       /**
@@ -5664,7 +6764,7 @@ var require_Collection = __commonJS({
         if (rest.length === 0)
           return this.has(key);
         const node2 = this.get(key, true);
-        return identity.isCollection(node2) ? node2.hasIn(rest) : false;
+        return identity2.isCollection(node2) ? node2.hasIn(rest) : false;
       }
       /**
        * Sets a value in this collection. For `!!set`, `value` needs to be a
@@ -5676,7 +6776,7 @@ var require_Collection = __commonJS({
           this.set(key, value);
         } else {
           const node2 = this.get(key, true);
-          if (identity.isCollection(node2))
+          if (identity2.isCollection(node2))
             node2.setIn(rest, value);
           else if (node2 === void 0 && this.schema)
             this.set(key, collectionFromPath(this.schema, rest, value));
@@ -5734,7 +6834,7 @@ var require_foldFlowLines = __commonJS({
         else
           end3 = lineWidth - indentAtStart;
       }
-      let split = void 0;
+      let split2 = void 0;
       let prev = void 0;
       let overflow = false;
       let i = -1;
@@ -5767,18 +6867,18 @@ var require_foldFlowLines = __commonJS({
           if (mode === FOLD_BLOCK)
             i = consumeMoreIndentedLines(text5, i, indent.length);
           end3 = i + indent.length + endStep;
-          split = void 0;
+          split2 = void 0;
         } else {
           if (ch === " " && prev && prev !== " " && prev !== "\n" && prev !== "	") {
             const next = text5[i + 1];
             if (next && next !== " " && next !== "\n" && next !== "	")
-              split = i;
+              split2 = i;
           }
           if (i >= end3) {
-            if (split) {
-              folds.push(split);
-              end3 = split + endStep;
-              split = void 0;
+            if (split2) {
+              folds.push(split2);
+              end3 = split2 + endStep;
+              split2 = void 0;
             } else if (mode === FOLD_QUOTED) {
               while (prev === " " || prev === "	") {
                 prev = ch;
@@ -5791,7 +6891,7 @@ var require_foldFlowLines = __commonJS({
               folds.push(j);
               escapedFolds[j] = true;
               end3 = j + endStep;
-              split = void 0;
+              split2 = void 0;
             } else {
               overflow = true;
             }
@@ -6039,9 +7139,9 @@ ${indent}`) + "'";
         start2 = start2.replace(/\n+/g, `$&${indent}`);
       }
       const indentSize = indent ? "2" : "1";
-      let header2 = (startWithSpace ? indentSize : "") + chomp;
+      let header4 = (startWithSpace ? indentSize : "") + chomp;
       if (comment) {
-        header2 += " " + commentString(comment.replace(/ ?[\r\n]+/g, " "));
+        header4 += " " + commentString(comment.replace(/ ?[\r\n]+/g, " "));
         if (onComment)
           onComment();
       }
@@ -6056,11 +7156,11 @@ ${indent}`) + "'";
         }
         const body = foldFlowLines.foldFlowLines(`${start2}${foldedValue}${end3}`, indent, foldFlowLines.FOLD_BLOCK, foldOptions);
         if (!literalFallback)
-          return `>${header2}
+          return `>${header4}
 ${indent}${body}`;
       }
       value = value.replace(/\n+/g, `$&${indent}`);
-      return `|${header2}
+      return `|${header4}
 ${indent}${start2}${value}${end3}`;
     }
     function plainString(item, ctx, onComment, onChompKeep) {
@@ -6136,7 +7236,7 @@ var require_stringify = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var anchors = require_anchors();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var stringifyComment = require_stringifyComment();
     var stringifyString = require_stringifyString();
     function createStringifyContext(doc, options) {
@@ -6189,7 +7289,7 @@ var require_stringify = __commonJS({
       }
       let tagObj = void 0;
       let obj;
-      if (identity.isScalar(item)) {
+      if (identity2.isScalar(item)) {
         obj = item.value;
         let match = tags.filter((t) => t.identify?.(obj));
         if (match.length > 1) {
@@ -6212,7 +7312,7 @@ var require_stringify = __commonJS({
       if (!doc.directives)
         return "";
       const props = [];
-      const anchor2 = (identity.isScalar(node2) || identity.isCollection(node2)) && node2.anchor;
+      const anchor2 = (identity2.isScalar(node2) || identity2.isCollection(node2)) && node2.anchor;
       if (anchor2 && anchors.anchorIsValid(anchor2)) {
         anchors$1.add(anchor2);
         props.push(`&${anchor2}`);
@@ -6223,9 +7323,9 @@ var require_stringify = __commonJS({
       return props.join(" ");
     }
     function stringify(item, ctx, onComment, onChompKeep) {
-      if (identity.isPair(item))
+      if (identity2.isPair(item))
         return item.toString(ctx, onComment, onChompKeep);
-      if (identity.isAlias(item)) {
+      if (identity2.isAlias(item)) {
         if (ctx.doc.directives)
           return item.toString(ctx);
         if (ctx.resolvedAliases?.has(item)) {
@@ -6239,15 +7339,15 @@ var require_stringify = __commonJS({
         }
       }
       let tagObj = void 0;
-      const node2 = identity.isNode(item) ? item : ctx.doc.createNode(item, { onTagObj: (o) => tagObj = o });
+      const node2 = identity2.isNode(item) ? item : ctx.doc.createNode(item, { onTagObj: (o) => tagObj = o });
       tagObj ?? (tagObj = getTagObject(ctx.doc.schema.tags, node2));
       const props = stringifyProps(node2, tagObj, ctx);
       if (props.length > 0)
         ctx.indentAtStart = (ctx.indentAtStart ?? 0) + props.length + 1;
-      const str = typeof tagObj.stringify === "function" ? tagObj.stringify(node2, ctx, onComment, onChompKeep) : identity.isScalar(node2) ? stringifyString.stringifyString(node2, ctx, onComment, onChompKeep) : node2.toString(ctx, onComment, onChompKeep);
+      const str = typeof tagObj.stringify === "function" ? tagObj.stringify(node2, ctx, onComment, onChompKeep) : identity2.isScalar(node2) ? stringifyString.stringifyString(node2, ctx, onComment, onChompKeep) : node2.toString(ctx, onComment, onChompKeep);
       if (!props)
         return str;
-      return identity.isScalar(node2) || str[0] === "{" || str[0] === "[" ? `${props} ${str}` : `${props}
+      return identity2.isScalar(node2) || str[0] === "{" || str[0] === "[" ? `${props} ${str}` : `${props}
 ${ctx.indent}${str}`;
     }
     exports2.createStringifyContext = createStringifyContext;
@@ -6260,23 +7360,23 @@ var require_stringifyPair = __commonJS({
   "node_modules/yaml/dist/stringify/stringifyPair.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Scalar = require_Scalar();
     var stringify = require_stringify();
     var stringifyComment = require_stringifyComment();
     function stringifyPair({ key, value }, ctx, onComment, onChompKeep) {
       const { allNullValues, doc, indent, indentStep, options: { commentString, indentSeq, simpleKeys } } = ctx;
-      let keyComment = identity.isNode(key) && key.comment || null;
+      let keyComment = identity2.isNode(key) && key.comment || null;
       if (simpleKeys) {
         if (keyComment) {
           throw new Error("With simple keys, key nodes cannot have comments");
         }
-        if (identity.isCollection(key) || !identity.isNode(key) && typeof key === "object") {
+        if (identity2.isCollection(key) || !identity2.isNode(key) && typeof key === "object") {
           const msg = "With simple keys, collection cannot be used as a key value";
           throw new Error(msg);
         }
       }
-      let explicitKey = !simpleKeys && (!key || keyComment && value == null && !ctx.inFlow || identity.isCollection(key) || (identity.isScalar(key) ? key.type === Scalar.Scalar.BLOCK_FOLDED || key.type === Scalar.Scalar.BLOCK_LITERAL : typeof key === "object"));
+      let explicitKey = !simpleKeys && (!key || keyComment && value == null && !ctx.inFlow || identity2.isCollection(key) || (identity2.isScalar(key) ? key.type === Scalar.Scalar.BLOCK_FOLDED || key.type === Scalar.Scalar.BLOCK_LITERAL : typeof key === "object"));
       ctx = Object.assign({}, ctx, {
         allNullValues: false,
         implicitKey: !explicitKey && (simpleKeys || !allNullValues),
@@ -6317,7 +7417,7 @@ ${indent}:`;
           str += stringifyComment.lineComment(str, ctx.indent, commentString(keyComment));
       }
       let vsb, vcb, valueComment;
-      if (identity.isNode(value)) {
+      if (identity2.isNode(value)) {
         vsb = !!value.spaceBefore;
         vcb = value.commentBefore;
         valueComment = value.comment;
@@ -6329,10 +7429,10 @@ ${indent}:`;
           value = doc.createNode(value);
       }
       ctx.implicitKey = false;
-      if (!explicitKey && !keyComment && identity.isScalar(value))
+      if (!explicitKey && !keyComment && identity2.isScalar(value))
         ctx.indentAtStart = str.length + 1;
       chompKeep = false;
-      if (!indentSeq && indentStep.length >= 2 && !ctx.inFlow && !explicitKey && identity.isSeq(value) && !value.flow && !value.tag && !value.anchor) {
+      if (!indentSeq && indentStep.length >= 2 && !ctx.inFlow && !explicitKey && identity2.isSeq(value) && !value.flow && !value.tag && !value.anchor) {
         ctx.indent = ctx.indent.substring(2);
       }
       let valueCommentDone = false;
@@ -6352,7 +7452,7 @@ ${stringifyComment.indentComment(cs, ctx.indent)}`;
           ws += `
 ${ctx.indent}`;
         }
-      } else if (!explicitKey && identity.isCollection(value)) {
+      } else if (!explicitKey && identity2.isCollection(value)) {
         const vs0 = valueStr[0];
         const nl0 = valueStr.indexOf("\n");
         const hasNewline = nl0 !== -1;
@@ -6417,7 +7517,7 @@ var require_merge = __commonJS({
   "node_modules/yaml/dist/schema/yaml-1.1/merge.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Scalar = require_Scalar();
     var MERGE_KEY = "<<";
     var merge3 = {
@@ -6430,10 +7530,10 @@ var require_merge = __commonJS({
       }),
       stringify: () => MERGE_KEY
     };
-    var isMergeKey = (ctx, key) => (merge3.identify(key) || identity.isScalar(key) && (!key.type || key.type === Scalar.Scalar.PLAIN) && merge3.identify(key.value)) && ctx?.doc.schema.tags.some((tag) => tag.tag === merge3.tag && tag.default);
+    var isMergeKey = (ctx, key) => (merge3.identify(key) || identity2.isScalar(key) && (!key.type || key.type === Scalar.Scalar.PLAIN) && merge3.identify(key.value)) && ctx?.doc.schema.tags.some((tag) => tag.tag === merge3.tag && tag.default);
     function addMergeToJSMap(ctx, map, value) {
       const source = resolveAliasValue(ctx, value);
-      if (identity.isSeq(source))
+      if (identity2.isSeq(source))
         for (const it of source.items)
           mergeValue(ctx, map, it);
       else if (Array.isArray(source))
@@ -6444,7 +7544,7 @@ var require_merge = __commonJS({
     }
     function mergeValue(ctx, map, value) {
       const source = resolveAliasValue(ctx, value);
-      if (!identity.isMap(source))
+      if (!identity2.isMap(source))
         throw new Error("Merge sources must be maps or map aliases");
       const srcMap = source.toJSON(null, ctx, Map);
       for (const [key, value2] of srcMap) {
@@ -6465,7 +7565,7 @@ var require_merge = __commonJS({
       return map;
     }
     function resolveAliasValue(ctx, value) {
-      return ctx && identity.isAlias(value) ? value.resolve(ctx.doc, ctx) : value;
+      return ctx && identity2.isAlias(value) ? value.resolve(ctx.doc, ctx) : value;
     }
     exports2.addMergeToJSMap = addMergeToJSMap;
     exports2.isMergeKey = isMergeKey;
@@ -6481,10 +7581,10 @@ var require_addPairToJSMap = __commonJS({
     var log = require_log();
     var merge3 = require_merge();
     var stringify = require_stringify();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var toJS = require_toJS();
     function addPairToJSMap(ctx, map, { key, value }) {
-      if (identity.isNode(key) && key.addToJSMap)
+      if (identity2.isNode(key) && key.addToJSMap)
         key.addToJSMap(ctx, map, value);
       else if (merge3.isMergeKey(ctx, key))
         merge3.addMergeToJSMap(ctx, map, value);
@@ -6515,7 +7615,7 @@ var require_addPairToJSMap = __commonJS({
         return "";
       if (typeof jsKey !== "object")
         return String(jsKey);
-      if (identity.isNode(key) && ctx?.doc) {
+      if (identity2.isNode(key) && ctx?.doc) {
         const strCtx = stringify.createStringifyContext(ctx.doc, {});
         strCtx.anchors = /* @__PURE__ */ new Set();
         for (const node2 of ctx.anchors.keys())
@@ -6546,7 +7646,7 @@ var require_Pair = __commonJS({
     var createNode = require_createNode();
     var stringifyPair = require_stringifyPair();
     var addPairToJSMap = require_addPairToJSMap();
-    var identity = require_identity();
+    var identity2 = require_identity();
     function createPair(key, value, ctx) {
       const k = createNode.createNode(key, void 0, ctx);
       const v = createNode.createNode(value, void 0, ctx);
@@ -6554,15 +7654,15 @@ var require_Pair = __commonJS({
     }
     var Pair = class _Pair {
       constructor(key, value = null) {
-        Object.defineProperty(this, identity.NODE_TYPE, { value: identity.PAIR });
+        Object.defineProperty(this, identity2.NODE_TYPE, { value: identity2.PAIR });
         this.key = key;
         this.value = value;
       }
       clone(schema) {
         let { key, value } = this;
-        if (identity.isNode(key))
+        if (identity2.isNode(key))
           key = key.clone(schema);
-        if (identity.isNode(value))
+        if (identity2.isNode(value))
           value = value.clone(schema);
         return new _Pair(key, value);
       }
@@ -6584,7 +7684,7 @@ var require_stringifyCollection = __commonJS({
   "node_modules/yaml/dist/stringify/stringifyCollection.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var stringify = require_stringify();
     var stringifyComment = require_stringifyComment();
     function stringifyCollection(collection, ctx, options) {
@@ -6600,14 +7700,14 @@ var require_stringifyCollection = __commonJS({
       for (let i = 0; i < items.length; ++i) {
         const item = items[i];
         let comment2 = null;
-        if (identity.isNode(item)) {
+        if (identity2.isNode(item)) {
           if (!chompKeep && item.spaceBefore)
             lines3.push("");
           addCommentBefore(ctx, lines3, item.commentBefore, chompKeep);
           if (item.comment)
             comment2 = item.comment;
-        } else if (identity.isPair(item)) {
-          const ik = identity.isNode(item.key) ? item.key : null;
+        } else if (identity2.isPair(item)) {
+          const ik = identity2.isNode(item.key) ? item.key : null;
           if (ik) {
             if (!chompKeep && ik.spaceBefore)
               lines3.push("");
@@ -6655,14 +7755,14 @@ ${indent}${line}` : "\n";
       for (let i = 0; i < items.length; ++i) {
         const item = items[i];
         let comment = null;
-        if (identity.isNode(item)) {
+        if (identity2.isNode(item)) {
           if (item.spaceBefore)
             lines3.push("");
           addCommentBefore(ctx, lines3, item.commentBefore, false);
           if (item.comment)
             comment = item.comment;
-        } else if (identity.isPair(item)) {
-          const ik = identity.isNode(item.key) ? item.key : null;
+        } else if (identity2.isPair(item)) {
+          const ik = identity2.isNode(item.key) ? item.key : null;
           if (ik) {
             if (ik.spaceBefore)
               lines3.push("");
@@ -6670,7 +7770,7 @@ ${indent}${line}` : "\n";
             if (ik.comment)
               reqNewline = true;
           }
-          const iv = identity.isNode(item.value) ? item.value : null;
+          const iv = identity2.isNode(item.value) ? item.value : null;
           if (iv) {
             if (iv.comment)
               comment = iv.comment;
@@ -6739,16 +7839,16 @@ var require_YAMLMap = __commonJS({
     var stringifyCollection = require_stringifyCollection();
     var addPairToJSMap = require_addPairToJSMap();
     var Collection = require_Collection();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Pair = require_Pair();
     var Scalar = require_Scalar();
     function findPair(items, key) {
-      const k = identity.isScalar(key) ? key.value : key;
+      const k = identity2.isScalar(key) ? key.value : key;
       for (const it of items) {
-        if (identity.isPair(it)) {
+        if (identity2.isPair(it)) {
           if (it.key === key || it.key === k)
             return it;
-          if (identity.isScalar(it.key) && it.key.value === k)
+          if (identity2.isScalar(it.key) && it.key.value === k)
             return it;
         }
       }
@@ -6759,7 +7859,7 @@ var require_YAMLMap = __commonJS({
         return "tag:yaml.org,2002:map";
       }
       constructor(schema) {
-        super(identity.MAP, schema);
+        super(identity2.MAP, schema);
         this.items = [];
       }
       /**
@@ -6797,7 +7897,7 @@ var require_YAMLMap = __commonJS({
        */
       add(pair, overwrite) {
         let _pair;
-        if (identity.isPair(pair))
+        if (identity2.isPair(pair))
           _pair = pair;
         else if (!pair || typeof pair !== "object" || !("key" in pair)) {
           _pair = new Pair.Pair(pair, pair?.value);
@@ -6808,7 +7908,7 @@ var require_YAMLMap = __commonJS({
         if (prev) {
           if (!overwrite)
             throw new Error(`Key ${_pair.key} already set`);
-          if (identity.isScalar(prev.value) && Scalar.isScalarValue(_pair.value))
+          if (identity2.isScalar(prev.value) && Scalar.isScalarValue(_pair.value))
             prev.value.value = _pair.value;
           else
             prev.value = _pair.value;
@@ -6832,7 +7932,7 @@ var require_YAMLMap = __commonJS({
       get(key, keepScalar) {
         const it = findPair(this.items, key);
         const node2 = it?.value;
-        return (!keepScalar && identity.isScalar(node2) ? node2.value : node2) ?? void 0;
+        return (!keepScalar && identity2.isScalar(node2) ? node2.value : node2) ?? void 0;
       }
       has(key) {
         return !!findPair(this.items, key);
@@ -6857,7 +7957,7 @@ var require_YAMLMap = __commonJS({
         if (!ctx)
           return JSON.stringify(this);
         for (const item of this.items) {
-          if (!identity.isPair(item))
+          if (!identity2.isPair(item))
             throw new Error(`Map items must all be pairs; found ${JSON.stringify(item)} instead`);
         }
         if (!ctx.allNullValues && this.hasAllNullValues(false))
@@ -6881,7 +7981,7 @@ var require_map = __commonJS({
   "node_modules/yaml/dist/schema/common/map.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var YAMLMap = require_YAMLMap();
     var map = {
       collection: "map",
@@ -6889,7 +7989,7 @@ var require_map = __commonJS({
       nodeClass: YAMLMap.YAMLMap,
       tag: "tag:yaml.org,2002:map",
       resolve(map2, onError) {
-        if (!identity.isMap(map2))
+        if (!identity2.isMap(map2))
           onError("Expected a mapping for this tag");
         return map2;
       },
@@ -6907,7 +8007,7 @@ var require_YAMLSeq = __commonJS({
     var createNode = require_createNode();
     var stringifyCollection = require_stringifyCollection();
     var Collection = require_Collection();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Scalar = require_Scalar();
     var toJS = require_toJS();
     var YAMLSeq = class extends Collection.Collection {
@@ -6915,7 +8015,7 @@ var require_YAMLSeq = __commonJS({
         return "tag:yaml.org,2002:seq";
       }
       constructor(schema) {
-        super(identity.SEQ, schema);
+        super(identity2.SEQ, schema);
         this.items = [];
       }
       add(value) {
@@ -6941,7 +8041,7 @@ var require_YAMLSeq = __commonJS({
         if (typeof idx !== "number")
           return void 0;
         const it = this.items[idx];
-        return !keepScalar && identity.isScalar(it) ? it.value : it;
+        return !keepScalar && identity2.isScalar(it) ? it.value : it;
       }
       /**
        * Checks if the collection includes a value with the key `key`.
@@ -6965,7 +8065,7 @@ var require_YAMLSeq = __commonJS({
         if (typeof idx !== "number")
           throw new Error(`Expected a valid index, not ${key}.`);
         const prev = this.items[idx];
-        if (identity.isScalar(prev) && Scalar.isScalarValue(value))
+        if (identity2.isScalar(prev) && Scalar.isScalarValue(value))
           prev.value = value;
         else
           this.items[idx] = value;
@@ -7007,7 +8107,7 @@ var require_YAMLSeq = __commonJS({
       }
     };
     function asItemIndex(key) {
-      let idx = identity.isScalar(key) ? key.value : key;
+      let idx = identity2.isScalar(key) ? key.value : key;
       if (idx && typeof idx === "string")
         idx = Number(idx);
       return typeof idx === "number" && Number.isInteger(idx) && idx >= 0 ? idx : null;
@@ -7021,7 +8121,7 @@ var require_seq = __commonJS({
   "node_modules/yaml/dist/schema/common/seq.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var YAMLSeq = require_YAMLSeq();
     var seq = {
       collection: "seq",
@@ -7029,7 +8129,7 @@ var require_seq = __commonJS({
       nodeClass: YAMLSeq.YAMLSeq,
       tag: "tag:yaml.org,2002:seq",
       resolve(seq2, onError) {
-        if (!identity.isSeq(seq2))
+        if (!identity2.isSeq(seq2))
           onError("Expected a sequence for this tag");
         return seq2;
       },
@@ -7347,10 +8447,10 @@ var require_binary = __commonJS({
           return node_buffer.Buffer.from(src, "base64");
         } else if (typeof atob === "function") {
           const str = atob(src.replace(/[\n\r]/g, ""));
-          const buffer3 = new Uint8Array(str.length);
+          const buffer4 = new Uint8Array(str.length);
           for (let i = 0; i < str.length; ++i)
-            buffer3[i] = str.charCodeAt(i);
-          return buffer3;
+            buffer4[i] = str.charCodeAt(i);
+          return buffer4;
         } else {
           onError("This environment does not support reading binary tags; either Buffer or atob is required");
           return src;
@@ -7393,17 +8493,17 @@ var require_pairs = __commonJS({
   "node_modules/yaml/dist/schema/yaml-1.1/pairs.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Pair = require_Pair();
     var Scalar = require_Scalar();
     var YAMLSeq = require_YAMLSeq();
     function resolvePairs(seq, onError) {
-      if (identity.isSeq(seq)) {
+      if (identity2.isSeq(seq)) {
         for (let i = 0; i < seq.items.length; ++i) {
           let item = seq.items[i];
-          if (identity.isPair(item))
+          if (identity2.isPair(item))
             continue;
-          else if (identity.isMap(item)) {
+          else if (identity2.isMap(item)) {
             if (item.items.length > 1)
               onError("Each pair must have its own sequence indicator");
             const pair = item.items[0] || new Pair.Pair(new Scalar.Scalar(null));
@@ -7417,7 +8517,7 @@ ${cn.comment}` : item.comment;
             }
             item = pair;
           }
-          seq.items[i] = identity.isPair(item) ? item : new Pair.Pair(item);
+          seq.items[i] = identity2.isPair(item) ? item : new Pair.Pair(item);
         }
       } else
         onError("Expected a sequence for this tag");
@@ -7472,7 +8572,7 @@ var require_omap = __commonJS({
   "node_modules/yaml/dist/schema/yaml-1.1/omap.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var toJS = require_toJS();
     var YAMLMap = require_YAMLMap();
     var YAMLSeq = require_YAMLSeq();
@@ -7499,7 +8599,7 @@ var require_omap = __commonJS({
           ctx.onCreate(map);
         for (const pair of this.items) {
           let key, value;
-          if (identity.isPair(pair)) {
+          if (identity2.isPair(pair)) {
             key = toJS.toJS(pair.key, "", ctx);
             value = toJS.toJS(pair.value, key, ctx);
           } else {
@@ -7529,7 +8629,7 @@ var require_omap = __commonJS({
         const pairs$1 = pairs.resolvePairs(seq, onError);
         const seenKeys = [];
         for (const { key } of pairs$1.items) {
-          if (identity.isScalar(key)) {
+          if (identity2.isScalar(key)) {
             if (seenKeys.includes(key.value)) {
               onError(`Ordered maps must not include duplicate keys: ${key.value}`);
             } else {
@@ -7714,7 +8814,7 @@ var require_set = __commonJS({
   "node_modules/yaml/dist/schema/yaml-1.1/set.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Pair = require_Pair();
     var YAMLMap = require_YAMLMap();
     var YAMLSet = class _YAMLSet extends YAMLMap.YAMLMap {
@@ -7724,7 +8824,7 @@ var require_set = __commonJS({
       }
       add(key) {
         let pair;
-        if (identity.isPair(key))
+        if (identity2.isPair(key))
           pair = key;
         else if (key && typeof key === "object" && "key" in key && "value" in key && key.value === null)
           pair = new Pair.Pair(key.key, null);
@@ -7740,7 +8840,7 @@ var require_set = __commonJS({
        */
       get(key, keepPair) {
         const pair = YAMLMap.findPair(this.items, key);
-        return !keepPair && identity.isPair(pair) ? identity.isScalar(pair.key) ? pair.key.value : pair.key : pair;
+        return !keepPair && identity2.isPair(pair) ? identity2.isScalar(pair.key) ? pair.key.value : pair.key : pair;
       }
       set(key, value) {
         if (typeof value !== "boolean")
@@ -7784,7 +8884,7 @@ var require_set = __commonJS({
       tag: "tag:yaml.org,2002:set",
       createNode: (schema, iterable, ctx) => YAMLSet.from(schema, iterable, ctx),
       resolve(map, onError) {
-        if (identity.isMap(map)) {
+        if (identity2.isMap(map)) {
           if (map.hasAllNullValues(true))
             return Object.assign(new YAMLSet(), map);
           else
@@ -8033,7 +9133,7 @@ var require_Schema = __commonJS({
   "node_modules/yaml/dist/schema/Schema.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var map = require_map();
     var seq = require_seq();
     var string4 = require_string();
@@ -8046,9 +9146,9 @@ var require_Schema = __commonJS({
         this.knownTags = resolveKnownTags ? tags.coreKnownTags : {};
         this.tags = tags.getTags(customTags, this.name, merge3);
         this.toStringOptions = toStringDefaults ?? null;
-        Object.defineProperty(this, identity.MAP, { value: map.map });
-        Object.defineProperty(this, identity.SCALAR, { value: string4.string });
-        Object.defineProperty(this, identity.SEQ, { value: seq.seq });
+        Object.defineProperty(this, identity2.MAP, { value: map.map });
+        Object.defineProperty(this, identity2.SCALAR, { value: string4.string });
+        Object.defineProperty(this, identity2.SEQ, { value: seq.seq });
         this.sortMapEntries = typeof sortMapEntries === "function" ? sortMapEntries : sortMapEntries === true ? sortMapEntriesByKey : null;
       }
       clone() {
@@ -8066,7 +9166,7 @@ var require_stringifyDocument = __commonJS({
   "node_modules/yaml/dist/stringify/stringifyDocument.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var stringify = require_stringify();
     var stringifyComment = require_stringifyComment();
     function stringifyDocument(doc, options) {
@@ -8093,7 +9193,7 @@ var require_stringifyDocument = __commonJS({
       let chompKeep = false;
       let contentComment = null;
       if (doc.contents) {
-        if (identity.isNode(doc.contents)) {
+        if (identity2.isNode(doc.contents)) {
           if (doc.contents.spaceBefore && hasDirectives)
             lines3.push("");
           if (doc.contents.commentBefore) {
@@ -8149,7 +9249,7 @@ var require_Document = __commonJS({
     init_define_SAVEPOINT();
     var Alias = require_Alias();
     var Collection = require_Collection();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Pair = require_Pair();
     var toJS = require_toJS();
     var Schema = require_Schema();
@@ -8164,7 +9264,7 @@ var require_Document = __commonJS({
         this.comment = null;
         this.errors = [];
         this.warnings = [];
-        Object.defineProperty(this, identity.NODE_TYPE, { value: identity.DOC });
+        Object.defineProperty(this, identity2.NODE_TYPE, { value: identity2.DOC });
         let _replacer = null;
         if (typeof replacer === "function" || Array.isArray(replacer)) {
           _replacer = replacer;
@@ -8200,7 +9300,7 @@ var require_Document = __commonJS({
        */
       clone() {
         const copy2 = Object.create(_Document.prototype, {
-          [identity.NODE_TYPE]: { value: identity.DOC }
+          [identity2.NODE_TYPE]: { value: identity2.DOC }
         });
         copy2.commentBefore = this.commentBefore;
         copy2.comment = this.comment;
@@ -8210,7 +9310,7 @@ var require_Document = __commonJS({
         if (this.directives)
           copy2.directives = this.directives.clone();
         copy2.schema = this.schema.clone();
-        copy2.contents = identity.isNode(this.contents) ? this.contents.clone(copy2.schema) : this.contents;
+        copy2.contents = identity2.isNode(this.contents) ? this.contents.clone(copy2.schema) : this.contents;
         if (this.range)
           copy2.range = this.range.slice();
         return copy2;
@@ -8273,7 +9373,7 @@ var require_Document = __commonJS({
           sourceObjects
         };
         const node2 = createNode.createNode(value, tag, ctx);
-        if (flow && identity.isCollection(node2))
+        if (flow && identity2.isCollection(node2))
           node2.flow = true;
         setAnchors();
         return node2;
@@ -8313,7 +9413,7 @@ var require_Document = __commonJS({
        * `true` (collections are always returned intact).
        */
       get(key, keepScalar) {
-        return identity.isCollection(this.contents) ? this.contents.get(key, keepScalar) : void 0;
+        return identity2.isCollection(this.contents) ? this.contents.get(key, keepScalar) : void 0;
       }
       /**
        * Returns item at `path`, or `undefined` if not found. By default unwraps
@@ -8322,14 +9422,14 @@ var require_Document = __commonJS({
        */
       getIn(path, keepScalar) {
         if (Collection.isEmptyPath(path))
-          return !keepScalar && identity.isScalar(this.contents) ? this.contents.value : this.contents;
-        return identity.isCollection(this.contents) ? this.contents.getIn(path, keepScalar) : void 0;
+          return !keepScalar && identity2.isScalar(this.contents) ? this.contents.value : this.contents;
+        return identity2.isCollection(this.contents) ? this.contents.getIn(path, keepScalar) : void 0;
       }
       /**
        * Checks if the document includes a value with the key `key`.
        */
       has(key) {
-        return identity.isCollection(this.contents) ? this.contents.has(key) : false;
+        return identity2.isCollection(this.contents) ? this.contents.has(key) : false;
       }
       /**
        * Checks if the document includes a value at `path`.
@@ -8337,7 +9437,7 @@ var require_Document = __commonJS({
       hasIn(path) {
         if (Collection.isEmptyPath(path))
           return this.contents !== void 0;
-        return identity.isCollection(this.contents) ? this.contents.hasIn(path) : false;
+        return identity2.isCollection(this.contents) ? this.contents.hasIn(path) : false;
       }
       /**
        * Sets a value in this document. For `!!set`, `value` needs to be a
@@ -8444,7 +9544,7 @@ var require_Document = __commonJS({
       }
     };
     function assertCollection(contents) {
-      if (identity.isCollection(contents))
+      if (identity2.isCollection(contents))
         return true;
       throw new Error("Expected a YAML collection as document contents");
     }
@@ -8720,12 +9820,12 @@ var require_util_map_includes = __commonJS({
   "node_modules/yaml/dist/compose/util-map-includes.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     function mapIncludes(ctx, items, search) {
       const { uniqueKeys } = ctx.options;
       if (uniqueKeys === false)
         return false;
-      const isEqual = typeof uniqueKeys === "function" ? uniqueKeys : (a, b) => a === b || identity.isScalar(a) && identity.isScalar(b) && a.value === b.value;
+      const isEqual = typeof uniqueKeys === "function" ? uniqueKeys : (a, b) => a === b || identity2.isScalar(a) && identity2.isScalar(b) && a.value === b.value;
       return items.some((pair) => isEqual(pair.key, search));
     }
     exports2.mapIncludes = mapIncludes;
@@ -8942,7 +10042,7 @@ var require_resolve_flow_collection = __commonJS({
   "node_modules/yaml/dist/compose/resolve-flow-collection.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Pair = require_Pair();
     var YAMLMap = require_YAMLMap();
     var YAMLSeq = require_YAMLSeq();
@@ -9021,7 +10121,7 @@ var require_resolve_flow_collection = __commonJS({
             }
             if (prevItemComment) {
               let prev = coll.items[coll.items.length - 1];
-              if (identity.isPair(prev))
+              if (identity2.isPair(prev))
                 prev = prev.value ?? prev.key;
               if (prev.comment)
                 prev.comment += "\n" + prevItemComment;
@@ -9137,7 +10237,7 @@ var require_compose_collection = __commonJS({
   "node_modules/yaml/dist/compose/compose-collection.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Scalar = require_Scalar();
     var YAMLMap = require_YAMLMap();
     var YAMLSeq = require_YAMLSeq();
@@ -9187,7 +10287,7 @@ var require_compose_collection = __commonJS({
       }
       const coll = resolveCollection(CN, ctx, token, onError, tagName, tag);
       const res = tag.resolve?.(coll, (msg) => onError(tagToken, "TAG_RESOLVE_FAILED", msg), ctx.options) ?? coll;
-      const node2 = identity.isNode(res) ? res : new Scalar.Scalar(res);
+      const node2 = identity2.isNode(res) ? res : new Scalar.Scalar(res);
       node2.range = coll.range;
       node2.tag = tagName;
       if (tag?.format)
@@ -9206,10 +10306,10 @@ var require_resolve_block_scalar = __commonJS({
     var Scalar = require_Scalar();
     function resolveBlockScalar(ctx, scalar, onError) {
       const start2 = scalar.offset;
-      const header2 = parseBlockScalarHeader(scalar, ctx.options.strict, onError);
-      if (!header2)
+      const header4 = parseBlockScalarHeader(scalar, ctx.options.strict, onError);
+      if (!header4)
         return { value: "", type: null, comment: "", range: [start2, start2, start2] };
-      const type = header2.mode === ">" ? Scalar.Scalar.BLOCK_FOLDED : Scalar.Scalar.BLOCK_LITERAL;
+      const type = header4.mode === ">" ? Scalar.Scalar.BLOCK_FOLDED : Scalar.Scalar.BLOCK_LITERAL;
       const lines3 = scalar.source ? splitLines(scalar.source) : [];
       let chompStart = lines3.length;
       for (let i = lines3.length - 1; i >= 0; --i) {
@@ -9220,26 +10320,26 @@ var require_resolve_block_scalar = __commonJS({
           break;
       }
       if (chompStart === 0) {
-        const value2 = header2.chomp === "+" && lines3.length > 0 ? "\n".repeat(Math.max(1, lines3.length - 1)) : "";
-        let end4 = start2 + header2.length;
+        const value2 = header4.chomp === "+" && lines3.length > 0 ? "\n".repeat(Math.max(1, lines3.length - 1)) : "";
+        let end4 = start2 + header4.length;
         if (scalar.source)
           end4 += scalar.source.length;
-        return { value: value2, type, comment: header2.comment, range: [start2, end4, end4] };
+        return { value: value2, type, comment: header4.comment, range: [start2, end4, end4] };
       }
-      let trimIndent = scalar.indent + header2.indent;
-      let offset = scalar.offset + header2.length;
+      let trimIndent = scalar.indent + header4.indent;
+      let offset = scalar.offset + header4.length;
       let contentStart = 0;
       for (let i = 0; i < chompStart; ++i) {
         const [indent, content] = lines3[i];
         if (content === "" || content === "\r") {
-          if (header2.indent === 0 && indent.length > trimIndent)
+          if (header4.indent === 0 && indent.length > trimIndent)
             trimIndent = indent.length;
         } else {
           if (indent.length < trimIndent) {
             const message = "Block scalars with more-indented leading empty lines must use an explicit indentation indicator";
             onError(offset + indent.length, "MISSING_CHAR", message);
           }
-          if (header2.indent === 0)
+          if (header4.indent === 0)
             trimIndent = indent.length;
           contentStart = i;
           if (trimIndent === 0 && !ctx.atRoot) {
@@ -9266,7 +10366,7 @@ var require_resolve_block_scalar = __commonJS({
         if (crlf)
           content = content.slice(0, -1);
         if (content && indent.length < trimIndent) {
-          const src = header2.indent ? "explicit indentation indicator" : "first line";
+          const src = header4.indent ? "explicit indentation indicator" : "first line";
           const message = `Block scalar lines must not be less indented than their ${src}`;
           onError(offset - content.length - (crlf ? 2 : 1), "BAD_INDENT", message);
           indent = "";
@@ -9293,7 +10393,7 @@ var require_resolve_block_scalar = __commonJS({
           prevMoreIndented = false;
         }
       }
-      switch (header2.chomp) {
+      switch (header4.chomp) {
         case "-":
           break;
         case "+":
@@ -9305,8 +10405,8 @@ var require_resolve_block_scalar = __commonJS({
         default:
           value += "\n";
       }
-      const end3 = start2 + header2.length + scalar.source.length;
-      return { value, type, comment: header2.comment, range: [start2, end3, end3] };
+      const end3 = start2 + header4.length + scalar.source.length;
+      return { value, type, comment: header4.comment, range: [start2, end3, end3] };
     }
     function parseBlockScalarHeader({ offset, props }, strict, onError) {
       if (props[0].type !== "block-scalar-header") {
@@ -9369,13 +10469,13 @@ var require_resolve_block_scalar = __commonJS({
       return { mode, indent, chomp, comment, length };
     }
     function splitLines(source) {
-      const split = source.split(/\n( *)/);
-      const first = split[0];
+      const split2 = source.split(/\n( *)/);
+      const first = split2[0];
       const m = first.match(/^( *)/);
       const line0 = m?.[1] ? [m[1], first.slice(m[1].length)] : ["", first];
       const lines3 = [line0];
-      for (let i = 1; i < split.length; i += 2)
-        lines3.push([split[i], split[i + 1]]);
+      for (let i = 1; i < split2.length; i += 2)
+        lines3.push([split2[i], split2[i + 1]]);
       return lines3;
     }
     exports2.resolveBlockScalar = resolveBlockScalar;
@@ -9609,7 +10709,7 @@ var require_compose_scalar = __commonJS({
   "node_modules/yaml/dist/compose/compose-scalar.js"(exports2) {
     "use strict";
     init_define_SAVEPOINT();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Scalar = require_Scalar();
     var resolveBlockScalar = require_resolve_block_scalar();
     var resolveFlowScalar = require_resolve_flow_scalar();
@@ -9618,17 +10718,17 @@ var require_compose_scalar = __commonJS({
       const tagName = tagToken ? ctx.directives.tagName(tagToken.source, (msg) => onError(tagToken, "TAG_RESOLVE_FAILED", msg)) : null;
       let tag;
       if (ctx.options.stringKeys && ctx.atKey) {
-        tag = ctx.schema[identity.SCALAR];
+        tag = ctx.schema[identity2.SCALAR];
       } else if (tagName)
         tag = findScalarTagByName(ctx.schema, value, tagName, tagToken, onError);
       else if (token.type === "scalar")
         tag = findScalarTagByTest(ctx, value, token, onError);
       else
-        tag = ctx.schema[identity.SCALAR];
+        tag = ctx.schema[identity2.SCALAR];
       let scalar;
       try {
         const res = tag.resolve(value, (msg) => onError(tagToken ?? token, "TAG_RESOLVE_FAILED", msg), ctx.options);
-        scalar = identity.isScalar(res) ? res : new Scalar.Scalar(res);
+        scalar = identity2.isScalar(res) ? res : new Scalar.Scalar(res);
       } catch (error2) {
         const msg = error2 instanceof Error ? error2.message : String(error2);
         onError(tagToken ?? token, "TAG_RESOLVE_FAILED", msg);
@@ -9648,7 +10748,7 @@ var require_compose_scalar = __commonJS({
     }
     function findScalarTagByName(schema, value, tagName, tagToken, onError) {
       if (tagName === "!")
-        return schema[identity.SCALAR];
+        return schema[identity2.SCALAR];
       const matchWithTest = [];
       for (const tag of schema.tags) {
         if (!tag.collection && tag.tag === tagName) {
@@ -9667,12 +10767,12 @@ var require_compose_scalar = __commonJS({
         return kt;
       }
       onError(tagToken, "TAG_RESOLVE_FAILED", `Unresolved tag: ${tagName}`, tagName !== "tag:yaml.org,2002:str");
-      return schema[identity.SCALAR];
+      return schema[identity2.SCALAR];
     }
     function findScalarTagByTest({ atKey, directives, schema }, value, token, onError) {
-      const tag = schema.tags.find((tag2) => (tag2.default === true || atKey && tag2.default === "key") && tag2.test?.test(value)) || schema[identity.SCALAR];
+      const tag = schema.tags.find((tag2) => (tag2.default === true || atKey && tag2.default === "key") && tag2.test?.test(value)) || schema[identity2.SCALAR];
       if (schema.compat) {
-        const compat = schema.compat.find((tag2) => tag2.default && tag2.test?.test(value)) ?? schema[identity.SCALAR];
+        const compat = schema.compat.find((tag2) => tag2.default && tag2.test?.test(value)) ?? schema[identity2.SCALAR];
         if (tag.tag !== compat.tag) {
           const ts = directives.tagString(tag.tag);
           const cs = directives.tagString(compat.tag);
@@ -9723,7 +10823,7 @@ var require_compose_node = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var Alias = require_Alias();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var composeCollection = require_compose_collection();
     var composeScalar = require_compose_scalar();
     var resolveEnd = require_resolve_end();
@@ -9769,7 +10869,7 @@ var require_compose_node = __commonJS({
       node2 ?? (node2 = composeEmptyNode(ctx, token.offset, void 0, null, props, onError));
       if (anchor2 && node2.anchor === "")
         onError(anchor2, "BAD_ALIAS", "Anchor cannot be an empty string");
-      if (atKey && ctx.options.stringKeys && (!identity.isScalar(node2) || typeof node2.value !== "string" || node2.tag && node2.tag !== "tag:yaml.org,2002:str")) {
+      if (atKey && ctx.options.stringKeys && (!identity2.isScalar(node2) || typeof node2.value !== "string" || node2.tag && node2.tag !== "tag:yaml.org,2002:str")) {
         const msg = "With stringKeys, all keys must be strings";
         onError(tag ?? token, "NON_STRING_KEY", msg);
       }
@@ -9877,7 +10977,7 @@ var require_composer = __commonJS({
     var directives = require_directives();
     var Document = require_Document();
     var errors = require_errors();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var composeDoc = require_compose_doc();
     var resolveEnd = require_resolve_end();
     function getErrorPos(src) {
@@ -9888,12 +10988,12 @@ var require_composer = __commonJS({
       const { offset, source } = src;
       return [offset, offset + (typeof source === "string" ? source.length : 1)];
     }
-    function parsePrelude(prelude) {
+    function parsePrelude(prelude2) {
       let comment = "";
       let atComment = false;
       let afterEmptyLine = false;
-      for (let i = 0; i < prelude.length; ++i) {
-        const source = prelude[i];
+      for (let i = 0; i < prelude2.length; ++i) {
+        const source = prelude2[i];
         switch (source[0]) {
           case "#":
             comment += (comment === "" ? "" : afterEmptyLine ? "\n\n" : "\n") + (source.substring(1) || " ");
@@ -9901,7 +11001,7 @@ var require_composer = __commonJS({
             afterEmptyLine = false;
             break;
           case "%":
-            if (prelude[i + 1]?.[0] !== "#")
+            if (prelude2[i + 1]?.[0] !== "#")
               i += 1;
             atComment = false;
             break;
@@ -9939,9 +11039,9 @@ var require_composer = __commonJS({
 ${comment}` : comment;
           } else if (afterEmptyLine || doc.directives.docStart || !dc) {
             doc.commentBefore = comment;
-          } else if (identity.isCollection(dc) && !dc.flow && dc.items.length > 0) {
+          } else if (identity2.isCollection(dc) && !dc.flow && dc.items.length > 0) {
             let it = dc.items[0];
-            if (identity.isPair(it))
+            if (identity2.isPair(it))
               it = it.key;
             const cb = it.commentBefore;
             it.commentBefore = cb ? `${comment}
@@ -10152,10 +11252,10 @@ var require_cst_scalar = __commonJS({
             type = "QUOTE_DOUBLE";
             break;
           case "block-scalar": {
-            const header2 = token.props[0];
-            if (header2.type !== "block-scalar-header")
+            const header4 = token.props[0];
+            if (header4.type !== "block-scalar-header")
               throw new Error("Invalid block scalar header");
-            type = header2.source[0] === ">" ? "BLOCK_FOLDED" : "BLOCK_LITERAL";
+            type = header4.source[0] === ">" ? "BLOCK_FOLDED" : "BLOCK_LITERAL";
             break;
           }
           default:
@@ -10187,10 +11287,10 @@ var require_cst_scalar = __commonJS({
       const head = source.substring(0, he);
       const body = source.substring(he + 1) + "\n";
       if (token.type === "block-scalar") {
-        const header2 = token.props[0];
-        if (header2.type !== "block-scalar-header")
+        const header4 = token.props[0];
+        if (header4.type !== "block-scalar-header")
           throw new Error("Invalid block scalar header");
-        header2.source = head;
+        header4.source = head;
         token.source = body;
       } else {
         const { offset } = token;
@@ -11997,7 +13097,7 @@ var require_public_api = __commonJS({
     var Document = require_Document();
     var errors = require_errors();
     var log = require_log();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var lineCounter = require_line_counter();
     var parser = require_parser();
     function parseOptions(options) {
@@ -12075,7 +13175,7 @@ var require_public_api = __commonJS({
         if (!keepUndefined)
           return void 0;
       }
-      if (identity.isDocument(value) && !_replacer)
+      if (identity2.isDocument(value) && !_replacer)
         return value.toString(options);
       return new Document.Document(value, _replacer, options).toString(options);
     }
@@ -12096,7 +13196,7 @@ var require_dist = __commonJS({
     var Schema = require_Schema();
     var errors = require_errors();
     var Alias = require_Alias();
-    var identity = require_identity();
+    var identity2 = require_identity();
     var Pair = require_Pair();
     var Scalar = require_Scalar();
     var YAMLMap = require_YAMLMap();
@@ -12114,14 +13214,14 @@ var require_dist = __commonJS({
     exports2.YAMLParseError = errors.YAMLParseError;
     exports2.YAMLWarning = errors.YAMLWarning;
     exports2.Alias = Alias.Alias;
-    exports2.isAlias = identity.isAlias;
-    exports2.isCollection = identity.isCollection;
-    exports2.isDocument = identity.isDocument;
-    exports2.isMap = identity.isMap;
-    exports2.isNode = identity.isNode;
-    exports2.isPair = identity.isPair;
-    exports2.isScalar = identity.isScalar;
-    exports2.isSeq = identity.isSeq;
+    exports2.isAlias = identity2.isAlias;
+    exports2.isCollection = identity2.isCollection;
+    exports2.isDocument = identity2.isDocument;
+    exports2.isMap = identity2.isMap;
+    exports2.isNode = identity2.isNode;
+    exports2.isPair = identity2.isPair;
+    exports2.isScalar = identity2.isScalar;
+    exports2.isSeq = identity2.isSeq;
     exports2.Pair = Pair.Pair;
     exports2.Scalar = Scalar.Scalar;
     exports2.YAMLMap = YAMLMap.YAMLMap;
@@ -12309,9 +13409,9 @@ async function killTree(group, mark) {
   signalAll(await living(), "SIGTERM");
   if (await goneWithin(living, killGrace)) return;
   for (let spent = 0; spent < vanishLimit; spent += pollInterval) {
-    const left = await living();
-    if (left.length === 0) return;
-    signalAll(left, "SIGKILL");
+    const left2 = await living();
+    if (left2.length === 0) return;
+    signalAll(left2, "SIGKILL");
     await (0, import_promises8.setTimeout)(pollInterval);
   }
 }
@@ -12390,8 +13490,8 @@ function quoteWord2(word) {
 function quoteWords(words2) {
   return words2.map(quoteWord2).join(" ");
 }
-function commandLine(command3, env2 = {}) {
-  const { argv, cwd } = command3;
+function commandLine(command4, env2 = {}) {
+  const { argv, cwd } = command4;
   const assignments = Object.entries(env2).map(([name, value]) => {
     checkVariableName(name);
     return quoteWord2(`${name}=${value}`);
@@ -12467,10 +13567,10 @@ function authFailed(target, facts, cause) {
   });
 }
 function lost(target, what, why, details = {}) {
-  const shown = what.length > shownCommand ? `${what.slice(0, shownCommand)}…` : what;
+  const shown2 = what.length > shownCommand ? `${what.slice(0, shownCommand)}…` : what;
   return new SavepointError("host-lost", {
     message: `The connection to ${targetName(target)} broke: ${why}`,
-    details: { host: targetName(target), running: shown, ...details }
+    details: { host: targetName(target), running: shown2, ...details }
   });
 }
 function clauseOf(error2) {
@@ -12574,6 +13674,19 @@ function roundTrip(client) {
     internals._protocol.ping();
   });
 }
+function signAtOnce(client) {
+  const protocol = client._protocol;
+  const offer = protocol.authPK.bind(protocol);
+  protocol.authPK = (user, key, algorithm, sign) => {
+    if (sign || !key.isPrivateKey()) return offer(user, key, algorithm, sign);
+    const signNow = (data, done) => {
+      const signature = key.sign(data, algorithm && hashes[algorithm]);
+      if (signature instanceof Error) offer(user, key, algorithm);
+      else done(signature);
+    };
+    offer(user, key, algorithm, signNow);
+  };
+}
 function sendSignal(client, channel, name) {
   const { outgoing } = channel;
   if (outgoing.state !== "open" && outgoing.state !== "eof") return;
@@ -12602,13 +13715,47 @@ function endWasSent(client, channel) {
   channel.once("close", () => client.off("close", onClose));
   return () => !broke2;
 }
-var bulkWindow, bulkAfter;
+var bulkWindow, bulkAfter, hashes;
 var init_ssh_internals = __esm({
   "src/host/ssh-internals.ts"() {
     "use strict";
     init_define_SAVEPOINT();
     bulkWindow = 8 * 1024 * 1024;
     bulkAfter = 4 * 1024 * 1024;
+    hashes = { "rsa-sha2-256": "sha256", "rsa-sha2-512": "sha512" };
+  }
+});
+
+// src/host/ssh-liveness.ts
+function watchLink(target, client, sock, isDead) {
+  const { aliveInterval: interval = usualInterval, aliveCountMax = usualCountMax } = target;
+  if (interval <= 0) return () => void 0;
+  let heard = true;
+  let unanswered2 = 0;
+  sock.on("data", () => {
+    heard = true;
+  });
+  const timer2 = setInterval(() => {
+    if (heard) {
+      heard = false;
+      unanswered2 = 0;
+    } else if (unanswered2 < aliveCountMax) {
+      unanswered2++;
+      void roundTrip(client);
+    } else {
+      isDead(`nothing was heard for ${interval * (aliveCountMax + 1)} s`);
+    }
+  }, interval * 1e3);
+  return () => clearInterval(timer2);
+}
+var usualInterval, usualCountMax;
+var init_ssh_liveness = __esm({
+  "src/host/ssh-liveness.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_ssh_internals();
+    usualInterval = 5;
+    usualCountMax = 3;
   }
 });
 
@@ -12673,14 +13820,14 @@ var require_safer = __commonJS({
   "node_modules/safer-buffer/safer.js"(exports2, module2) {
     "use strict";
     init_define_SAVEPOINT();
-    var buffer3 = require("buffer");
-    var Buffer2 = buffer3.Buffer;
+    var buffer4 = require("buffer");
+    var Buffer2 = buffer4.Buffer;
     var safer = {};
     var key;
-    for (key in buffer3) {
-      if (!buffer3.hasOwnProperty(key)) continue;
+    for (key in buffer4) {
+      if (!buffer4.hasOwnProperty(key)) continue;
       if (key === "SlowBuffer" || key === "Buffer") continue;
-      safer[key] = buffer3[key];
+      safer[key] = buffer4[key];
     }
     var Safer = safer.Buffer = {};
     for (key in Buffer2) {
@@ -14994,7 +16141,7 @@ var require_nacl_fast = __commonJS({
           sel25519(p[i], q[i], b);
         }
       }
-      function pack2(r, p) {
+      function pack3(r, p) {
         var tx = gf(), ty = gf(), zi = gf();
         inv25519(zi, p[2]);
         M(tx, p[0], zi);
@@ -15034,7 +16181,7 @@ var require_nacl_fast = __commonJS({
         d[31] &= 127;
         d[31] |= 64;
         scalarbase(p, d);
-        pack2(pk, p);
+        pack3(pk, p);
         for (i = 0; i < 32; i++) sk[i + 32] = pk[i];
         return 0;
       }
@@ -15083,7 +16230,7 @@ var require_nacl_fast = __commonJS({
         crypto_hash(r, sm.subarray(32), n + 32);
         reduce(r);
         scalarbase(p, r);
-        pack2(sm, p);
+        pack3(sm, p);
         for (i = 32; i < 64; i++) sm[i] = sk[i];
         crypto_hash(h, sm, n + 64);
         reduce(h);
@@ -15139,7 +16286,7 @@ var require_nacl_fast = __commonJS({
         scalarmult(p, q, h);
         scalarbase(q, sm.subarray(32));
         add(p, q);
-        pack2(t, p);
+        pack3(t, p);
         n -= 64;
         if (crypto_verify_32(sm, 0, t, 0)) {
           for (i = 0; i < n; i++) m[i] = 0;
@@ -16768,8 +17915,8 @@ var require_constants = __commonJS({
       "arcfour"
     ].filter(canUseCipher));
     var canUseMAC = (() => {
-      const hashes = crypto.getHashes();
-      return (name) => hashes.includes(MAC_INFO[name].sslName);
+      const hashes2 = crypto.getHashes();
+      return (name) => hashes2.includes(MAC_INFO[name].sslName);
     })();
     var DEFAULT_MAC = [
       "hmac-sha2-256-etm@openssh.com",
@@ -17087,39 +18234,39 @@ var require_utils = __commonJS({
     }
     function makeBufferParser() {
       let pos = 0;
-      let buffer3;
+      let buffer4;
       const self2 = {
         init: (buf, start2) => {
-          buffer3 = buf;
+          buffer4 = buf;
           pos = typeof start2 === "number" ? start2 : 0;
         },
         pos: () => pos,
-        length: () => buffer3 ? buffer3.length : 0,
-        avail: () => buffer3 && pos < buffer3.length ? buffer3.length - pos : 0,
+        length: () => buffer4 ? buffer4.length : 0,
+        avail: () => buffer4 && pos < buffer4.length ? buffer4.length - pos : 0,
         clear: () => {
-          buffer3 = void 0;
+          buffer4 = void 0;
         },
         readUInt32BE: () => {
-          if (!buffer3 || pos + 3 >= buffer3.length)
+          if (!buffer4 || pos + 3 >= buffer4.length)
             return;
-          return buffer3[pos++] * 16777216 + buffer3[pos++] * 65536 + buffer3[pos++] * 256 + buffer3[pos++];
+          return buffer4[pos++] * 16777216 + buffer4[pos++] * 65536 + buffer4[pos++] * 256 + buffer4[pos++];
         },
         readUInt64BE: (behavior) => {
-          if (!buffer3 || pos + 7 >= buffer3.length)
+          if (!buffer4 || pos + 7 >= buffer4.length)
             return;
           switch (behavior) {
             case "always":
-              return BigInt(`0x${buffer3.hexSlice(pos, pos += 8)}`);
+              return BigInt(`0x${buffer4.hexSlice(pos, pos += 8)}`);
             case "maybe":
-              if (buffer3[pos] > 31)
-                return BigInt(`0x${buffer3.hexSlice(pos, pos += 8)}`);
+              if (buffer4[pos] > 31)
+                return BigInt(`0x${buffer4.hexSlice(pos, pos += 8)}`);
             // FALLTHROUGH
             default:
-              return buffer3[pos++] * 72057594037927940 + buffer3[pos++] * 281474976710656 + buffer3[pos++] * 1099511627776 + buffer3[pos++] * 4294967296 + buffer3[pos++] * 16777216 + buffer3[pos++] * 65536 + buffer3[pos++] * 256 + buffer3[pos++];
+              return buffer4[pos++] * 72057594037927940 + buffer4[pos++] * 281474976710656 + buffer4[pos++] * 1099511627776 + buffer4[pos++] * 4294967296 + buffer4[pos++] * 16777216 + buffer4[pos++] * 65536 + buffer4[pos++] * 256 + buffer4[pos++];
           }
         },
         skip: (n) => {
-          if (buffer3 && n > 0)
+          if (buffer4 && n > 0)
             pos += n;
         },
         skipString: () => {
@@ -17127,15 +18274,15 @@ var require_utils = __commonJS({
           if (len === void 0)
             return;
           pos += len;
-          return pos <= buffer3.length ? len : void 0;
+          return pos <= buffer4.length ? len : void 0;
         },
         readByte: () => {
-          if (buffer3 && pos < buffer3.length)
-            return buffer3[pos++];
+          if (buffer4 && pos < buffer4.length)
+            return buffer4[pos++];
         },
         readBool: () => {
-          if (buffer3 && pos < buffer3.length)
-            return !!buffer3[pos++];
+          if (buffer4 && pos < buffer4.length)
+            return !!buffer4[pos++];
         },
         readList: () => {
           const list2 = self2.readString(true);
@@ -17151,23 +18298,23 @@ var require_utils = __commonJS({
           const len = self2.readUInt32BE();
           if (len === void 0)
             return;
-          if (buffer3.length - pos < len || typeof maxLen === "number" && len > maxLen) {
+          if (buffer4.length - pos < len || typeof maxLen === "number" && len > maxLen) {
             return;
           }
           if (dest) {
             if (Buffer.isBuffer(dest))
-              return bufferCopy(buffer3, dest, pos, pos += len);
-            return buffer3.utf8Slice(pos, pos += len);
+              return bufferCopy(buffer4, dest, pos, pos += len);
+            return buffer4.utf8Slice(pos, pos += len);
           }
-          return bufferSlice(buffer3, pos, pos += len);
+          return bufferSlice(buffer4, pos, pos += len);
         },
         readRaw: (len) => {
-          if (!buffer3)
+          if (!buffer4)
             return;
           if (typeof len !== "number")
-            return bufferSlice(buffer3, pos, pos += buffer3.length - pos);
-          if (buffer3.length - pos >= len)
-            return bufferSlice(buffer3, pos, pos += len);
+            return bufferSlice(buffer4, pos, pos += buffer4.length - pos);
+          if (buffer4.length - pos >= len)
+            return bufferSlice(buffer4, pos, pos += len);
         }
       };
       return self2;
@@ -17230,28 +18377,28 @@ var require_utils = __commonJS({
       },
       makeBufferParser,
       bufferParser: makeBufferParser(),
-      readString: (buffer3, start2, dest, maxLen) => {
+      readString: (buffer4, start2, dest, maxLen) => {
         if (typeof dest === "number") {
           maxLen = dest;
           dest = void 0;
         }
         if (start2 === void 0)
           start2 = 0;
-        const left = buffer3.length - start2;
-        if (start2 < 0 || start2 >= buffer3.length || left < 4)
+        const left2 = buffer4.length - start2;
+        if (start2 < 0 || start2 >= buffer4.length || left2 < 4)
           return;
-        const len = readUInt32BE(buffer3, start2);
-        if (left < 4 + len || typeof maxLen === "number" && len > maxLen)
+        const len = readUInt32BE(buffer4, start2);
+        if (left2 < 4 + len || typeof maxLen === "number" && len > maxLen)
           return;
         start2 += 4;
         const end3 = start2 + len;
-        buffer3._pos = end3;
+        buffer4._pos = end3;
         if (dest) {
           if (Buffer.isBuffer(dest))
-            return bufferCopy(buffer3, dest, start2, end3);
-          return buffer3.utf8Slice(start2, end3);
+            return bufferCopy(buffer4, dest, start2, end3);
+          return buffer4.utf8Slice(start2, end3);
         }
-        return bufferSlice(buffer3, start2, end3);
+        return bufferSlice(buffer4, start2, end3);
       },
       sigSSHToASN1: (sig, type) => {
         switch (type) {
@@ -19133,7 +20280,7 @@ var require_keyParser = __commonJS({
     var {
       createDecipheriv,
       createECDH,
-      createHash: createHash3,
+      createHash: createHash4,
       createHmac: createHmac2,
       createSign,
       createVerify,
@@ -19187,11 +20334,11 @@ ${formatted}-----END ${type} KEY-----`;
       const bufLen = buf.length;
       let pos = buf._pos || 0;
       for (let i = 0; i < nfields; ++i) {
-        const left = bufLen - pos;
-        if (pos >= bufLen || left < 4)
+        const left2 = bufLen - pos;
+        if (pos >= bufLen || left2 < 4)
           return false;
         const len = readUInt32BE(buf, pos);
-        if (left < 4 + len)
+        if (left2 < 4 + len)
           return false;
         pos += 4 + len;
       }
@@ -19793,10 +20940,10 @@ ${formatted}-----END ${type} KEY-----`;
         if (headers !== void 0) {
           headers = headers.split(/\r\n|\n/g);
           for (let i = 0; i < headers.length; ++i) {
-            const header2 = headers[i];
-            let sepIdx = header2.indexOf(":");
-            if (header2.slice(0, sepIdx) === "DEK-Info") {
-              const val = header2.slice(sepIdx + 2);
+            const header4 = headers[i];
+            let sepIdx = header4.indexOf(":");
+            if (header4.slice(0, sepIdx) === "DEK-Info") {
+              const val = header4.slice(sepIdx + 2);
               sepIdx = val.indexOf(",");
               if (sepIdx === -1)
                 continue;
@@ -19821,11 +20968,11 @@ ${formatted}-----END ${type} KEY-----`;
                 );
               }
               const ivSlice = bufferSlice(cipherIV, 0, 8);
-              let cipherKey = createHash3("md5").update(passphrase).update(ivSlice).digest();
+              let cipherKey = createHash4("md5").update(passphrase).update(ivSlice).digest();
               while (cipherKey.length < encInfo.keyLen) {
                 cipherKey = combineBuffers(
                   cipherKey,
-                  createHash3("md5").update(cipherKey).update(passphrase).update(ivSlice).digest()
+                  createHash4("md5").update(cipherKey).update(passphrase).update(ivSlice).digest()
                 );
               }
               if (cipherKey.length > encInfo.keyLen)
@@ -19990,8 +21137,8 @@ ${formatted}-----END ${type} KEY-----`;
         if (encrypted) {
           const encInfo = CIPHER_INFO[cipherName];
           let cipherKey = combineBuffers(
-            createHash3("sha1").update(PPK_PP1).update(passphrase).digest(),
-            createHash3("sha1").update(PPK_PP2).update(passphrase).digest()
+            createHash4("sha1").update(PPK_PP1).update(passphrase).digest(),
+            createHash4("sha1").update(PPK_PP2).update(passphrase).digest()
           );
           if (cipherKey.length > encInfo.keyLen)
             cipherKey = bufferSlice(cipherKey, 0, encInfo.keyLen);
@@ -20031,7 +21178,7 @@ ${formatted}-----END ${type} KEY-----`;
           passphrase = EMPTY_PASSPHRASE;
         const calcMAC = createHmac2(
           "sha1",
-          createHash3("sha1").update("putty-private-key-file-mac-key").update(passphrase).digest()
+          createHash4("sha1").update("putty-private-key-file-mac-key").update(passphrase).digest()
         ).update(macData).digest("hex");
         if (calcMAC !== mac2) {
           if (encrypted) {
@@ -20792,17 +21939,17 @@ var require_agent = __commonJS({
             this[SYM_BUFFER] = data;
           else
             this[SYM_BUFFER] = concat(this[SYM_BUFFER], data);
-          let buffer3 = this[SYM_BUFFER];
-          let bufferLen = buffer3.length;
+          let buffer4 = this[SYM_BUFFER];
+          let bufferLen = buffer4.length;
           let p = 0;
           while (p < bufferLen) {
             if (bufferLen < 5)
               break;
             if (this[SYM_MSGLEN] === -1)
-              this[SYM_MSGLEN] = readUInt32BE(buffer3, p);
+              this[SYM_MSGLEN] = readUInt32BE(buffer4, p);
             if (bufferLen < 4 + this[SYM_MSGLEN])
               break;
-            const msgType = buffer3[p += 4];
+            const msgType = buffer4[p += 4];
             ++p;
             if (this[SYM_MODE] === ROLE_CLIENT) {
               if (this[SYM_REQS].length === 0)
@@ -20815,7 +21962,7 @@ var require_agent = __commonJS({
                 case SSH_AGENT_IDENTITIES_ANSWER: {
                   if (req.type !== SSH_AGENTC_REQUEST_IDENTITIES)
                     return cb(new Error("Agent responded with wrong message type"));
-                  binaryParser.init(buffer3, p);
+                  binaryParser.init(buffer4, p);
                   const numKeys2 = binaryParser.readUInt32BE();
                   if (numKeys2 === void 0) {
                     binaryParser.clear();
@@ -20847,7 +21994,7 @@ var require_agent = __commonJS({
                 case SSH_AGENT_SIGN_RESPONSE: {
                   if (req.type !== SSH_AGENTC_SIGN_REQUEST)
                     return cb(new Error("Agent responded with wrong message type"));
-                  binaryParser.init(buffer3, p);
+                  binaryParser.init(buffer4, p);
                   let signature = binaryParser.readString();
                   p = binaryParser.pos();
                   binaryParser.clear();
@@ -20876,7 +22023,7 @@ var require_agent = __commonJS({
                   break;
                 }
                 case SSH_AGENTC_SIGN_REQUEST: {
-                  binaryParser.init(buffer3, p);
+                  binaryParser.init(buffer4, p);
                   let pubKey = binaryParser.readString();
                   const data2 = binaryParser.readString();
                   const flagsVal = binaryParser.readUInt32BE();
@@ -20925,8 +22072,8 @@ var require_agent = __commonJS({
               this[SYM_BUFFER] = null;
               break;
             } else {
-              this[SYM_BUFFER] = buffer3 = buffer3.slice(p);
-              bufferLen = buffer3.length;
+              this[SYM_BUFFER] = buffer4 = buffer4.slice(p);
+              bufferLen = buffer4.length;
               p = 0;
             }
           }
@@ -21270,7 +22417,7 @@ var require_zlib = __commonJS({
         let buffers;
         let nread = 0;
         const state = this._writeState;
-        let buffer3 = this._outBuffer;
+        let buffer4 = this._outBuffer;
         let offset = this._outOffset;
         const chunkSize2 = this._chunkSize;
         while (true) {
@@ -21282,7 +22429,7 @@ var require_zlib = __commonJS({
             // in_off
             availInBefore,
             // in_len
-            buffer3,
+            buffer4,
             // out
             offset,
             // out_off
@@ -21295,7 +22442,7 @@ var require_zlib = __commonJS({
           const inDelta = availInBefore - availInAfter;
           const have = availOutBefore - availOutAfter;
           if (have > 0) {
-            const out = offset === 0 && have === buffer3.length ? buffer3 : buffer3.slice(offset, offset + have);
+            const out = offset === 0 && have === buffer4.length ? buffer4 : buffer4.slice(offset, offset + have);
             offset += have;
             if (!buffers)
               buffers = out;
@@ -21316,7 +22463,7 @@ var require_zlib = __commonJS({
           if (availOutAfter === 0 || offset >= chunkSize2) {
             availOutBefore = chunkSize2;
             offset = 0;
-            buffer3 = Buffer.allocUnsafe(chunkSize2);
+            buffer4 = Buffer.allocUnsafe(chunkSize2);
           }
           if (availOutAfter === 0) {
             inOff += inDelta;
@@ -21325,7 +22472,7 @@ var require_zlib = __commonJS({
             break;
           }
         }
-        this._outBuffer = buffer3;
+        this._outBuffer = buffer4;
         this._outOffset = offset;
         if (nread === 0)
           buffers = Buffer.alloc(0);
@@ -22358,7 +23505,7 @@ var require_kex = __commonJS({
       createDiffieHellman,
       createDiffieHellmanGroup,
       createECDH,
-      createHash: createHash3,
+      createHash: createHash4,
       createPublicKey,
       diffieHellman,
       generateKeyPairSync,
@@ -22784,7 +23931,7 @@ var require_kex = __commonJS({
               DISCONNECT_REASON.KEY_EXCHANGE_FAILED
             );
           }
-          const hash = createHash3(this.hashName);
+          const hash = createHash4(this.hashName);
           hashString(hash, isServer ? this._remoteIdentRaw : this._identRaw);
           hashString(hash, isServer ? this._identRaw : this._remoteIdentRaw);
           hashString(hash, isServer ? this._remoteKexinit : this._kexinit);
@@ -23792,9 +24939,9 @@ var require_kex = __commonJS({
     function generateKEXVal(len, hashName, secret, exchangeHash, sessionID, char) {
       let ret;
       if (len) {
-        let digest = createHash3(hashName).update(secret).update(exchangeHash).update(char).update(sessionID).digest();
+        let digest = createHash4(hashName).update(secret).update(exchangeHash).update(char).update(sessionID).digest();
         while (digest.length < len) {
-          const chunk = createHash3(hashName).update(secret).update(exchangeHash).update(digest).digest();
+          const chunk = createHash4(hashName).update(secret).update(exchangeHash).update(digest).digest();
           const extended2 = Buffer.allocUnsafe(digest.length + chunk.length);
           extended2.set(digest, 0);
           extended2.set(chunk, digest.length);
@@ -23997,7 +25144,7 @@ var require_Protocol = __commonJS({
   "node_modules/ssh2/lib/protocol/Protocol.js"(exports2, module2) {
     "use strict";
     init_define_SAVEPOINT();
-    var { inspect } = require("util");
+    var { inspect: inspect2 } = require("util");
     var { bindingAvailable, NullCipher, NullDecipher } = require_crypto();
     var {
       COMPAT_CHECKS,
@@ -24217,7 +25364,7 @@ var require_Protocol = __commonJS({
             this._debug("Custom crypto binding not available");
         }
         this._debug && this._debug(
-          `Local ident: ${inspect(this._identRaw.toString())}`
+          `Local ident: ${inspect2(this._identRaw.toString())}`
         );
         this.start = () => {
           this.start = void 0;
@@ -25435,7 +26582,7 @@ var require_Protocol = __commonJS({
             const m = RE_IDENT.exec(identRaw);
             if (!m)
               throw new Error("Invalid identification string");
-            const header2 = {
+            const header4 = {
               greeting: start2 === op ? "" : full.slice(0, start2 - op),
               identRaw,
               versions: {
@@ -25445,12 +26592,12 @@ var require_Protocol = __commonJS({
               comments: m[3]
             };
             this._remoteIdentRaw = Buffer.from(identRaw);
-            this._debug && this._debug(`Remote ident: ${inspect(identRaw)}`);
-            this._compatFlags = getCompatFlags(header2);
+            this._debug && this._debug(`Remote ident: ${inspect2(identRaw)}`);
+            this._compatFlags = getCompatFlags(header4);
             this._buffer = void 0;
             this._decipher = new NullDecipher(0, onKEXPayload.bind(this, { firstPacket: true }));
             this._parse = parsePacket;
-            this._onHeader(header2);
+            this._onHeader(header4);
             if (!this._destruct) {
               return len;
             }
@@ -25500,8 +26647,8 @@ var require_Protocol = __commonJS({
       }
       return handler(this, payload);
     }
-    function getCompatFlags(header2) {
-      const software = header2.versions.software;
+    function getCompatFlags(header4) {
+      const software = header4.versions.software;
       let flags = 0;
       for (const rule of COMPAT_CHECKS) {
         if (typeof rule[0] === "string") {
@@ -25564,7 +26711,7 @@ var require_node_fs_compat = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var assert2 = require("assert");
-    var { inspect } = require("util");
+    var { inspect: inspect2 } = require("util");
     function addNumericalSeparator(val) {
       let res = "";
       let i = val.length;
@@ -25619,7 +26766,7 @@ ${suffix}`;
             received = addNumericalSeparator(received);
           received += "n";
         } else {
-          received = inspect(input);
+          received = inspect2(input);
         }
         msg += ` It must be ${range}. Received ${received}`;
         this.message = msg;
@@ -26119,18 +27266,18 @@ var require_SFTP = __commonJS({
         if (encoding && !Buffer.isEncoding(encoding))
           throw new Error(`Unknown encoding: ${encoding}`);
         let size;
-        let buffer3;
+        let buffer4;
         let buffers;
         let pos = 0;
         let handle;
         let bytesRead = 0;
         const flag = options.flag || "r";
-        const read = () => {
+        const read2 = () => {
           if (size === 0) {
-            buffer3 = Buffer.allocUnsafe(8192);
-            this.read(handle, buffer3, 0, 8192, bytesRead, afterRead);
+            buffer4 = Buffer.allocUnsafe(8192);
+            this.read(handle, buffer4, 0, 8192, bytesRead, afterRead);
           } else {
-            this.read(handle, buffer3, pos, size - pos, bytesRead, afterRead);
+            this.read(handle, buffer4, pos, size - pos, bytesRead, afterRead);
           }
         };
         const afterRead = (er, nbytes) => {
@@ -26153,23 +27300,23 @@ var require_SFTP = __commonJS({
             if (pos === size)
               close();
             else
-              read();
+              read2();
           } else {
-            buffers.push(bufferSlice(buffer3, 0, nbytes));
-            read();
+            buffers.push(bufferSlice(buffer4, 0, nbytes));
+            read2();
           }
         };
         afterRead._wantEOFError = true;
         const close = () => {
           this.close(handle, (er) => {
             if (size === 0) {
-              buffer3 = Buffer.concat(buffers, pos);
+              buffer4 = Buffer.concat(buffers, pos);
             } else if (pos < size) {
-              buffer3 = bufferSlice(buffer3, 0, pos);
+              buffer4 = bufferSlice(buffer4, 0, pos);
             }
             if (encoding)
-              buffer3 = buffer3.toString(encoding);
-            return callback && callback(er, buffer3);
+              buffer4 = buffer4.toString(encoding);
+            return callback && callback(er, buffer4);
           });
         };
         this.open(path, flag, 438, (er, handle_) => {
@@ -26191,10 +27338,10 @@ var require_SFTP = __commonJS({
             size = st.size || 0;
             if (size === 0) {
               buffers = [];
-              return read();
+              return read2();
             }
-            buffer3 = Buffer.allocUnsafe(size);
-            read();
+            buffer4 = Buffer.allocUnsafe(size);
+            read2();
           };
           this.fstat(handle, tryStat);
         });
@@ -26222,7 +27369,7 @@ var require_SFTP = __commonJS({
           if (openErr) {
             callback && callback(openErr);
           } else {
-            const buffer3 = Buffer.isBuffer(data) ? data : Buffer.from("" + data, options.encoding || "utf8");
+            const buffer4 = Buffer.isBuffer(data) ? data : Buffer.from("" + data, options.encoding || "utf8");
             const position = /a/.test(flag) ? null : 0;
             if (position === null) {
               const tryStat = (er, st) => {
@@ -26237,12 +27384,12 @@ var require_SFTP = __commonJS({
                   });
                   return;
                 }
-                writeAll(this, handle, buffer3, 0, buffer3.length, st.size, callback);
+                writeAll(this, handle, buffer4, 0, buffer4.length, st.size, callback);
               };
               this.fstat(handle, tryStat);
               return;
             }
-            writeAll(this, handle, buffer3, 0, buffer3.length, position, callback);
+            writeAll(this, handle, buffer4, 0, buffer4.length, position, callback);
           }
         });
       }
@@ -27351,17 +28498,17 @@ var require_SFTP = __commonJS({
         if (hadError)
           return;
         hadError = true;
-        let left = 0;
+        let left2 = 0;
         let cbfinal;
         if (srcHandle || dstHandle) {
           cbfinal = () => {
-            if (--left === 0)
+            if (--left2 === 0)
               cb(err);
           };
           if (srcHandle && (src === fs || src.outgoing.state === "open"))
-            ++left;
+            ++left2;
           if (dstHandle && (dst === fs || dst.outgoing.state === "open"))
-            ++left;
+            ++left2;
           if (srcHandle && (src === fs || src.outgoing.state === "open"))
             src.close(srcHandle, cbfinal);
           if (dstHandle && (dst === fs || dst.outgoing.state === "open"))
@@ -27482,11 +28629,11 @@ var require_SFTP = __commonJS({
         }
       });
     }
-    function writeAll(sftp, handle, buffer3, offset, length, position, callback_) {
+    function writeAll(sftp, handle, buffer4, offset, length, position, callback_) {
       const callback = typeof callback_ === "function" ? callback_ : void 0;
       sftp.write(
         handle,
-        buffer3,
+        buffer4,
         offset,
         length,
         position,
@@ -27502,7 +28649,7 @@ var require_SFTP = __commonJS({
             offset += written;
             length -= written;
             position += written;
-            writeAll(sftp, handle, buffer3, offset, length, position, callback);
+            writeAll(sftp, handle, buffer4, offset, length, position, callback);
           }
         }
       );
@@ -27733,16 +28880,16 @@ var require_SFTP = __commonJS({
     }
     function drainBuffer() {
       this._chunkcb = void 0;
-      const buffer3 = this._buffer;
+      const buffer4 = this._buffer;
       let i = 0;
-      while (i < buffer3.length) {
-        const payload = buffer3[i];
+      while (i < buffer4.length) {
+        const payload = buffer4[i];
         const ret = tryWritePayload(this, payload);
         if (ret !== void 0) {
           if (ret !== payload)
-            buffer3[i] = ret;
+            buffer4[i] = ret;
           if (i > 0)
-            this._buffer = buffer3.slice(i);
+            this._buffer = buffer4.slice(i);
           return;
         }
         ++i;
@@ -29235,7 +30382,7 @@ var require_client = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var {
-      createHash: createHash3,
+      createHash: createHash4,
       getHashes,
       randomFillSync
     } = require("crypto");
@@ -29457,7 +30604,7 @@ var require_client = __commonJS({
           }
           hostVerifier = (key, verify) => {
             if (hashAlgo)
-              key = createHash3(hashAlgo).update(key).digest("hex");
+              key = createHash4(hashAlgo).update(key).digest("hex");
             const ret = hashCb(key, verify);
             if (ret !== void 0)
               verify(ret);
@@ -29490,11 +30637,11 @@ var require_client = __commonJS({
             } catch {
             }
           },
-          onHeader: (header2) => {
+          onHeader: (header4) => {
             sawHeader = true;
-            this._remoteVer = header2.versions.software;
-            if (header2.greeting)
-              this.emit("greeting", header2.greeting);
+            this._remoteVer = header4.versions.software;
+            if (header4.greeting)
+              this.emit("greeting", header4.greeting);
           },
           onHandshakeComplete: (negotiated) => {
             this.emit("handshake", negotiated);
@@ -30920,10 +32067,10 @@ var require_client = __commonJS({
       reject();
     }
     var randomCookie = (() => {
-      const buffer3 = Buffer.allocUnsafe(16);
+      const buffer4 = Buffer.allocUnsafe(16);
       return () => {
-        randomFillSync(buffer3, 0, 16);
-        return buffer3.hexSlice(0, 16);
+        randomFillSync(buffer4, 0, 16);
+        return buffer4.hexSlice(0, 16);
       };
     })();
     function makeSimpleAuthHandler(authList) {
@@ -31512,21 +32659,21 @@ var require_server = __commonJS({
             } catch {
             }
           },
-          onHeader: (header2) => {
+          onHeader: (header4) => {
             this.removeListener("error", onClientPreHeaderError);
             const info = {
               ip: socket.remoteAddress,
               family: socket.remoteFamily,
               port: socket.remotePort,
-              header: header2
+              header: header4
             };
             if (!server.emit("connection", this, info)) {
               proto.disconnect(DISCONNECT_REASON.BY_APPLICATION);
               socket.end();
               return;
             }
-            if (header2.greeting)
-              this.emit("greeting", header2.greeting);
+            if (header4.greeting)
+              this.emit("greeting", header4.greeting);
           },
           onHandshakeComplete: (negotiated) => {
             if (++exchanges > 1)
@@ -32299,7 +33446,7 @@ var require_keygen = __commonJS({
       generateKeyPair: generateKeyPair_,
       generateKeyPairSync: generateKeyPairSync_,
       getCurves,
-      randomBytes: randomBytes4
+      randomBytes: randomBytes6
     } = require("crypto");
     var { Ber } = require_lib();
     var bcrypt_pbkdf = require_bcrypt_pbkdf().pbkdf;
@@ -32563,7 +33710,7 @@ var require_keygen = __commonJS({
                 rounds = opts.rounds;
             }
             const gen = Buffer.allocUnsafe(cipher.keyLen + cipher.ivLen);
-            const salt = randomBytes4(SALT_LEN);
+            const salt = randomBytes6(SALT_LEN);
             const r = bcrypt_pbkdf(
               passphrase,
               passphrase.length,
@@ -32602,7 +33749,7 @@ var require_keygen = __commonJS({
           const kdfOptions = encrypted ? encrypted.kdfOptions : Buffer.alloc(0);
           const blockLen = encrypted ? encrypted.cipher.blockLen : 8;
           const parsed2 = parseDERs(keyType2, pub, priv);
-          const checkInt = randomBytes4(4);
+          const checkInt = randomBytes6(4);
           const commentBin = Buffer.from(comment);
           const privBlobLen = 4 + 4 + parsed2.priv.length + 4 + commentBin.length;
           let padding = [];
@@ -32897,35 +34044,35 @@ var init_ssh_algorithms = __esm({
 });
 
 // src/host/ssh-programs.ts
-function dialThrough(target, command3) {
-  const child = (0, import_node_child_process2.spawn)(shell, ["-c", `exec ${command3}`], { stdio: ["pipe", "pipe", "inherit"] });
+function dialThrough(target, command4) {
+  const child = (0, import_node_child_process2.spawn)(shell, ["-c", `exec ${command4}`], { stdio: ["pipe", "pipe", "inherit"] });
   const stream = import_node_stream4.Duplex.from({ readable: child.stdout, writable: child.stdin });
   child.once(
     "error",
-    (error2) => stream.destroy(unreachable(target, sentenceOf(error2), { details: { through: command3 } }))
+    (error2) => stream.destroy(unreachable(target, sentenceOf(error2), { details: { through: command4 } }))
   );
   stream.once("close", () => child.kill());
   return stream;
 }
-async function askForKnownHosts(command3) {
+async function askForKnownHosts(command4) {
   try {
-    const { stdout: stdout2 } = await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command3]);
+    const { stdout: stdout2 } = await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command4]);
     return stdout2;
   } catch (error2) {
     throw new SavepointError("known-hosts-missing", {
       message: `KnownHostsCommand failed: ${sentenceOf(error2)}`,
-      details: { command: command3 },
+      details: { command: command4 },
       cause: error2
     });
   }
 }
-async function runLocally(target, command3) {
+async function runLocally(target, command4) {
   try {
-    await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command3]);
+    await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command4]);
   } catch (error2) {
     throw new SavepointError("host-unreachable", {
       message: `LocalCommand for ${targetName(target)} failed: ${sentenceOf(error2)}`,
-      details: { command: command3 },
+      details: { command: command4 },
       cause: error2
     });
   }
@@ -33003,8 +34150,8 @@ function checkAgainst(target, hosts, lookedIn) {
   return {
     algorithms: knownFirst(accepted(target), [...known, ...fallback].filter(isPlain)),
     refuse: (key) => {
-      const shown = `${keyType(key)} ${fingerprint(key)}`;
-      const facts = { target, name, shown, lookedIn };
+      const shown2 = `${keyType(key)} ${fingerprint(key)}`;
+      const facts = { target, name, shown: shown2, lookedIn };
       const same2 = (entry2) => entry2.key.equals(key);
       const revoked = [...known, ...fallback].find((entry2) => isRevoked(entry2) && same2(entry2));
       if (revoked) return revokedKey(facts, revoked);
@@ -33024,7 +34171,7 @@ function knownFirst(algorithms2, known) {
   const isKnown = (algorithm) => types.has(algorithm.startsWith("rsa-sha2-") ? "ssh-rsa" : algorithm);
   return [...algorithms2.filter(isKnown), ...algorithms2.filter((algorithm) => !isKnown(algorithm))];
 }
-function unknownKey({ target, name, shown, lookedIn }, authority, withoutPort) {
+function unknownKey({ target, name, shown: shown2, lookedIn }, authority, withoutPort) {
   const port = target.port === 22 ? "" : `-p ${target.port} `;
   const scan = `\`ssh-keyscan ${port}${target.name}\``;
   return new SavepointError("host-key-unknown", {
@@ -33032,32 +34179,32 @@ function unknownKey({ target, name, shown, lookedIn }, authority, withoutPort) {
     details: {
       host: targetName(target),
       name,
-      shown,
+      shown: shown2,
       lookedIn: lookedIn.length > 0 ? lookedIn : ["nothing: neither lines nor files were given"],
       ...withoutPort.length > 0 && { knownWithoutPort: withoutPort.map(described) }
     },
     hint: `Get the line with ${scan}, compare its fingerprint with one read on the host itself (\`ssh-keygen -lf\` on /etc/ssh/ssh_host_*_key.pub), and add it to known_hosts.`
   });
 }
-function changedKey({ target, name, shown }, known) {
-  const ofSameType = known.filter((entry2) => shown.startsWith(`${entry2.type} `));
+function changedKey({ target, name, shown: shown2 }, known) {
+  const ofSameType = known.filter((entry2) => shown2.startsWith(`${entry2.type} `));
   const offending = (ofSameType.length > 0 ? ofSameType : known).map(at);
   return new SavepointError("host-key-changed", {
     message: `The key of ${targetName(target)} is not the one that ${offending.join(", ")} has for it.`,
     details: {
       host: targetName(target),
       name,
-      shown,
+      shown: shown2,
       known: known.map(described),
       offending
     },
     hint: "Either the host was installed anew, or somebody is in between. Find out which before you replace that line."
   });
 }
-function revokedKey({ target, name, shown }, revoked) {
+function revokedKey({ target, name, shown: shown2 }, revoked) {
   return new SavepointError("host-key-revoked", {
     message: `The key of ${targetName(target)} is marked as revoked in ${at(revoked)}.`,
-    details: { host: targetName(target), name, shown, revoked: at(revoked) }
+    details: { host: targetName(target), name, shown: shown2, revoked: at(revoked) }
   });
 }
 var import_promises12, isPlain, isRevoked, isAuthority, at, described;
@@ -33413,6 +34560,7 @@ function logIn(login, sock, signal2) {
         // ssh2's types do not know that `false` means that there is nothing left to offer.
         authHandler: ((accepts, partial2) => keys.next(accepts, partial2))
       });
+      signAtOnce(client);
     } catch (error2) {
       fail(unreachable(target, sentenceOf(error2), { cause: error2 }));
     }
@@ -33452,6 +34600,7 @@ var init_ssh_login = __esm({
     init_ssh_algorithms();
     init_ssh_errors();
     init_ssh_identities();
+    init_ssh_internals();
     KeyOffers = class {
       #login;
       #tried = [];
@@ -33466,10 +34615,10 @@ var init_ssh_login = __esm({
       next(accepts, partial2) {
         if (accepts) this.#accepts = accepts;
         if (partial2) this.#partial = true;
-        const identity = this.#login.identities.offered[this.#tried.length];
-        if (!identity || accepts && !accepts.includes("publickey")) return false;
-        this.#tried.push(identity.label);
-        return identity.method(this.#login.target.user);
+        const identity2 = this.#login.identities.offered[this.#tried.length];
+        if (!identity2 || accepts && !accepts.includes("publickey")) return false;
+        this.#tried.push(identity2.label);
+        return identity2.method(this.#login.target.user);
       }
       agentRefused(error2) {
         this.#passedOver.push(`${this.#tried.at(-1)}: ${error2.message}`);
@@ -33516,6 +34665,20 @@ async function begin(target, signal2) {
   const { proxyCommand } = target;
   return proxyCommand === void 0 ? dial(target, signal2) : dialThrough(target, proxyCommand);
 }
+async function withinSeconds(seconds2, opening) {
+  const inTime = new AbortController();
+  const timeout = (0, import_promises15.setTimeout)(seconds2 * 1e3, void 0, { signal: inTime.signal });
+  const late = timeout.then(() => {
+    opening.then((channel) => channel.destroy()).catch(() => void 0);
+    throw new ChannelRefused(`no answer within ${seconds2} s`);
+  });
+  try {
+    return await Promise.race([opening, late]);
+  } finally {
+    inTime.abort();
+    late.catch(() => void 0);
+  }
+}
 function endOf(channel) {
   return new Promise((resolve5) => {
     channel.once("exit", (code, signal2) => {
@@ -33524,7 +34687,7 @@ function endOf(channel) {
     channel.once("close", () => resolve5(void 0));
   });
 }
-var import_promises15, defaultAliveInterval, defaultAliveCountMax, farewell, ChannelRefused, SshConnection;
+var import_promises15, farewell, ChannelRefused, SshConnection;
 var init_ssh_connection = __esm({
   "src/host/ssh-connection.ts"() {
     "use strict";
@@ -33534,11 +34697,10 @@ var init_ssh_connection = __esm({
     init_ssh_dial();
     init_ssh_errors();
     init_ssh_internals();
+    init_ssh_liveness();
     init_ssh_login();
     init_ssh_programs();
     init_ssh_target();
-    defaultAliveInterval = 5;
-    defaultAliveCountMax = 3;
     farewell = 1e3;
     ChannelRefused = class extends Error {
     };
@@ -33560,7 +34722,10 @@ var init_ssh_connection = __esm({
         client.on("error", (error2) => {
           this.#why = clauseOf(error2);
         });
-        const stopWatching = this.#watch();
+        const stopWatching = watchLink(target, client, sock, (why) => {
+          this.#why = why;
+          sock.destroy();
+        });
         this.over = new Promise((resolve5) => {
           client.once("close", () => {
             this.#over = true;
@@ -33595,10 +34760,11 @@ var init_ssh_connection = __esm({
        */
       async forward(to) {
         try {
-          return await this.#open(
+          const opening = this.#open(
             `a connection to ${to.name}`,
             (done) => this.client.forwardOut("127.0.0.1", 0, to.name, to.port, done)
           );
+          return await withinSeconds(to.connectTimeout, opening);
         } catch (error2) {
           if (!(error2 instanceof ChannelRefused)) throw error2;
           const hop = targetName(this.target);
@@ -33643,32 +34809,6 @@ var init_ssh_connection = __esm({
           }
         });
       }
-      /** Cuts a link on which nothing has come for too long although it was asked for. */
-      #watch() {
-        const interval = this.target.aliveInterval ?? defaultAliveInterval;
-        const countMax = this.target.aliveCountMax ?? defaultAliveCountMax;
-        if (interval <= 0) return () => void 0;
-        let heard = true;
-        let unanswered2 = 0;
-        this.#sock.on("data", () => {
-          heard = true;
-        });
-        const timer = setInterval(() => {
-          if (heard) {
-            heard = false;
-            unanswered2 = 0;
-            return;
-          }
-          if (unanswered2 >= countMax) {
-            this.#why = `nothing was heard for ${interval * (countMax + 1)} s`;
-            this.#sock.destroy();
-            return;
-          }
-          unanswered2++;
-          void roundTrip(this.client);
-        }, interval * 1e3);
-        return () => clearInterval(timer);
-      }
     };
   }
 });
@@ -33711,10 +34851,10 @@ done
 
 // src/host/ssh-exec.ts
 async function execute2(connection, task) {
-  const { command: command3, stdout: stdout2, stderr: stderr2, stop } = task;
-  const mark = command3.signal || command3.stdin instanceof import_node_stream5.Readable ? newMark() : void 0;
-  const env2 = { ...command3.env, ...mark && { [markVariable]: mark } };
-  const { channel, ending } = await connection.exec(commandLine(command3, env2));
+  const { command: command4, stdout: stdout2, stderr: stderr2, stop } = task;
+  const mark = command4.signal || command4.stdin instanceof import_node_stream5.Readable ? newMark() : void 0;
+  const env2 = { ...command4.env, ...mark && { [markVariable]: mark } };
+  const { channel, ending } = await connection.exec(commandLine(command4, env2));
   const started = performance.now();
   const isWhole = endWasSent(connection.client, channel);
   const grow = windowGrower(connection.client, channel);
@@ -33724,7 +34864,7 @@ async function execute2(connection, task) {
   const kill2 = () => void stopCommand(connection, channel, mark, ending, task);
   stop.addEventListener("abort", kill2);
   if (stop.aborted) kill2();
-  feed(command3.stdin, channel, command3.argv[0]).catch((error2) => {
+  feed(command4.stdin, channel, command4.argv[0]).catch((error2) => {
     failure3 = error2;
     kill2();
   });
@@ -33735,17 +34875,17 @@ async function execute2(connection, task) {
   if (failure3 !== void 0) throw failure3;
   if (exit && isWhole()) return exit;
   const after = `${((performance.now() - started) / 1e3).toFixed(1)} s`;
-  throw notReported(connection, command3, { after, ...exit && { exit } }, stop.aborted);
+  throw notReported(connection, command4, { after, ...exit && { exit } }, stop.aborted);
 }
 async function stopCommand(connection, channel, mark, ending, task) {
   let ended = false;
   const within = async (milliseconds) => {
-    await Promise.race([ending.then(() => ended = true), (0, import_promises16.setTimeout)(milliseconds)]);
+    await Promise.race([ending.then(() => ended = true), timer(milliseconds)]);
   };
   sendSignal(connection.client, channel, "TERM");
   if (mark) {
     const search = task.beside(killCommand(mark)).catch(() => void 0);
-    await Promise.race([search, (0, import_promises16.setTimeout)(searchLimit)]);
+    await Promise.race([search, timer(searchLimit)]);
   } else {
     await within(killGrace);
   }
@@ -33756,13 +34896,16 @@ async function stopCommand(connection, channel, mark, ending, task) {
   await within(reportLimit);
   if (!ended) channel.emit("close");
 }
-function notReported(connection, command3, details, stopped) {
+function timer(milliseconds) {
+  return (0, import_promises16.setTimeout)(milliseconds, void 0, { ref: false });
+}
+function notReported(connection, command4, details, stopped) {
   const { target, isOver, why } = connection;
-  const what = quoteWords(command3.argv);
+  const what = quoteWords(command4.argv);
   if (isOver) return lost(target, what, why, details);
   if (!stopped) return lost(target, what, "the server did not say how the command ended", details);
   return new SavepointError("host-lost", {
-    message: `${command3.argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,
+    message: `${command4.argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,
     details: { host: targetName(target), ...details }
   });
 }
@@ -34000,14 +35143,14 @@ var init_ssh = __esm({
         this.#target = target;
         this.#pool = pool;
       }
-      run(command3) {
+      run(command4) {
         if (this.#closed) {
           throw new SavepointError("defect", { message: "A command was started on a closed host." });
         }
         const stdout2 = new Output();
         const stderr2 = new Output();
         const stop = new AbortController();
-        const exit = this.#execute(command3, stdout2, stderr2, stop).finally(() => {
+        const exit = this.#execute(command4, stdout2, stderr2, stop).finally(() => {
           stdout2.finish();
           stderr2.finish();
           this.#running.delete(exit);
@@ -34031,11 +35174,11 @@ var init_ssh = __esm({
       [Symbol.asyncDispose]() {
         return this.close();
       }
-      async #execute(command3, stdout2, stderr2, stop) {
+      async #execute(command4, stdout2, stderr2, stop) {
         const abort = () => stop.abort();
-        command3.signal?.addEventListener("abort", abort);
-        if (command3.signal?.aborted) stop.abort();
-        const task = { command: command3, stdout: stdout2, stderr: stderr2, stop: stop.signal, beside: this.#beside };
+        command4.signal?.addEventListener("abort", abort);
+        if (command4.signal?.aborted) stop.abort();
+        const task = { command: command4, stdout: stdout2, stderr: stderr2, stop: stop.signal, beside: this.#beside };
         try {
           return await this.#pool.with(async (connection) => {
             if (stop.signal.aborted) return { signal: "SIGTERM" };
@@ -34045,14 +35188,14 @@ var init_ssh = __esm({
           if (!(error2 instanceof ChannelRefused)) throw error2;
           throw unreachable(this.#target, `it runs no commands (${error2.message})`, { cause: error2 });
         } finally {
-          command3.signal?.removeEventListener("abort", abort);
+          command4.signal?.removeEventListener("abort", abort);
         }
       }
       /** Also while the host is being closed, when nobody else may start anything. */
-      #beside = async (command3) => {
+      #beside = async (command4) => {
         const stdout2 = new Output().resume();
         const stderr2 = new Output().resume();
-        return this.#execute(command3, stdout2, stderr2, new AbortController());
+        return this.#execute(command4, stdout2, stderr2, new AbortController());
       };
     };
   }
@@ -34189,90 +35332,90 @@ var require_b4a = __commonJS({
     function equals(a, b) {
       return toBuffer(a).equals(b);
     }
-    function fill(buffer3, value, offset, end3, encoding) {
-      return toBuffer(buffer3).fill(value, offset, end3, encoding);
+    function fill(buffer4, value, offset, end3, encoding) {
+      return toBuffer(buffer4).fill(value, offset, end3, encoding);
     }
     function from(value, encodingOrOffset, length) {
       return Buffer.from(value, encodingOrOffset, length);
     }
-    function includes(buffer3, value, byteOffset, encoding) {
-      return toBuffer(buffer3).includes(value, byteOffset, encoding);
+    function includes(buffer4, value, byteOffset, encoding) {
+      return toBuffer(buffer4).includes(value, byteOffset, encoding);
     }
-    function indexOf(buffer3, value, byfeOffset, encoding) {
-      return toBuffer(buffer3).indexOf(value, byfeOffset, encoding);
+    function indexOf(buffer4, value, byfeOffset, encoding) {
+      return toBuffer(buffer4).indexOf(value, byfeOffset, encoding);
     }
-    function lastIndexOf(buffer3, value, byteOffset, encoding) {
-      return toBuffer(buffer3).lastIndexOf(value, byteOffset, encoding);
+    function lastIndexOf(buffer4, value, byteOffset, encoding) {
+      return toBuffer(buffer4).lastIndexOf(value, byteOffset, encoding);
     }
-    function swap16(buffer3) {
-      return toBuffer(buffer3).swap16();
+    function swap16(buffer4) {
+      return toBuffer(buffer4).swap16();
     }
-    function swap32(buffer3) {
-      return toBuffer(buffer3).swap32();
+    function swap32(buffer4) {
+      return toBuffer(buffer4).swap32();
     }
-    function swap64(buffer3) {
-      return toBuffer(buffer3).swap64();
+    function swap64(buffer4) {
+      return toBuffer(buffer4).swap64();
     }
-    function toBuffer(buffer3) {
-      if (Buffer.isBuffer(buffer3)) return buffer3;
-      return Buffer.from(buffer3.buffer, buffer3.byteOffset, buffer3.byteLength);
+    function toBuffer(buffer4) {
+      if (Buffer.isBuffer(buffer4)) return buffer4;
+      return Buffer.from(buffer4.buffer, buffer4.byteOffset, buffer4.byteLength);
     }
-    function toString(buffer3, encoding, start2, end3) {
-      return toBuffer(buffer3).toString(encoding, start2, end3);
+    function toString(buffer4, encoding, start2, end3) {
+      return toBuffer(buffer4).toString(encoding, start2, end3);
     }
-    function toHex(buffer3, start2, end3) {
-      return toBuffer(buffer3).toString("hex", start2, end3);
+    function toHex(buffer4, start2, end3) {
+      return toBuffer(buffer4).toString("hex", start2, end3);
     }
-    function write(buffer3, string4, offset, length, encoding) {
-      return toBuffer(buffer3).write(string4, offset, length, encoding);
+    function write(buffer4, string4, offset, length, encoding) {
+      return toBuffer(buffer4).write(string4, offset, length, encoding);
     }
-    function readDoubleBE(buffer3, offset) {
-      return toBuffer(buffer3).readDoubleBE(offset);
+    function readDoubleBE(buffer4, offset) {
+      return toBuffer(buffer4).readDoubleBE(offset);
     }
-    function readDoubleLE(buffer3, offset) {
-      return toBuffer(buffer3).readDoubleLE(offset);
+    function readDoubleLE(buffer4, offset) {
+      return toBuffer(buffer4).readDoubleLE(offset);
     }
-    function readFloatBE(buffer3, offset) {
-      return toBuffer(buffer3).readFloatBE(offset);
+    function readFloatBE(buffer4, offset) {
+      return toBuffer(buffer4).readFloatBE(offset);
     }
-    function readFloatLE(buffer3, offset) {
-      return toBuffer(buffer3).readFloatLE(offset);
+    function readFloatLE(buffer4, offset) {
+      return toBuffer(buffer4).readFloatLE(offset);
     }
-    function readInt32BE(buffer3, offset) {
-      return toBuffer(buffer3).readInt32BE(offset);
+    function readInt32BE(buffer4, offset) {
+      return toBuffer(buffer4).readInt32BE(offset);
     }
-    function readInt32LE(buffer3, offset) {
-      return toBuffer(buffer3).readInt32LE(offset);
+    function readInt32LE(buffer4, offset) {
+      return toBuffer(buffer4).readInt32LE(offset);
     }
-    function readUInt32BE(buffer3, offset) {
-      return toBuffer(buffer3).readUInt32BE(offset);
+    function readUInt32BE(buffer4, offset) {
+      return toBuffer(buffer4).readUInt32BE(offset);
     }
-    function readUInt32LE(buffer3, offset) {
-      return toBuffer(buffer3).readUInt32LE(offset);
+    function readUInt32LE(buffer4, offset) {
+      return toBuffer(buffer4).readUInt32LE(offset);
     }
-    function writeDoubleBE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeDoubleBE(value, offset);
+    function writeDoubleBE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeDoubleBE(value, offset);
     }
-    function writeDoubleLE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeDoubleLE(value, offset);
+    function writeDoubleLE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeDoubleLE(value, offset);
     }
-    function writeFloatBE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeFloatBE(value, offset);
+    function writeFloatBE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeFloatBE(value, offset);
     }
-    function writeFloatLE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeFloatLE(value, offset);
+    function writeFloatLE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeFloatLE(value, offset);
     }
-    function writeInt32BE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeInt32BE(value, offset);
+    function writeInt32BE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeInt32BE(value, offset);
     }
-    function writeInt32LE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeInt32LE(value, offset);
+    function writeInt32LE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeInt32LE(value, offset);
     }
-    function writeUInt32BE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeUInt32BE(value, offset);
+    function writeUInt32BE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeUInt32BE(value, offset);
     }
-    function writeUInt32LE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeUInt32LE(value, offset);
+    function writeUInt32LE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeUInt32LE(value, offset);
     }
     module2.exports = {
       isBuffer,
@@ -34736,14 +35879,14 @@ var require_streamx = __commonJS({
         this.stream._duplexState = (this.stream._duplexState | WRITE_FINISHING) & WRITE_NON_PRIMARY;
       }
       autoBatch(data, cb) {
-        const buffer3 = [];
+        const buffer4 = [];
         const stream = this.stream;
-        buffer3.push(data);
+        buffer4.push(data);
         while ((stream._duplexState & WRITE_STATUS) === WRITE_QUEUED_AND_ACTIVE) {
-          buffer3.push(stream._writableState.shift());
+          buffer4.push(stream._writableState.shift());
         }
         if ((stream._duplexState & OPEN_STATUS) !== 0) return cb(null);
-        stream._writev(buffer3, cb);
+        stream._writev(buffer4, cb);
       }
       update() {
         const stream = this.stream;
@@ -35905,9 +37048,9 @@ var require_extract = __commonJS({
         this.queue = new FIFO();
         this._offset = 0;
       }
-      push(buffer3) {
-        this.buffered += buffer3.byteLength;
-        this.queue.push(buffer3);
+      push(buffer4) {
+        this.buffered += buffer4.byteLength;
+        this.queue.push(buffer4);
       }
       shiftFirst(size) {
         return this.buffered === 0 ? null : this._next(size);
@@ -35941,9 +37084,9 @@ var require_extract = __commonJS({
       }
     };
     var Source = class extends Readable6 {
-      constructor(self2, header2, offset) {
+      constructor(self2, header4, offset) {
         super();
-        this.header = header2;
+        this.header = header4;
         this.offset = offset;
         this._parent = self2;
       }
@@ -36191,7 +37334,7 @@ var require_extract = __commonJS({
             promiseResolve = promiseReject = null;
           }
         }
-        function onentry(header2, stream, callback) {
+        function onentry(header4, stream, callback) {
           entryCallback = callback;
           stream.on("error", noop);
           if (promiseResolve) {
@@ -36266,16 +37409,16 @@ var require_pack = __commonJS({
     var FMODE = 420;
     var END_OF_TAR = b4a.alloc(1024);
     var Sink = class extends Writable {
-      constructor(pack2, header2, callback) {
+      constructor(pack3, header4, callback) {
         super({ mapWritable, eagerOpen: true });
         this.written = 0;
-        this.header = header2;
+        this.header = header4;
         this._callback = callback;
         this._linkname = null;
-        this._isLinkname = header2.type === "symlink" && !header2.linkname;
-        this._isVoid = header2.type !== "file" && header2.type !== "contiguous-file";
+        this._isLinkname = header4.type === "symlink" && !header4.linkname;
+        this._isVoid = header4.type !== "file" && header4.type !== "contiguous-file";
         this._finished = false;
-        this._pack = pack2;
+        this._pack = pack3;
         this._openCallback = null;
         if (this._pack._stream === null) this._pack._stream = this;
         else this._pack._pending.push(this);
@@ -36360,24 +37503,24 @@ var require_pack = __commonJS({
         this._pending = [];
         this._stream = null;
       }
-      entry(header2, buffer3, callback) {
+      entry(header4, buffer4, callback) {
         if (this._finalized || this.destroying) throw new Error("already finalized or destroyed");
-        if (typeof buffer3 === "function") {
-          callback = buffer3;
-          buffer3 = null;
+        if (typeof buffer4 === "function") {
+          callback = buffer4;
+          buffer4 = null;
         }
         if (!callback) callback = noop;
-        if (!header2.size || header2.type === "symlink") header2.size = 0;
-        if (!header2.type) header2.type = modeToType(header2.mode);
-        if (!header2.mode) header2.mode = header2.type === "directory" ? DMODE : FMODE;
-        if (!header2.uid) header2.uid = 0;
-        if (!header2.gid) header2.gid = 0;
-        if (!header2.mtime) header2.mtime = /* @__PURE__ */ new Date();
-        if (typeof buffer3 === "string") buffer3 = b4a.from(buffer3);
-        const sink = new Sink(this, header2, callback);
-        if (b4a.isBuffer(buffer3)) {
-          header2.size = buffer3.byteLength;
-          sink.write(buffer3);
+        if (!header4.size || header4.type === "symlink") header4.size = 0;
+        if (!header4.type) header4.type = modeToType(header4.mode);
+        if (!header4.mode) header4.mode = header4.type === "directory" ? DMODE : FMODE;
+        if (!header4.uid) header4.uid = 0;
+        if (!header4.gid) header4.gid = 0;
+        if (!header4.mtime) header4.mtime = /* @__PURE__ */ new Date();
+        if (typeof buffer4 === "string") buffer4 = b4a.from(buffer4);
+        const sink = new Sink(this, header4, callback);
+        if (b4a.isBuffer(buffer4)) {
+          header4.size = buffer4.byteLength;
+          sink.write(buffer4);
           sink.end();
           return sink;
         }
@@ -36402,41 +37545,41 @@ var require_pack = __commonJS({
         if (this._finalizing) this.finalize();
         if (this._pending.length) this._pending.shift()._continueOpen();
       }
-      _encode(header2) {
-        if (!header2.pax) {
-          const buf = headers.encode(header2);
+      _encode(header4) {
+        if (!header4.pax) {
+          const buf = headers.encode(header4);
           if (buf) {
             this.push(buf);
             return;
           }
         }
-        this._encodePax(header2);
+        this._encodePax(header4);
       }
-      _encodePax(header2) {
+      _encodePax(header4) {
         const paxHeader = headers.encodePax({
-          name: header2.name,
-          linkname: header2.linkname,
-          pax: header2.pax
+          name: header4.name,
+          linkname: header4.linkname,
+          pax: header4.pax
         });
         const newHeader = {
           name: "PaxHeader",
-          mode: header2.mode,
-          uid: header2.uid,
-          gid: header2.gid,
+          mode: header4.mode,
+          uid: header4.uid,
+          gid: header4.gid,
           size: paxHeader.byteLength,
-          mtime: header2.mtime,
+          mtime: header4.mtime,
           type: "pax-header",
-          linkname: header2.linkname && "PaxHeader",
-          uname: header2.uname,
-          gname: header2.gname,
-          devmajor: header2.devmajor,
-          devminor: header2.devminor
+          linkname: header4.linkname && "PaxHeader",
+          uname: header4.uname,
+          gname: header4.gname,
+          devmajor: header4.devmajor,
+          devminor: header4.devminor
         };
         this.push(headers.encode(newHeader));
         this.push(paxHeader);
         overflow(this, paxHeader.byteLength);
-        newHeader.size = header2.size;
-        newHeader.type = header2.type;
+        newHeader.size = header4.size;
+        newHeader.type = header4.type;
         this.push(headers.encode(newHeader));
       }
       _doDrain() {
@@ -36459,7 +37602,7 @@ var require_pack = __commonJS({
         cb();
       }
     };
-    module2.exports = function pack2(opts) {
+    module2.exports = function pack3(opts) {
       return new Pack(opts);
     };
     function modeToType(mode) {
@@ -36798,7 +37941,7 @@ function asMapping({ raw = "local", fail }) {
 }
 async function resolveSsh(raw, input) {
   const { context, fail } = input;
-  const refuse = (field, message, found, allowed) => fail({ name: "job-bad-value", path: ["host", field], message, found, allowed });
+  const refuse2 = (field, message, found, allowed) => fail({ name: "job-bad-value", path: ["host", field], message, found, allowed });
   if (raw.name === void 0) {
     return fail({
       name: "job-missing-field",
@@ -36810,11 +37953,11 @@ async function resolveSsh(raw, input) {
   const name = raw.name.replace(/^\[(.*)\]$/, "$1");
   const user = raw.user ?? context.user;
   const problem = hostNameProblem(name);
-  if (problem) refuse("name", problem, raw.name, "a host name or an address");
+  if (problem) refuse2("name", problem, raw.name, "a host name or an address");
   const userTrouble = userProblem(user);
-  if (userTrouble) refuse("user", userTrouble, user, "a login name");
+  if (userTrouble) refuse2("user", userTrouble, user, "a login name");
   const timeout = parseDuration(String(raw["connect-timeout"] ?? defaultConnectTimeout));
-  if (!timeout) refuse("connect-timeout", "Connecting needs some time.", 0, "1s or more");
+  if (!timeout) refuse2("connect-timeout", "Connecting needs some time.", 0, "1s or more");
   return {
     type: "ssh",
     name,
@@ -36972,9 +38115,9 @@ function overridesOf(name, value, origin) {
   const { kind, path } = settingOf(name);
   const { context } = origin;
   const from = origin.nameOf(name);
-  const identity = path[0] === "host" && (name === "user" || name === "port");
+  const identity2 = path[0] === "host" && (name === "user" || name === "port");
   const one = (converted) => [
-    { path: [...path], value: converted, from, identity }
+    { path: [...path], value: converted, from, identity: identity2 }
   ];
   const text5 = String(value);
   switch (kind) {
@@ -37037,7 +38180,7 @@ function lines(text5) {
 }
 
 // src/job/flags.ts
-function requestFromFlags(flags, { job, command: command3 = [] } = {}, context = processContext()) {
+function requestFromFlags(flags, { job, command: command4 = [] } = {}, context = processContext()) {
   const origin = { nameOf: (name2) => `--${name2}`, problem: "bad-usage", context };
   const sets = [flags.set ?? []].flat().filter((text5) => typeof text5 === "string");
   const given = /* @__PURE__ */ new Map();
@@ -37045,11 +38188,11 @@ function requestFromFlags(flags, { job, command: command3 = [] } = {}, context =
     if (value !== void 0) given.set(kebab(name2), value);
   }
   const overrides = [...sets.map(parseSet), ...settingOverrides(given, origin)];
-  if (command3.length > 0) {
-    const value = command3.map(quoteWord).join(" ");
+  if (command4.length > 0) {
+    const value = command4.map(quoteWord).join(" ");
     overrides.push({ path: ["phases", "test", "run"], value, from: "the command after --" });
   }
-  const name = command3[0] === void 0 ? void 0 : (0, import_node_path3.basename)(command3[0]);
+  const name = command4[0] === void 0 ? void 0 : (0, import_node_path3.basename)(command4[0]);
   return { ...requestFor(job, name), overrides, context };
 }
 function requestFor(file, name) {
@@ -37330,8 +38473,8 @@ var typeNames = {
 function wrongType(path, field, found, types) {
   const allowed = [...new Set(types.map((type) => typeNames[type] ?? type))].join(" or ");
   const message = `${field} must be ${allowed}, not ${kindOf(found)}.`;
-  const shown = typeof found === "object" && found !== null ? kindOf(found) : found;
-  return { name: "job-wrong-type", path, message, found: shown, allowed };
+  const shown2 = typeof found === "object" && found !== null ? kindOf(found) : found;
+  return { name: "job-wrong-type", path, message, found: shown2, allowed };
 }
 function kindOf(value) {
   if (value === null) return "empty";
@@ -37369,13 +38512,13 @@ function takeExtensions(data) {
 function take(node2, path, extensions) {
   if (typeof node2 !== "object" || node2 === null || Array.isArray(node2)) return node2;
   if (path.at(-1) === "env") return node2;
-  const kept = [];
+  const kept2 = [];
   for (const [key, value] of Object.entries(node2)) {
     const inner = [...path, key];
     if (key.startsWith("x-")) extensions[inner.join(".")] = value;
-    else kept.push([key, take(value, inner, extensions)]);
+    else kept2.push([key, take(value, inner, extensions)]);
   }
-  return Object.fromEntries(kept);
+  return Object.fromEntries(kept2);
 }
 
 // src/job/job.ts
@@ -37401,11 +38544,11 @@ var unfilledRoot = "/nonexistent";
 
 // src/job/presets.ts
 init_define_SAVEPOINT();
-function ifThere(tool, script2) {
+function ifThere(tool, script5) {
   return `set -eu
 export HOME=/root PATH="$PATH:/usr/local/sbin:/usr/local/bin"
 command -v ${tool} >/dev/null 2>&1 || exit 0
-${script2}`;
+${script5}`;
 }
 var aptUpdate = `out=$(LC_ALL=C apt-get -q -o APT::Update::Error-Mode=any update 2>&1) && status=0 || status=$?
 printf '%s\\n' "$out"
@@ -39672,10 +40815,10 @@ function isValidJWT(token, algorithm = null) {
     const tokensParts = token.split(".");
     if (tokensParts.length !== 3)
       return false;
-    const [header2] = tokensParts;
-    if (!header2)
+    const [header4] = tokensParts;
+    if (!header4)
       return false;
-    const parsedHeader = JSON.parse(atob(header2));
+    const parsedHeader = JSON.parse(atob(header4));
     if ("typ" in parsedHeader && parsedHeader?.typ !== "JWT")
       return false;
     if (!parsedHeader.alg)
@@ -40209,15 +41352,15 @@ var $ZodIntersection = /* @__PURE__ */ $constructor("$ZodIntersection", (inst, d
   $ZodType.init(inst, def);
   inst._zod.parse = (payload, ctx) => {
     const input = payload.value;
-    const left = def.left._zod.run({ value: input, issues: [] }, ctx);
+    const left2 = def.left._zod.run({ value: input, issues: [] }, ctx);
     const right = def.right._zod.run({ value: input, issues: [] }, ctx);
-    const async = left instanceof Promise || right instanceof Promise;
+    const async = left2 instanceof Promise || right instanceof Promise;
     if (async) {
-      return Promise.all([left, right]).then(([left2, right2]) => {
-        return handleIntersectionResults(payload, left2, right2);
+      return Promise.all([left2, right]).then(([left3, right2]) => {
+        return handleIntersectionResults(payload, left3, right2);
       });
     }
-    return handleIntersectionResults(payload, left, right);
+    return handleIntersectionResults(payload, left2, right);
   };
 });
 function mergeValues(a, b) {
@@ -40268,7 +41411,7 @@ function mergeValues(a, b) {
   }
   return { valid: false, mergeErrorPath: [] };
 }
-function handleIntersectionResults(result, left, right) {
+function handleIntersectionResults(result, left2, right) {
   const unrecKeys = /* @__PURE__ */ new Map();
   let unrecIssue;
   const keyIssues = /* @__PURE__ */ new Map();
@@ -40292,7 +41435,7 @@ function handleIntersectionResults(result, left, right) {
     }
     return true;
   };
-  for (const iss of left.issues) {
+  for (const iss of left2.issues) {
     if (!collect3(iss, "l"))
       result.issues.push(iss);
   }
@@ -40310,7 +41453,7 @@ function handleIntersectionResults(result, left, right) {
         result.issues.push(keyIssues.get(k));
     }
   }
-  const merged = mergeValues(left.value, right.value);
+  const merged = mergeValues(left2.value, right.value);
   if (!merged.valid) {
     if (aborted(result))
       return result;
@@ -40684,19 +41827,19 @@ var $ZodPipe = /* @__PURE__ */ $constructor("$ZodPipe", (inst, def) => {
       }
       return handlePipeResult(right, def.in, ctx);
     }
-    const left = def.in._zod.run(payload, ctx);
-    if (left instanceof Promise) {
-      return left.then((left2) => handlePipeResult(left2, def.out, ctx));
+    const left2 = def.in._zod.run(payload, ctx);
+    if (left2 instanceof Promise) {
+      return left2.then((left3) => handlePipeResult(left3, def.out, ctx));
     }
-    return handlePipeResult(left, def.out, ctx);
+    return handlePipeResult(left2, def.out, ctx);
   };
 });
-function handlePipeResult(left, next, ctx) {
-  if (left.issues.some((iss) => iss.code !== "unrecognized_keys")) {
-    left.aborted = true;
-    return left;
+function handlePipeResult(left2, next, ctx) {
+  if (left2.issues.some((iss) => iss.code !== "unrecognized_keys")) {
+    left2.aborted = true;
+    return left2;
   }
-  return next._zod.run({ value: left.value, issues: left.issues }, ctx);
+  return next._zod.run({ value: left2.value, issues: left2.issues }, ctx);
 }
 var $ZodReadonly = /* @__PURE__ */ $constructor("$ZodReadonly", (inst, def) => {
   $ZodType.init(inst, def);
@@ -43693,10 +44836,10 @@ var ZodIntersection = /* @__PURE__ */ $constructor("ZodIntersection", (inst, def
   ZodType.init(inst, def);
   inst._zod.processJSONSchema = (ctx, json, params) => intersectionProcessor(inst, ctx, json, params);
 });
-function intersection(left, right) {
+function intersection(left2, right) {
   return new ZodIntersection({
     type: "intersection",
-    left,
+    left: left2,
     right
   });
 }
@@ -44102,12 +45245,12 @@ function resolveTracked(item, root) {
     }
   };
 }
-function outermost(tracked) {
-  const kept = [];
-  for (const one of [...tracked].sort((a, b) => comparePaths(a.path, b.path))) {
-    if (!kept.some(({ path }) => isWithin(one.path, path))) kept.push(one);
+function outermost(tracked2) {
+  const kept2 = [];
+  for (const one of [...tracked2].sort((a, b) => comparePaths(a.path, b.path))) {
+    if (!kept2.some(({ path }) => isWithin(one.path, path))) kept2.push(one);
   }
-  return kept;
+  return kept2;
 }
 function comparePaths(a, b) {
   return a < b ? -1 : a > b ? 1 : 0;
@@ -44193,8 +45336,8 @@ function resolveRoot(raw, inDirectory, fail) {
 }
 function resolveTrack(raw, root, fail) {
   const all = raw.track.flatMap((item, index) => {
-    const tracked = resolveTracked(item, root);
-    return tracked.paths ?? fail({ ...tracked.problem, path: ["track", index], found: item });
+    const tracked2 = resolveTracked(item, root);
+    return tracked2.paths ?? fail({ ...tracked2.problem, path: ["track", index], found: item });
   });
   const presets2 = [...new Set(raw.track.filter(isPresetName))];
   return { track: outermost(all), presets: presets2 };
@@ -44203,13 +45346,13 @@ function resolveRemove(raw, root, track, fail) {
   const paths = (raw.remove ?? []).map((path, index) => {
     const problem = pathProblem(path, root);
     if (problem) fail({ ...problem, path: ["remove", index], found: path });
-    if (track.some((tracked) => isWithin(path, tracked.path))) return path;
+    if (track.some((tracked2) => isWithin(path, tracked2.path))) return path;
     return fail({
       name: "remove-outside-tracked",
       path: ["remove", index],
       message: `"${path}" is to be removed, but nothing that is tracked holds it.`,
       found: path,
-      allowed: track.map((tracked) => tracked.path)
+      allowed: track.map((tracked2) => tracked2.path)
     });
   });
   const sorted = [...new Set(paths)].sort(comparePaths);
@@ -44245,9 +45388,9 @@ function presetCommands(root, names) {
   }
   return commands;
 }
-function ownCommand(script2) {
-  if (script2 === void 0) return void 0;
-  return script2.trim() === "" ? [] : [{ from: "job", script: script2 }];
+function ownCommand(script5) {
+  if (script5 === void 0) return void 0;
+  return script5.trim() === "" ? [] : [{ from: "job", script: script5 }];
 }
 function texts(env2 = {}) {
   return Object.fromEntries(Object.entries(env2).map(([name, value]) => [name, String(value)]));
@@ -44306,40 +45449,40 @@ var import_promises4 = require("node:fs/promises");
 var import_node_path5 = require("node:path");
 init_errors();
 async function readChange(job) {
-  const { files, track, remove } = job;
+  const { files, track, remove: remove2 } = job;
   const overlay = files === void 0 ? [] : await walkOverlay(files, track);
   for (const { path } of overlay) {
-    const removed = remove.find((one) => isWithin(path, one));
-    if (removed === void 0) continue;
+    const removed2 = remove2.find((one) => isWithin(path, one));
+    if (removed2 === void 0) continue;
     throw new SavepointError("track-overlap", {
-      message: `"${removed}" is to be removed, but "files" lays ${path}.`,
+      message: `"${removed2}" is to be removed, but "files" lays ${path}.`,
       place: { ...job.file !== void 0 && { file: job.file }, field: "remove" },
-      details: { found: removed, allowed: 'paths that "files" does not lay' },
+      details: { found: removed2, allowed: 'paths that "files" does not lay' },
       hint: "To replace a file, lay the new one; it need not be removed."
     });
   }
-  return { overlay, remove };
+  return { overlay, remove: remove2 };
 }
-async function walkOverlay(directory, tracked) {
+async function walkOverlay(directory, tracked2) {
   const entries = [];
-  await walk(directory, "", tracked, entries);
+  await walk(directory, "", tracked2, entries);
   return entries.sort((a, b) => comparePaths(a.path, b.path));
 }
-async function walk(local, above, tracked, entries) {
+async function walk(local, above, tracked2, entries) {
   for (const found of await list(local)) {
     const name = nameOf2(found, local);
     const path = `${above}/${name}`;
     const source = (0, import_node_path5.join)(local, name);
-    const leadsThere = found.isDirectory() && tracked.some((one) => isWithin(one.path, path));
-    const isTracked = tracked.some((one) => isWithin(path, one.path));
+    const leadsThere = found.isDirectory() && tracked2.some((one) => isWithin(one.path, path));
+    const isTracked = tracked2.some((one) => isWithin(path, one.path));
     if (!isTracked && !leadsThere) {
       throw bad("files-outside-tracked", source, `"${path}" would be laid, but is not tracked.`, {
-        allowed: tracked.map((one) => one.path),
+        allowed: tracked2.map((one) => one.path),
         hint: `Add ${path} to "track", or take it out of the files.`
       });
     }
     if (isTracked) entries.push(await entryOf(found, path, source));
-    if (found.isDirectory()) await walk(source, path, tracked, entries);
+    if (found.isDirectory()) await walk(source, path, tracked2, entries);
   }
 }
 async function list(local) {
@@ -44402,8 +45545,8 @@ var import_node_util = require("node:util");
 var DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 function plain2(text5) {
   const stripped = (0, import_node_util.stripVTControlCharacters)(text5);
-  const shown = stripped.split(/[\r\n]/).findLast((part) => part.trim() !== "") ?? "";
-  return shown.replace(/[^\P{Cc}\t]/gu, "").replace(DIRECTIONS, "");
+  const shown2 = stripped.split(/[\r\n]/).findLast((part) => part.trim() !== "") ?? "";
+  return shown2.replace(/[^\P{Cc}\t]/gu, "").replace(DIRECTIONS, "");
 }
 function plainLines(text5) {
   return text5.replace(/\n$/, "").split("\n").map(plain2);
@@ -44455,16 +45598,16 @@ var hostSettings = [
   "connect-timeout"
 ];
 var repeatable = /* @__PURE__ */ new Set(["list", "variables"]);
-function addSettings(command3, names = settingNames) {
+function addSettings(command4, names = settingNames) {
   for (const name of names) {
     const { kind, argument, about } = settingOf(name);
     const option = new Option(argument ? `--${name} <${argument}>` : `--${name}`, about);
-    command3.addOption(repeatable.has(kind) ? option.argParser(collect) : option);
+    command4.addOption(repeatable.has(kind) ? option.argParser(collect) : option);
   }
 }
-function addJobOptions(command3) {
-  addSettings(command3);
-  command3.option("--set <FIELD=VALUE>", "override a field of the job by its dotted path", collect).option("--mask-env <NAME>", "variable whose value nothing may show", collect).option("--guard <SHA256>", "released guard to use instead of the pinned one").option("--output <DIR>", "folder for the result, events and diffs").option("--json", "print the result as a line of JSON");
+function addJobOptions(command4) {
+  addSettings(command4);
+  command4.option("--set <FIELD=VALUE>", "override a field of the job by its dotted path", collect).option("--mask-env <NAME>", "variable whose value nothing may show", collect).option("--guard <SHA256>", "released guard to use instead of the pinned one").option("--output <DIR>", "folder for the result, events and diffs").option("--json", "print the result as a line of JSON");
 }
 function collect(value, earlier) {
   return [...earlier ?? [], value];
@@ -44553,7 +45696,7 @@ function runUrl(env2) {
 init_define_SAVEPOINT();
 init_errors();
 var cancelling = ["SIGINT", "SIGTERM", "SIGHUP"];
-function onSignals(tell) {
+function onSignals(tell2) {
   const cancel = new AbortController();
   const abandon = new AbortController();
   const handle = (signal2) => {
@@ -44562,13 +45705,13 @@ function onSignals(tell) {
       details: { signal: signal2 }
     });
     if (!cancel.signal.aborted) {
-      tell(`${signal2}: stopping. Once more to skip the cleanup.`);
+      tell2(`${signal2}: stopping. Once more to skip the cleanup.`);
       cancel.abort(error2);
     } else if (!abandon.signal.aborted) {
-      tell(`${signal2}: the cleanup is skipped. The rollback is not: it cannot be interrupted.`);
+      tell2(`${signal2}: the cleanup is skipped. The rollback is not: it cannot be interrupted.`);
       abandon.abort(error2);
     } else {
-      tell(`${signal2}: ignored until the host is as it was.`);
+      tell2(`${signal2}: ignored until the host is as it was.`);
     }
   };
   for (const signal2 of cancelling) process.on(signal2, handle);
@@ -44718,14 +45861,14 @@ var LocalHost = class {
   #running = /* @__PURE__ */ new Set();
   #exits = /* @__PURE__ */ new Set();
   #closed = false;
-  run(command3) {
+  run(command4) {
     if (this.#closed) {
       throw new SavepointError("defect", { message: "A command was started on a closed host." });
     }
     const stop = new AbortController();
     const stdout2 = new Output();
     const stderr2 = new Output();
-    const exit = execute(command3, stdout2, stderr2, stop).finally(() => {
+    const exit = execute(command4, stdout2, stderr2, stop).finally(() => {
       this.#running.delete(stop);
       this.#exits.delete(exit);
     });
@@ -44745,21 +45888,21 @@ var LocalHost = class {
     return this.close();
   }
 };
-async function execute(command3, stdout2, stderr2, stop) {
+async function execute(command4, stdout2, stderr2, stop) {
   const abort = () => stop.abort();
   try {
-    if (command3.signal?.aborted) return { signal: "SIGTERM" };
-    command3.signal?.addEventListener("abort", abort);
-    return await supervise(command3, stdout2, stderr2, stop);
+    if (command4.signal?.aborted) return { signal: "SIGTERM" };
+    command4.signal?.addEventListener("abort", abort);
+    return await supervise(command4, stdout2, stderr2, stop);
   } finally {
-    command3.signal?.removeEventListener("abort", abort);
+    command4.signal?.removeEventListener("abort", abort);
     stdout2.finish();
     stderr2.finish();
   }
 }
-async function supervise(command3, stdout2, stderr2, stop) {
-  const mark = command3.signal && newMark();
-  const started = await start(command3, mark);
+async function supervise(command4, stdout2, stderr2, stop) {
+  const mark = command4.signal && newMark();
+  const started = await start(command4, mark);
   if ("refusal" in started) {
     stderr2.push(`${started.refusal}
 `);
@@ -44776,7 +45919,7 @@ async function supervise(command3, stdout2, stderr2, stop) {
   stop.signal.addEventListener("abort", kill2);
   if (stop.signal.aborted) kill2();
   if (child.stdin) {
-    feed(command3.stdin, child.stdin, command3.argv[0]).catch((error2) => {
+    feed(command4.stdin, child.stdin, command4.argv[0]).catch((error2) => {
       failure3 = error2;
       kill2();
     });
@@ -44794,29 +45937,29 @@ async function supervise(command3, stdout2, stderr2, stop) {
   if (failure3 !== void 0) throw failure3;
   return exit;
 }
-async function start(command3, mark) {
-  const [file, ...args] = command3.argv;
-  for (const name of Object.keys(command3.env ?? {})) checkVariableName(name);
-  command3.argv.forEach(quoteWord2);
+async function start(command4, mark) {
+  const [file, ...args] = command4.argv;
+  for (const name of Object.keys(command4.env ?? {})) checkVariableName(name);
+  command4.argv.forEach(quoteWord2);
   try {
     const child = (0, import_node_child_process.spawn)(file, args, {
       // A group of its own, so that a kill reaches the command's children too.
       detached: true,
       stdio: "pipe",
-      env: { ...process.env, ...command3.env, ...mark && { [markVariable]: mark } },
-      ...command3.cwd !== void 0 && { cwd: command3.cwd }
+      env: { ...process.env, ...command4.env, ...mark && { [markVariable]: mark } },
+      ...command4.cwd !== void 0 && { cwd: command4.cwd }
     });
     const { pid } = child;
     if (pid !== void 0) return { child, pid };
     const error2 = await new Promise((resolve5) => child.once("error", resolve5));
-    return await refusal(command3, error2);
+    return await refusal(command4, error2);
   } catch (error2) {
-    return await refusal(command3, error2);
+    return await refusal(command4, error2);
   }
 }
-async function refusal(command3, error2) {
+async function refusal(command4, error2) {
   const code = error2 instanceof Error && "code" in error2 ? error2.code : void 0;
-  const { argv, cwd } = command3;
+  const { argv, cwd } = command4;
   if (cwd !== void 0) {
     const folder = await (0, import_promises9.stat)(cwd).catch(() => void 0);
     if (!folder?.isDirectory()) return { refusal: `cd: ${cwd}: no such directory`, code: 126 };
@@ -44859,8 +46002,8 @@ var STATE2 = `
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`;
 var REFUSE = `{
-  sudo -n -l >&2
-  case $(sudo -n -l 2>/dev/null) in *"$state/guard/"*) exit 93 ;; *) exit 92 ;; esac
+  list=$(sudo -n -l 2>&1); printf '%s\\n' "$list" >&2
+  case $list in *sha256:*/guard/*) exit 93 ;; *) exit 92 ;; esac
 }`;
 var LOADER = `root=$1 digest=$2 sudo=$3 verb=$4${STATE2}
 guard=$state/guard/$digest/guard
@@ -44871,6 +46014,10 @@ if sudo -n -l /bin/sh -c "$check" >/dev/null 2>&1; then
 fi
 if sudo -n -l "$guard" "$verb" >/dev/null 2>&1; then exec sudo -n "$guard" "$verb"; fi
 ${REFUSE}`;
+function loaderLine(words2) {
+  const { root, guard, sudo, verb } = words2;
+  return ["/bin/sh", "-c", LOADER, "savepoint", root, guard.sha256, sudo ? "yes" : "no", verb];
+}
 var INSTALLER = `root=$1 digest=$2 sudo=$3${STATE2}
 install='umask 077; d=$1/guard/$2
 mkdir -p "$d" && cat >"$d/guard.$$" && [ "$(sha256sum <"$d/guard.$$")" = "$2  -" ] || { rm -f "$d/guard.$$"; exit 91; }
@@ -44898,18 +46045,24 @@ function encodeRequest(fields) {
 ${lines3.join("")}
 `;
 }
+function scriptField(script5) {
+  const trimmed = script5.trim();
+  if (!/[\n\r]/.test(trimmed)) return trimmed;
+  const escaped = trimmed.replaceAll("\\", "\\\\").replaceAll("\r", "").replaceAll("\n", "\\n").replaceAll("'", "'\\''");
+  return `eval "$(printf %b '${escaped}')"`;
+}
 function decodeAnswer(bytes2, verb) {
   const text5 = bytes2.toString("utf8");
   const end3 = text5.indexOf("\n\n");
-  const header2 = (end3 < 0 ? text5 : text5.slice(0, end3)).split("\n");
-  const [magic, version3, status, name = ""] = (header2[0] ?? "").split(" ");
+  const header4 = (end3 < 0 ? text5 : text5.slice(0, end3)).split("\n");
+  const [magic, version3, status, name = ""] = (header4[0] ?? "").split(" ");
   if (magic !== "savepoint" || version3 !== String(PROTOCOL) || end3 < 0) {
     throw new SavepointError("guard-protocol", {
       message: `The guard's answer to ${verb} cannot be understood.`,
       details: { verb, answer: text5.slice(0, 400) }
     });
   }
-  const fields = header2.slice(1).map((line) => {
+  const fields = header4.slice(1).map((line) => {
     const space = line.indexOf(" ");
     return space < 0 ? [line, ""] : [line.slice(0, space), line.slice(space + 1)];
   });
@@ -44936,91 +46089,9 @@ function answeredError(name, message, verb) {
   });
 }
 
-// src/guard/client.ts
-async function ask(site, verb, fields, payload) {
-  const request = Buffer.concat([
-    Buffer.from(encodeRequest([...fields, ...siteFields(site)])),
-    payload?.() ?? Buffer.alloc(0)
-  ]);
-  const attempt = async () => {
-    const running = load(site, verb, request);
-    const [stdout2, stderr2, exit] = await Promise.all([
-      (0, import_consumers.buffer)(running.stdout),
-      (0, import_consumers.text)(running.stderr),
-      running.exit
-    ]);
-    return { stdout: stdout2, stderr: stderr2, exit };
-  };
-  let result = await attempt();
-  if (result.exit.code === loaderExit.notInstalled) {
-    await install(site);
-    result = await attempt();
-  }
-  refuseLoaderExit(site, result.exit, result.stderr);
-  if (result.stdout.length === 0) throw unanswered(site, verb, result.exit, result.stderr);
-  return decodeAnswer(result.stdout, verb);
-}
-function load({ host: host2, guard, root, sudo }, verb, stdin2) {
-  const words2 = [inGuard(root), guard.sha256, sudo ? "yes" : "no", verb];
-  return host2.run({ argv: ["/bin/sh", "-c", LOADER, "sh", ...words2], stdin: stdin2 });
-}
-function siteFields({ guard, root }) {
-  return [
-    ["guard", guard.sha256],
-    ["root", inGuard(root)]
-  ];
-}
-async function install(site) {
-  const { host: host2, guard, root, sudo } = site;
-  const running = host2.run({
-    argv: ["/bin/sh", "-c", INSTALLER, "sh", inGuard(root), guard.sha256, sudo ? "yes" : "no"],
-    stdin: guard.text
-  });
-  running.stdout.resume();
-  const [stderr2, exit] = await Promise.all([(0, import_consumers.text)(running.stderr), running.exit]);
-  refuseLoaderExit(site, exit, stderr2);
-  if (exit.code !== 0) {
-    throw new SavepointError("host-write-failed", {
-      message: `The guard could not be put on ${host2.name}: ${lastLine(stderr2) || `exit ${exit.code ?? exit.signal}`}`,
-      details: { host: host2.name, stderr: stderr2 }
-    });
-  }
-}
-function refuseLoaderExit({ host: host2, guard }, exit, stderr2) {
-  if (exit.code === loaderExit.mismatch) {
-    throw new SavepointError("guard-mismatch", {
-      message: `The guard on ${host2.name} does not have the bytes of the pinned ${guard.version} (SHA-256 ${guard.sha256}); the host did not run it.`,
-      details: { host: host2.name, pinned: guard.sha256 },
-      hint: `Find out who changed it, then remove the folder guard/${guard.sha256} below the host's state directory; the next begin puts it there again.`
-    });
-  }
-  if (exit.code === loaderExit.refused) {
-    throw new SavepointError("guard-refused-by-host", {
-      message: `The sudoers of ${host2.name} name a guard that the login may run, but it is not the pinned ${guard.version} (SHA-256 ${guard.sha256}), or its bytes are others.`,
-      details: { host: host2.name, pinned: guard.sha256, sudoers: lastLine(stderr2).trim() },
-      hint: "Have the owner of the host allow this guard, or ask for the one the host allows with `--guard`."
-    });
-  }
-  if (exit.code === loaderExit.noSudo) {
-    throw new SavepointError("no-sudo", {
-      message: `The login on ${host2.name} is not root, and \`sudo -n\` does not let it run the guard${lastLine(stderr2) ? `: ${lastLine(stderr2)}` : "."}`,
-      details: { host: host2.name },
-      hint: "Log in as root, give the user passwordless sudo, or set `sudo: false` to track only what the user owns."
-    });
-  }
-}
-function unanswered(site, verb, exit, stderr2) {
-  return new SavepointError("guard-protocol", {
-    message: `The guard on ${site.host.name} gave no answer to ${verb} (${exit.code === void 0 ? exit.signal : `exit ${exit.code}`})${lastLine(stderr2) ? `: ${lastLine(stderr2)}` : "."}`,
-    details: { host: site.host.name, verb, stderr: stderr2.slice(-2e3) }
-  });
-}
-function inGuard(root) {
-  return root === "/" ? "" : root;
-}
-function lastLine(stderr2) {
-  return stderr2.trimEnd().split("\n").at(-1) ?? "";
-}
+// src/guard/refusal.ts
+init_define_SAVEPOINT();
+init_errors();
 
 // src/guard/releases.ts
 init_define_SAVEPOINT();
@@ -45028,12 +46099,8 @@ var import_node_crypto4 = require("node:crypto");
 var import_node_fs3 = require("node:fs");
 init_errors();
 function guardInUse(digest) {
-  const { pin, releases } = carried();
-  const guards = Object.entries(releases).map(([version3, text5]) => ({
-    version: version3,
-    text: text5,
-    sha256: digestOf(text5)
-  }));
+  const { pin } = carried();
+  const guards = releasedGuards();
   const wanted = digest ?? pin.sha256;
   const guard = guards.find(({ sha256 }) => sha256 === wanted);
   if (digest === void 0 && guard?.version !== pin.version) {
@@ -45051,18 +46118,165 @@ function guardInUse(digest) {
   }
   return guard;
 }
+function releasedGuards() {
+  return Object.entries(carried().releases).map(([version3, text5]) => ({
+    version: version3,
+    text: text5,
+    sha256: digestOf(text5)
+  }));
+}
+function versionOf(sha256) {
+  return releasedGuards().find((guard) => guard.sha256 === sha256)?.version;
+}
 function digestOf(text5) {
   return (0, import_node_crypto4.createHash)("sha256").update(text5).digest("hex");
 }
 function carried() {
   if (typeof define_SAVEPOINT_default !== "undefined") return define_SAVEPOINT_default;
   const folder = new URL("../../guard/", __importMetaUrl);
-  const read = (path) => (0, import_node_fs3.readFileSync)(new URL(path, folder), "utf8");
+  const read2 = (path) => (0, import_node_fs3.readFileSync)(new URL(path, folder), "utf8");
   const versions = (0, import_node_fs3.readdirSync)(new URL("releases/", folder)).sort();
   return {
-    pin: JSON.parse(read("pin.json")),
-    releases: Object.fromEntries(versions.map((v) => [v, read(`releases/${v}/guard.sh`)]))
+    pin: JSON.parse(read2("pin.json")),
+    releases: Object.fromEntries(versions.map((v) => [v, read2(`releases/${v}/guard.sh`)]))
   };
+}
+
+// src/guard/refusal.ts
+function refuseLoaderExit(attempt2, exit, stderr2) {
+  const { host: host2, guard } = attempt2;
+  if (exit.code === loaderExit.mismatch) {
+    throw new SavepointError("guard-mismatch", {
+      message: `The guard on ${host2.name} does not have the bytes of the pinned ${guard.version} (SHA-256 ${guard.sha256}); the host did not run it.`,
+      details: { host: host2.name, pinned: guard.sha256 },
+      hint: `Find out who changed it, then remove the folder guard/${guard.sha256} below the host's state directory; the next begin puts it there again.`
+    });
+  }
+  if (exit.code === loaderExit.refused) throw refusedByHost(attempt2, stderr2);
+  if (exit.code === loaderExit.noSudo) {
+    const last = stderr2.trimEnd().split("\n").at(-1);
+    throw new SavepointError("no-sudo", {
+      message: `The login on ${host2.name} is not root, and \`sudo -n\` does not let it run the guard${last ? `: ${last}` : "."}`,
+      details: { host: host2.name },
+      hint: "Log in as root, give the user passwordless sudo, or set `sudo: false` to track only what the user owns."
+    });
+  }
+}
+function guardsInSudoList(list2) {
+  const rule = /sha256:([0-9a-f]{64}) (\S+\/guard\/[0-9a-f]{64}\/guard)(?: ([a-z]+)(?![^\s,]))?/g;
+  return [...list2.replace(/\s+/g, " ").matchAll(rule)].map(([, sha256 = "", path = "", verb]) => ({
+    sha256,
+    path,
+    ...verb !== void 0 && { verb }
+  }));
+}
+function refusedByHost({ host: host2, guard, root, verb }, stderr2) {
+  const rules = guardsInSudoList(stderr2);
+  const asked = nameOf3(guard.sha256);
+  const refuse2 = (message, hint, more = {}) => {
+    const allowed = [...new Set(rules.map(({ sha256 }) => nameOf3(sha256)))];
+    const details = { host: host2.name, allowed, asked, ...more };
+    return new SavepointError("guard-refused-by-host", { message, details, hint });
+  };
+  if (rules.length === 0) {
+    return refuse2(
+      `${host2.name} did not run the guard: ${stderr2.trimEnd().split("\n").at(-1)}`,
+      "This login is for the guard alone; log in as root for anything else."
+    );
+  }
+  const same2 = rules.filter(({ sha256 }) => sha256 === guard.sha256);
+  if (same2.length === 0) {
+    return refuse2(
+      `${host2.name} pins its guard itself, and this is another one.`,
+      "Ask for one that it allows by `guard`, or have its owner run `savepoint host setup` for this one."
+    );
+  }
+  const below2 = root === "/" ? "" : root;
+  if (!same2.some(({ path }) => path.startsWith(`${below2}/var/lib/savepoint/`))) {
+    return refuse2(
+      `${host2.name} lets this login work on the host itself only, not below another root.`,
+      "Leave `root` out, or log in as root.",
+      { root }
+    );
+  }
+  const verbs2 = same2.flatMap((rule) => rule.verb ?? []);
+  if (verbs2.length > 0 && !verbs2.includes(verb)) {
+    return refuse2(
+      `${host2.name} lets this login run the guard, but not to ${verb}.`,
+      "Log in as root for that.",
+      { verbs: verbs2 }
+    );
+  }
+  return refuse2(
+    `The guard on ${host2.name} is missing, or has other bytes than its sudoers allow: sudo did not run it.`,
+    "Find out who changed it; then have the owner of the host run `savepoint host setup` again."
+  );
+}
+function nameOf3(sha256) {
+  const version3 = versionOf(sha256);
+  return `${version3 === void 0 ? "" : `${version3} `}sha256:${sha256}`;
+}
+
+// src/guard/client.ts
+async function ask(site, verb, fields, payload) {
+  const request = Buffer.concat([
+    Buffer.from(encodeRequest([...fields, ...siteFields(site)])),
+    payload?.() ?? Buffer.alloc(0)
+  ]);
+  const attempt2 = async () => {
+    const running = load(site, verb, request);
+    const [stdout2, stderr2, exit] = await Promise.all([
+      (0, import_consumers.buffer)(running.stdout),
+      (0, import_consumers.text)(running.stderr),
+      running.exit
+    ]);
+    return { stdout: stdout2, stderr: stderr2, exit };
+  };
+  let result = await attempt2();
+  if (result.exit.code === loaderExit.notInstalled) {
+    await install(site, verb);
+    result = await attempt2();
+  }
+  refuseLoaderExit({ ...site, verb }, result.exit, result.stderr);
+  if (result.stdout.length === 0) throw unanswered(site, verb, result.exit, result.stderr);
+  return decodeAnswer(result.stdout, verb);
+}
+function load({ host: host2, guard, root, sudo }, verb, stdin2) {
+  return host2.run({ argv: loaderLine({ root: inGuard(root), guard, sudo, verb }), stdin: stdin2 });
+}
+function siteFields({ guard, root }) {
+  return [
+    ["guard", guard.sha256],
+    ["root", inGuard(root)]
+  ];
+}
+async function install(site, verb) {
+  const { host: host2, guard, root, sudo } = site;
+  const running = host2.run({
+    argv: ["/bin/sh", "-c", INSTALLER, "sh", inGuard(root), guard.sha256, sudo ? "yes" : "no"],
+    stdin: guard.text
+  });
+  running.stdout.resume();
+  const [stderr2, exit] = await Promise.all([(0, import_consumers.text)(running.stderr), running.exit]);
+  refuseLoaderExit({ ...site, verb }, exit, stderr2);
+  if (exit.code !== 0) {
+    throw new SavepointError("host-write-failed", {
+      message: `The guard could not be put on ${host2.name}: ${lastLine(stderr2) || `exit ${exit.code ?? exit.signal}`}`,
+      details: { host: host2.name, stderr: stderr2 }
+    });
+  }
+}
+function unanswered(site, verb, exit, stderr2) {
+  return new SavepointError("guard-protocol", {
+    message: `The guard on ${site.host.name} gave no answer to ${verb} (${exit.code === void 0 ? exit.signal : `exit ${exit.code}`})${lastLine(stderr2) ? `: ${lastLine(stderr2)}` : "."}`,
+    details: { host: site.host.name, verb, stderr: stderr2.slice(-2e3) }
+  });
+}
+function inGuard(root) {
+  return root === "/" ? "" : root;
+}
+function lastLine(stderr2) {
+  return stderr2.trimEnd().split("\n").at(-1) ?? "";
 }
 
 // src/transaction/answers.ts
@@ -45155,16 +46369,17 @@ init_errors();
 init_define_SAVEPOINT();
 init_quote();
 var homeOrRoot = '"${HOME:-/}"';
-function launcher({ phase, script: script2, env: env2, cwd, nonce }) {
+function launcher({ phase, script: script5, env: env2, cwd, nonce }) {
   const variables2 = Object.entries(env2).map(([name, value]) => `export ${name}=${quoteWord2(value)}
 `).join("");
-  const direct = script2.startsWith("#!");
+  const direct = script5.startsWith("#!");
   const run = direct ? '"$savepoint_dir/$savepoint_phase"' : 'sh -e "$savepoint_dir/$savepoint_phase"';
   return `savepoint_phase=${quoteWord2(phase)}
 cd ${cwd === void 0 ? homeOrRoot : quoteWord2(cwd)} || cd / || exit 126
 savepoint_dir=$(mktemp -d "\${TMPDIR:-/tmp}/savepoint.XXXXXXXX") || exit 126
+trap 'rm -rf "$savepoint_dir"; exit 143' HUP PIPE TERM
 cat >"$savepoint_dir/$savepoint_phase" <<'${nonce}'
-${script2.endsWith("\n") ? script2 : `${script2}
+${script5.endsWith("\n") ? script5 : `${script5}
 `}${nonce}
 chmod 700 "$savepoint_dir/$savepoint_phase"
 (
@@ -45178,12 +46393,12 @@ exit "$savepoint_status"
 }
 var channels = /^(INPUT_|STATE_|ACTIONS_|GITHUB_(ENV|PATH|OUTPUT|STATE|STEP_SUMMARY|TOKEN)$|SAVEPOINT_|NODE_OPTIONS$|CI_JOB_TOKEN$|SSH_AUTH_SOCK$)/;
 function controllerEnvironment(env2) {
-  const kept = {};
+  const kept2 = {};
   for (const [name, value] of Object.entries(env2)) {
     if (value === void 0 || channels.test(name)) continue;
-    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) kept[name] = value;
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) kept2[name] = value;
   }
-  return kept;
+  return kept2;
 }
 
 // src/transaction/trailer.ts
@@ -45256,14 +46471,14 @@ ${nonce} `);
 };
 
 // src/transaction/phase-process.ts
-async function startPhase(site, credentials, command3) {
+async function startPhase(site, credentials, command4) {
   const nonce = (0, import_node_crypto5.randomBytes)(16).toString("hex");
   const fields = [...credentials, ...siteFields(site), ["nonce", nonce]];
   const local = site.host.kind === "local";
-  const env2 = local ? { ...controllerEnvironment(process.env), ...command3.env } : command3.env;
-  const cwd = local ? command3.env.SAVEPOINT_JOB_DIR ?? process.cwd() : void 0;
-  const script2 = launcher({ ...command3, env: env2, nonce, ...cwd !== void 0 && { cwd } });
-  const running = load(site, "exec", Buffer.from(encodeRequest(fields) + script2));
+  const env2 = local ? { ...controllerEnvironment(process.env), ...command4.env } : command4.env;
+  const cwd = local ? command4.env.SAVEPOINT_JOB_DIR ?? process.cwd() : void 0;
+  const script5 = launcher({ ...command4, env: env2, nonce, ...cwd !== void 0 && { cwd } });
+  const running = load(site, "exec", Buffer.from(encodeRequest(fields) + script5));
   const trailer = new Trailer(nonce);
   running.stderr.on("error", (error2) => trailer.destroy(error2)).pipe(trailer);
   const stdout2 = new import_node_stream8.PassThrough();
@@ -45288,7 +46503,7 @@ async function exitOf(running, trailer) {
 }
 async function refusal2(site, running, trailer) {
   const [stdout2, stderr2] = await Promise.all([collect2(running.stdout), collect2(trailer)]);
-  refuseLoaderExit(site, await running.exit, stderr2.toString());
+  refuseLoaderExit({ ...site, verb: "exec" }, await running.exit, stderr2.toString());
   if (stdout2.length > 0) {
     try {
       decodeAnswer(stdout2, "exec");
@@ -45339,8 +46554,8 @@ var GuardedTransaction = class {
       ["on_conflict", request.onConflict],
       ["degraded", request.degraded ? "yes" : "no"],
       ...request.track.map((path) => ["track", path]),
-      ...request.refresh.map((script2) => ["refresh", oneLine(script2)]),
-      ...request.probe.map((script2) => ["probe", oneLine(script2)])
+      ...request.refresh.map((script5) => ["refresh", scriptField(script5)]),
+      ...request.probe.map((script5) => ["probe", scriptField(script5)])
     ];
     const until = Date.now() + request.lockTimeout * 1e3;
     for (; ; ) {
@@ -45353,13 +46568,13 @@ var GuardedTransaction = class {
       }
     }
   }
-  async apply(change) {
-    const archive = await overlayArchive(change.overlay);
-    const remove = change.remove.map((path) => ["remove", path]);
-    return appliedFrom(await this.#ask("apply", remove, archive));
+  async apply(change2) {
+    const archive = await overlayArchive(change2.overlay);
+    const remove2 = change2.remove.map((path) => ["remove", path]);
+    return appliedFrom(await this.#ask("apply", remove2, archive));
   }
-  exec(command3) {
-    return startPhase(this.#site, this.#credentials(), command3);
+  exec(command4) {
+    return startPhase(this.#site, this.#credentials(), command4);
   }
   async renew() {
     await this.#ask("renew", []);
@@ -45394,12 +46609,6 @@ async function pause(seconds2, signal2) {
     signal2?.throwIfAborted();
     throw error2;
   }
-}
-function oneLine(script2) {
-  const trimmed = script2.trim();
-  if (!/[\n\r]/.test(trimmed)) return trimmed;
-  const escaped = trimmed.replaceAll("\\", "\\\\").replaceAll("\r", "").replaceAll("\n", "\\n").replaceAll("'", "'\\''");
-  return `eval "$(printf %b '${escaped}')"`;
 }
 
 // src/run/connect.ts
@@ -45555,7 +46764,7 @@ init_define_SAVEPOINT();
 init_errors();
 function keepLease(transaction, onOver) {
   let busy = false;
-  const timer = setInterval(async () => {
+  const timer2 = setInterval(async () => {
     if (busy) return;
     busy = true;
     try {
@@ -45563,15 +46772,15 @@ function keepLease(transaction, onOver) {
     } catch (error2) {
       const over = ["not-open", "fenced", "bad-token"];
       if (error2 instanceof SavepointError && over.includes(error2.name)) {
-        clearInterval(timer);
+        clearInterval(timer2);
         onOver(error2);
       }
     } finally {
       busy = false;
     }
   }, transaction.record.request.renew * 1e3);
-  timer.unref();
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+  timer2.unref();
+  return { [Symbol.dispose]: () => clearInterval(timer2) };
 }
 
 // src/run/saved.ts
@@ -45766,8 +46975,8 @@ function prepare(job, guard, holder) {
       lockTimeout: job.lockTimeout,
       onConflict: job.onConflict,
       degraded: job.degraded,
-      refresh: job.refresh.map(({ script: script2 }) => script2),
-      probe: job.probe.map(({ script: script2 }) => script2)
+      refresh: job.refresh.map(({ script: script5 }) => script5),
+      probe: job.probe.map(({ script: script5 }) => script5)
     }
   };
 }
@@ -45803,12 +47012,12 @@ async function removeScratchRoot(root) {
 // src/run/plan.ts
 async function planRun(asked, options) {
   const guard = guardInUse(options.guard);
-  const change = await readChange(asked);
+  const change2 = await readChange(asked);
   const job = await withScratchRoot(asked);
   const record2 = prepare(job, guard, options.holder);
   return {
     job,
-    change,
+    change: change2,
     saved: {
       version: 1,
       record: record2,
@@ -45924,14 +47133,14 @@ init_define_SAVEPOINT();
 var import_promises20 = require("node:fs/promises");
 var import_node_os5 = require("node:os");
 var import_node_path8 = require("node:path");
-async function startOnController(local, { script: script2, env: env2 }, cwd) {
+async function startOnController(local, { script: script5, env: env2 }, cwd) {
   const folder = await (0, import_promises20.mkdtemp)((0, import_node_path8.join)((0, import_node_os5.tmpdir)(), "savepoint-phase-"));
   const file = (0, import_node_path8.join)(folder, "script");
-  await (0, import_promises20.writeFile)(file, script2);
+  await (0, import_promises20.writeFile)(file, script5);
   await (0, import_promises20.chmod)(file, 448);
   const stop = new AbortController();
   const { stdout: stdout2, stderr: stderr2, exit } = local.run({
-    argv: script2.startsWith("#!") ? [file] : ["sh", "-e", file],
+    argv: script5.startsWith("#!") ? [file] : ["sh", "-e", file],
     env: env2,
     cwd,
     signal: stop.signal
@@ -46212,8 +47421,8 @@ async function* runCleanup(run) {
   const timed = Number.isFinite(limit2) ? { ...cleanup, timeout: limit2 } : cleanup;
   yield* runPhase(phaseRun(run, "cleanup", timed), { masker: run.masker, cancel: run.abandon });
 }
-function runCommand(run, name, command3) {
-  return runPhase(phaseRun(run, name, command3), run);
+function runCommand(run, name, command4) {
+  return runPhase(phaseRun(run, name, command4), run);
 }
 async function* noteCancel({ cancel, ledger }) {
   if (!cancel.aborted) return;
@@ -46229,18 +47438,18 @@ function skipReason({ ledger, cancel }) {
   if (trouble) return trouble.phase ? `${trouble.phase} failed` : "the change was not applied";
   return cancel.aborted ? "the transaction ended early" : void 0;
 }
-function phaseRun(run, name, command3) {
+function phaseRun(run, name, command4) {
   const { job, transaction, controller } = run;
   const start2 = {
     phase: name,
-    script: command3.run,
-    env: { ...job.env, ...command3.env, ...ownEnvironment(run) }
+    script: command4.run,
+    env: { ...job.env, ...command4.env, ...ownEnvironment(run) }
   };
   return {
     name,
-    where: command3.where,
-    ...command3.timeout !== void 0 && { timeout: command3.timeout },
-    start: () => command3.where === "controller" ? bracketed(transaction, () => startOnController(controller, start2, job.directory)) : transaction.exec(start2),
+    where: command4.where,
+    ...command4.timeout !== void 0 && { timeout: command4.timeout },
+    start: () => command4.where === "controller" ? bracketed(transaction, () => startOnController(controller, start2, job.directory)) : transaction.exec(start2),
     failed: (end3) => commandFailed(name, end3)
   };
 }
@@ -46290,10 +47499,10 @@ function unfinished(job, ledger) {
 }
 
 // src/run/run.ts
-async function* runJob(run, change) {
+async function* runJob(run, change2) {
   let ended = false;
   try {
-    yield* openAndRun(run, change);
+    yield* openAndRun(run, change2);
     if (mayBeOpen(run.ledger)) yield* published(run, end(run, "success"));
     ended = true;
   } finally {
@@ -46302,12 +47511,12 @@ async function* runJob(run, change) {
     }
   }
 }
-async function* openAndRun(run, change) {
+async function* openAndRun(run, change2) {
   var _stack = [];
   try {
     yield* published(run, begin2(run));
     const lease = __using(_stack, hold(run));
-    yield* published(run, applyAndCheck(lease.run, change));
+    yield* published(run, applyAndCheck(lease.run, change2));
     yield* published(run, runPhases(lease.run));
     if (!mayBeOpen(run.ledger)) yield* published(run, end(run, "failure"));
   } catch (_) {
@@ -46316,12 +47525,12 @@ async function* openAndRun(run, change) {
     __callDispose(_stack, _error, _hasError);
   }
 }
-async function* openJob(run, change) {
+async function* openJob(run, change2) {
   var _stack = [];
   try {
     yield* published(run, begin2(run));
     const lease = __using(_stack, hold(run));
-    yield* published(run, applyAndCheck(lease.run, change));
+    yield* published(run, applyAndCheck(lease.run, change2));
     if (!mayBeOpen(run.ledger)) yield* published(run, end(run, "failure"));
   } catch (_) {
     var _error = _, _hasError = true;
@@ -46329,11 +47538,11 @@ async function* openJob(run, change) {
     __callDispose(_stack, _error, _hasError);
   }
 }
-async function* runBetween(run, name, command3) {
+async function* runBetween(run, name, command4) {
   var _stack = [];
   try {
     const lease = __using(_stack, hold(run));
-    yield* published(run, runCommand(lease.run, name, command3));
+    yield* published(run, runCommand(lease.run, name, command4));
   } catch (_) {
     var _error = _, _hasError = true;
   } finally {
@@ -46393,10 +47602,10 @@ async function* begin2({ job, transaction }) {
     yield { kind: "error", error: errorRecord(error2) };
   }
 }
-async function* applyAndCheck(run, change) {
+async function* applyAndCheck(run, change2) {
   try {
     if (run.ledger.opened && !run.cancel.aborted) {
-      yield { kind: "transaction_applied", ...await run.transaction.apply(change) };
+      yield { kind: "transaction_applied", ...await run.transaction.apply(change2) };
     }
   } catch (error2) {
     yield { kind: "error", error: errorRecord(error2) };
@@ -46507,7 +47716,7 @@ function consoleReport(screen) {
         break;
       case "transaction_applied":
         say("apply", event.changed.length === 0 ? "nothing to change" : "the change is in place");
-        for (const { path, change } of event.changed) more(plain2(`${change} ${path}`));
+        for (const { path, change: change2 } of event.changed) more(plain2(`${change2} ${path}`));
         showDiff("apply", event.diff, "change.diff");
         break;
       case "phase_start":
@@ -46567,7 +47776,7 @@ init_errors();
 async function deliver(events, listeners) {
   const listening = new Set(listeners);
   const failures = [];
-  const tell = async (act) => {
+  const tell2 = async (act) => {
     for (const listener of listening) {
       try {
         await act(listener);
@@ -46577,8 +47786,8 @@ async function deliver(events, listeners) {
       }
     }
   };
-  for await (const event of events) await tell((listener) => listener.on(event));
-  await tell((listener) => listener.end?.());
+  for await (const event of events) await tell2((listener) => listener.on(event));
+  await tell2((listener) => listener.end?.());
   return failures;
 }
 function unwritable(error2) {
@@ -46856,9 +48065,9 @@ Examples:
   savepoint begin --track apt --files ./files && savepoint exec -- make check
   savepoint finish --status "$CI_JOB_STATUS"`;
 function addBeginCommand(program2, io, done) {
-  const command3 = program2.command("begin").usage("[JOB] [options]").description("open a transaction, apply the change and check it; `finish` decides later").argument("[JOB]", "job file (YAML, one document)").option("--state <FILE>", "where to record it (SAVEPOINT_STATE, .savepoint-state.json)").option("--while <PID>", "renew the lease while this process lives, 0 for no renewal").addHelpText("after", help);
-  addJobOptions(command3);
-  command3.action(
+  const command4 = program2.command("begin").usage("[JOB] [options]").description("open a transaction, apply the change and check it; `finish` decides later").argument("[JOB]", "job file (YAML, one document)").option("--state <FILE>", "where to record it (SAVEPOINT_STATE, .savepoint-state.json)").option("--while <PID>", "renew the lease while this process lives, 0 for no renewal").addHelpText("after", help);
+  addJobOptions(command4);
+  command4.action(
     async (file, flags) => done(await begin3(file, flags, io))
   );
 }
@@ -46875,7 +48084,7 @@ async function begin3(file, flags, io) {
         details: { found: `${jobs.length} documents`, allowed: "a job file with one document" }
       });
     }
-    const { job, change, saved } = await planRun(asked, {
+    const { job, change: change2, saved } = await planRun(asked, {
       holder: holderOf(asked.name, io.env),
       output: outputFolder(flags.output),
       guard: flags.guard
@@ -46905,7 +48114,7 @@ async function begin3(file, flags, io) {
       cancel: signals.cancel,
       abandon: signals.abandon
     };
-    const unwritten = await follow(io, openJob(run, change), saved.output, {
+    const unwritten = await follow(io, openJob(run, change2), saved.output, {
       json: flags.json,
       first: [stateListener(path, state)]
     });
@@ -46974,9 +48183,9 @@ function parsed(line) {
 
 // src/cli/split-options.ts
 init_define_SAVEPOINT();
-function addSplitOptions(command3) {
-  command3.option("--state <FILE>", "where it is recorded (SAVEPOINT_STATE, .savepoint-state.json)").option("--mask-env <NAME>", "variable whose value nothing may show", collect).option("--json", "print the result as a line of JSON");
-  addSettings(command3, ["key", "key-env", "agent"]);
+function addSplitOptions(command4) {
+  command4.option("--state <FILE>", "where it is recorded (SAVEPOINT_STATE, .savepoint-state.json)").option("--mask-env <NAME>", "variable whose value nothing may show", collect).option("--json", "print the result as a line of JSON");
+  addSettings(command4, ["key", "key-env", "agent"]);
 }
 
 // src/cli/split-run.ts
@@ -47038,14 +48247,14 @@ Examples:
   savepoint exec --name smoke --timeout 5m -- ./smoke-test --all
   savepoint exec`;
 function addExecCommand(program2, io, done) {
-  const command3 = program2.command("exec").usage("[options] [-- COMMAND...]").description("run a command, or the phases of the job, in the transaction that begin opened").option("--name <PHASE>", 'name of the phase in events and result (default "exec")').option("--timeout <TIME>", "how long the command may take, such as 10m").option("--where <WHERE>", "host (default) or controller").addHelpText("after", help2);
-  addSplitOptions(command3);
-  command3.action(async (flags) => done(await exec(flags, io)));
+  const command4 = program2.command("exec").usage("[options] [-- COMMAND...]").description("run a command, or the phases of the job, in the transaction that begin opened").option("--name <PHASE>", 'name of the phase in events and result (default "exec")').option("--timeout <TIME>", "how long the command may take, such as 10m").option("--where <WHERE>", "host (default) or controller").addHelpText("after", help2);
+  addSplitOptions(command4);
+  command4.action(async (flags) => done(await exec(flags, io)));
 }
 async function exec(flags, io) {
   var _stack = [];
   try {
-    const command3 = io.command.length > 0 ? commandOf(flags, io) : void 0;
+    const command4 = io.command.length > 0 ? commandOf(flags, io) : void 0;
     const path = statePath(flags.state, io.env);
     const state = readState(path);
     const name = phaseName(flags.name ?? "exec", state);
@@ -47053,7 +48262,7 @@ async function exec(flags, io) {
     const taken = __using(_stack, await takeUp(state, flags, io, { fence: state.record.fence }), true);
     const fold = new ResultFold();
     await replay(state.output, fold);
-    const events = command3 ? runBetween(taken.run, name, command3) : runPhasesBetween(taken.run);
+    const events = command4 ? runBetween(taken.run, name, command4) : runPhasesBetween(taken.run);
     const unwritten = await follow(io, events, state.output, {
       json: flags.json,
       fold,
@@ -47067,7 +48276,7 @@ async function exec(flags, io) {
     _promise && await _promise;
   }
 }
-function commandOf({ timeout, where: where2 = "host" }, { command: command3 }) {
+function commandOf({ timeout, where: where2 = "host" }, { command: command4 }) {
   if (where2 !== "host" && where2 !== "controller") {
     throw new SavepointError("bad-usage", {
       message: "A command runs on the host or on the controller.",
@@ -47083,7 +48292,7 @@ function commandOf({ timeout, where: where2 = "host" }, { command: command3 }) {
       details: { found: timeout, allowed: "90, 90s, 5m, 2h" }
     });
   }
-  const run = command3.map(quoteWord2).join(" ");
+  const run = command4.map(quoteWord2).join(" ");
   return { run, env: {}, where: where2, ...seconds2 && { timeout: seconds2 } };
 }
 function phaseName(asked, { ledger, job }) {
@@ -47180,9 +48389,809 @@ async function end2(flags, io, status, asked) {
   }
 }
 
-// src/cli/host-commands.ts
+// src/cli/guard-commands.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/host/shell.ts
+init_define_SAVEPOINT();
+init_errors();
+init_capture();
+var identity = 'id -u && { [ "$(id -u)" = 0 ] || [ "$1" = no ] || sudo -n /bin/sh -c "id -u"; }';
+async function rootShell(host2, sudo) {
+  const who = await capture(
+    host2.run({ argv: ["/bin/sh", "-c", identity, "sh", sudo ? "yes" : "no"] })
+  );
+  const [login = "", root = login] = who.stdout.trim().split("\n");
+  if (who.exit.code !== 0 || root !== "0") {
+    const said = who.stderr.trim().split("\n").at(-1);
+    throw new SavepointError("no-sudo", {
+      message: `Root is needed on ${host2.name} for this, and the login is not${said ? `: ${said}` : "."}`,
+      details: { host: host2.name },
+      hint: "Log in as root, or as a user who may do everything by `sudo -n`."
+    });
+  }
+  return shellAs(host2, login !== "0");
+}
+function loginShell(host2) {
+  return shellAs(host2, false);
+}
+function shellAs(host2, sudo) {
+  const prefix = sudo ? ["sudo", "-n"] : [];
+  return {
+    host: host2,
+    sudo,
+    run: async (script5, words2 = [], stdin2 = "") => {
+      const [first = "/bin/sh", ...rest] = [...prefix, "/bin/sh", "-euc", prelude + script5, "sh"];
+      const { exit, stdout: stdout2, stderr: stderr2 } = await capture(
+        host2.run({ argv: [first, ...rest, ...words2], stdin: stdin2 })
+      );
+      if (exit.code === 0) return stdout2;
+      const said = stderr2.trim().split("\n").at(-1);
+      throw new SavepointError("host-write-failed", {
+        message: `A shell script on ${host2.name} failed: ${said || `exit ${exit.code ?? exit.signal}`}`,
+        details: { host: host2.name, stderr: stderr2 }
+      });
+    }
+  };
+}
+var prelude = "export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C; umask 077; cd /\n";
+
+// src/rehearsal/check.ts
 init_define_SAVEPOINT();
 var import_node_fs8 = require("node:fs");
+init_errors();
+
+// src/rehearsal/rehearse.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/rehearsal/abilities.ts
+init_define_SAVEPOINT();
+var script2 = `
+scratch=$1
+say() { printf '%s\\t%s\\n' "$1" "$2"; }
+version() { "$@" --version 2>/dev/null </dev/null | head -n 1; }
+say system "$(uname -sr)"
+say user "$(id -un)"
+say shell "$(readlink -f /bin/sh 2>/dev/null || echo /bin/sh)"
+for tool in find tar; do
+  said=$(version $tool)
+  case $said in *GNU*) ;; *) said="not GNU: \${said:-$(readlink -f "$(command -v $tool)")}" ;; esac
+  say $tool "$said"
+done
+case $(sync --help 2>&1) in *-f*) say sync 'one file system at a time' ;; *) say sync 'all file systems at once' ;; esac
+if [ -d /run/systemd/system ]; then say watchdog 'systemd'; else say watchdog 'a process of its own'; fi
+say 'file system' "$(stat -f -c %T "$scratch" 2>/dev/null || echo unknown)"
+cd "$scratch"
+: >probe
+if command -v setfattr >/dev/null && command -v getfattr >/dev/null && setfattr -n user.savepoint -v x probe 2>/dev/null
+then say attributes kept; else say attributes 'cannot be tested here'; fi
+if command -v setfacl >/dev/null && command -v getfattr >/dev/null && setfacl -m u:1:r probe 2>/dev/null
+then say ACLs kept; else say ACLs 'cannot be tested here'; fi
+rm -f probe
+for tool in lsattr diff setsid; do
+  if command -v $tool >/dev/null; then say $tool there; else say $tool missing; fi
+done
+`;
+async function abilitiesOf(shell2, scratch) {
+  const lines3 = (await shell2.run(script2, [scratch])).split("\n").slice(0, -1);
+  const found = lines3.map((line) => {
+    const [what = "", is2 = ""] = line.split("	");
+    return [what, is2];
+  });
+  const is = (what) => allOf(found, what)[0] ?? "";
+  return {
+    found,
+    root: is("user") === "root",
+    gnu: is("find").includes("GNU find") && is("tar").includes("GNU tar"),
+    attributes: is("attributes") === "kept",
+    acls: is("ACLs") === "kept"
+  };
+}
+
+// src/rehearsal/life.ts
+init_define_SAVEPOINT();
+var import_node_crypto7 = require("node:crypto");
+
+// src/rehearsal/world.ts
+init_define_SAVEPOINT();
+var import_consumers4 = require("node:stream/consumers");
+var import_tar_stream2 = __toESM(require_tar_stream(), 1);
+var tracked = ["/etc/odd", "/etc/plain.conf", "/etc/link.conf", "/etc/absent.d/file"];
+var removed = ["/etc/odd/with space"];
+var script3 = `
+cd "$1" && gnu=$2 attributes=$3 acls=$4 root=$5
+rm -rf etc
+umask 022
+mkdir -p etc/odd/empty etc/odd/deep/er
+cd etc
+echo old >plain.conf
+chmod 640 plain.conf
+ln -s plain.conf link.conf
+cd odd
+echo 'deb http://old.example/debian stable main' >sources
+echo space >'with space'
+echo dash >./-dash
+printf 'quotes\\n' >"quote'\\"s"
+printf bytes >"$(printf 'b\\351te')"
+: >nothing
+ln -s ../nowhere dangling
+head -c 300000 /dev/zero | tr '\\000' x >large
+echo deep >deep/er/file
+chmod 4711 deep/er/file
+chmod 1770 deep
+if [ "$gnu" = yes ]; then
+  printf 'line break\\n' >"$(printf 'line\\nbreak')"
+  ln sources same-as-sources
+fi
+if [ "$attributes" = yes ]; then setfattr -n user.note -v kept sources; fi
+if [ "$acls" = yes ]; then setfacl -m u:1:r large; fi
+if [ "$root" = yes ]; then
+  chown 12345:54321 nothing deep
+  # The tar of busybox gives every link to root.
+  [ "$gnu" = no ] || chown -h 12345:54321 dangling
+fi
+cd ..
+when='2001-02-03 04:05:06'
+if touch -d "$when.123456789" odd 2>/dev/null; then when=$when.123456789; fi
+find . -depth -exec touch -h -d "$when" {} +
+`;
+async function buildWorld(shell2, root, can) {
+  const word = (yes) => yes ? "yes" : "no";
+  const words2 = [can.gnu, can.gnu && can.attributes, can.gnu && can.acls, can.root].map(word);
+  await shell2.run(script3, [root, ...words2]);
+}
+async function change() {
+  const archive = (0, import_tar_stream2.pack)();
+  const bytes2 = (0, import_consumers4.buffer)(archive);
+  const file = (name, text5) => archive.entry({ name, mode: 420, mtime: /* @__PURE__ */ new Date(0) }, text5);
+  for (const name of ["etc", "etc/odd", "etc/odd/new.d", "etc/absent.d"]) {
+    archive.entry({ name, type: "directory", mode: 493, mtime: /* @__PURE__ */ new Date(0) });
+  }
+  file("etc/odd/sources", "deb http://new.example/debian stable main\n");
+  file("etc/odd/new.d/added", "new\n");
+  file("etc/plain.conf", "new\n");
+  file("etc/link.conf", "a file instead of a link\n");
+  file("etc/absent.d/file", "new\n");
+  archive.finalize();
+  return await bytes2;
+}
+
+// src/rehearsal/life.ts
+var rehearsed = ["begin", "apply", "commit", "rollback"];
+var Life = class {
+  #site;
+  #degraded;
+  #credentials = [
+    ["id", `rehearsal-${(0, import_node_crypto7.randomBytes)(6).toString("hex")}`],
+    ["token", (0, import_node_crypto7.randomBytes)(32).toString("hex")],
+    ["fence", "1"]
+  ];
+  constructor(site, degraded) {
+    this.#site = site;
+    this.#degraded = degraded;
+  }
+  /** @throws SavepointError what the guard answers. */
+  async run(verb) {
+    const payload = verb === "apply" ? await change() : void 0;
+    return ask(this.#site, verb, this.#fields(verb), payload && (() => payload));
+  }
+  /** The verbs before this one. */
+  async runUpTo(verb) {
+    if (verb === "begin") return;
+    await this.run("begin");
+    if (verb !== "apply") await this.run("apply");
+  }
+  /** Runs a verb on the host and tells how many milliseconds it takes there, to ten. */
+  async measure(shell2, verb) {
+    return Number(await this.#onHost(shell2, verb, measured)) * 10;
+  }
+  /**
+   * Starts a verb on the host and kills it with all its processes after so many milliseconds.
+   * @returns false when it had ended before.
+   */
+  async runAndKill(shell2, verb, after) {
+    const seconds2 = (after / 1e3).toFixed(3);
+    return (await this.#onHost(shell2, verb, killed, seconds2)).trim() === "killed";
+  }
+  /** How the transaction ended, as the guard's own record has it; nothing while it has not. */
+  async outcome(shell2) {
+    const file = `${this.#site.root}/var/lib/savepoint/tx/${firstOf(this.#credentials, "id")}/outcome`;
+    return (await shell2.run('[ ! -e "$1" ] || cat "$1"', [file])).trim();
+  }
+  async #onHost(shell2, verb, script5, ...words2) {
+    const request = Buffer.concat([
+      Buffer.from(encodeRequest([...this.#fields(verb), ...siteFields(this.#site)])),
+      ...verb === "apply" ? [await change()] : []
+    ]);
+    const { root, guard } = this.#site;
+    const path = `${root}/var/lib/savepoint/guard/${guard.sha256}/guard`;
+    return shell2.run(script5, [root, path, verb, ...words2], request);
+  }
+  #fields(verb) {
+    if (verb === "apply") {
+      return [...this.#credentials, ...removed.map((path) => ["remove", path])];
+    }
+    if (verb !== "begin") return this.#credentials;
+    return [
+      ...this.#credentials,
+      ["holder", "savepoint guard check"],
+      ["degraded", this.#degraded ? "yes" : "no"],
+      ...tracked.map((path) => ["track", path])
+    ];
+  }
+};
+var measured = `
+cat >"$1/request"
+read -r from _ </proc/uptime
+/bin/sh "$2" "$3" <"$1/request" >/dev/null 2>&1 || :
+read -r to _ </proc/uptime
+rm -f "$1/request"
+echo $((\${to%.*}\${to#*.} - \${from%.*}\${from#*.}))
+`;
+var killed = `
+cat >"$1/request"
+setsid /bin/sh "$2" "$3" <"$1/request" >/dev/null 2>&1 &
+pid=$!
+sleep "$4"
+if kill -9 "-$pid" 2>/dev/null; then echo killed; else echo over; fi
+wait $pid 2>/dev/null || :
+rm -f "$1/request"
+`;
+
+// src/rehearsal/manifest.ts
+init_define_SAVEPOINT();
+var script4 = `
+cd "$1"
+hex() { od -An -v -tx1 | tr -d ' \\n'; echo; }
+if find . -maxdepth 0 -printf '' 2>/dev/null; then
+  find ./etc -printf '%y %m:%U:%G %T@ %i %n\\0%p\\0%l\\0' | hex
+else
+  find ./etc -print0 | xargs -0 -n 1 sh -c '
+    stat -c "%f %a:%u:%g %Y %i %h" "$1" | tr "\\n" "\\000"; printf "%s\\000" "$1"
+    if [ -L "$1" ]; then readlink "$1" | tr "\\n" "\\000"; else printf "\\000"; fi' sh | hex
+fi
+find ./etc -type f -print0 | hex
+find ./etc -type f -print0 | xargs -0 sha256sum -- | hex
+{ ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex ./etc 2>/dev/null || :; } | hex
+`;
+async function manifestOf(shell2, root) {
+  const lines3 = (await shell2.run(script4, [root])).split("\n");
+  const [listing = "", names = "", sums = "", attributes = ""] = lines3.map(
+    (line) => Buffer.from(line, "hex").toString("latin1")
+  );
+  const hashes2 = [...sums.matchAll(/^\\?([0-9a-f]{64}) /gm)].map(([, hash = ""]) => hash);
+  const content = new Map(split(names).map((name, index) => [name, hashes2[index] ?? ""]));
+  const entries = /* @__PURE__ */ new Map();
+  const inodes = /* @__PURE__ */ new Map();
+  const fields = split(listing);
+  for (let at2 = 0; at2 + 2 < fields.length; at2 += 3) {
+    const [stat4 = "", path = "", target = ""] = fields.slice(at2, at2 + 3);
+    const [kind = "", access2 = "", time2 = "", inode = "", count2 = ""] = stat4.split(" ");
+    const type = typeOf(kind);
+    if (type === "f" && Number(count2) > 1) inodes.set(inode, [...inodes.get(inode) ?? [], path]);
+    entries.set(path, {
+      type,
+      // A link's own bits say nothing.
+      access: type === "l" ? access2.replace(/^[^:]*/, "") : access2,
+      // The guard works in the directory above what is tracked.
+      time: path === "./etc" ? "" : time2,
+      content: type === "l" ? target : content.get(path) ?? "",
+      links: ""
+    });
+  }
+  for (const same2 of inodes.values()) {
+    for (const path of same2) {
+      const entry2 = entries.get(path);
+      if (entry2) entry2.links = same2.filter((other) => other !== path).join(" ");
+    }
+  }
+  return { entries, attributes };
+}
+function differences(before, now) {
+  const found = [];
+  for (const path of /* @__PURE__ */ new Set([...before.entries.keys(), ...now.entries.keys()])) {
+    const old = before.entries.get(path);
+    const entry2 = now.entries.get(path);
+    if (!old || !entry2) {
+      found.push(`${shown(path)}: ${old ? "is gone" : "was not there"}`);
+      continue;
+    }
+    for (const field of Object.keys(old)) {
+      if (old[field] !== entry2[field]) {
+        found.push(`${shown(path)}: ${field} is ${shown(entry2[field])}, was ${shown(old[field])}`);
+      }
+    }
+  }
+  if (before.attributes !== now.attributes) found.push("extended attributes or ACLs differ");
+  return found;
+}
+function mixed(one, other, now) {
+  const whole = (manifest, path) => {
+    const entry2 = manifest.entries.get(path);
+    return entry2 ? `${entry2.type} ${entry2.content}` : "";
+  };
+  return [...new Set([one, other, now].flatMap(({ entries }) => [...entries.keys()]))].filter((path) => !/\/\.savepoint\.[^/]*(\/|$)/.test(path)).filter((path) => {
+    const is = whole(now, path);
+    return is !== whole(one, path) && is !== whole(other, path);
+  }).map((path) => `${shown(path)}: neither wholly old nor wholly new`);
+}
+function split(text5) {
+  return text5.split("\0").slice(0, -1);
+}
+function typeOf(kind) {
+  const bits = { "4": "d", "8": "f", a: "l" };
+  return kind.length === 4 ? bits[kind[0] ?? ""] ?? "?" : kind;
+}
+function shown(text5) {
+  return JSON.stringify(text5).slice(1, -1);
+}
+
+// src/rehearsal/rehearse.ts
+async function* rehearse(shell2, site, points) {
+  const can = await abilitiesOf(shell2, site.root);
+  yield can;
+  await buildWorld(shell2, site.root, can);
+  const stage = {
+    shell: shell2,
+    site,
+    can,
+    degraded: false,
+    old: await manifestOf(shell2, site.root)
+  };
+  yield* tools(stage);
+  yield await attempt(
+    "a transaction that is rolled back leaves everything as it was",
+    () => rolledBack(stage)
+  );
+  yield await attempt(
+    "a transaction that is committed leaves the change and nothing else",
+    () => committed(stage)
+  );
+  if (stage.changed === void 0) return;
+  for (const verb of rehearsed) {
+    yield await attempt(
+      `${verb}, killed: all old or all new, and recovered`,
+      () => killedAt(stage, verb, points)
+    );
+  }
+}
+async function* tools(stage) {
+  if (stage.can.gnu) return;
+  const life = new Life(stage.site, false);
+  const what = "tools that lose metadata are refused unless that is asked for";
+  try {
+    await life.run("begin");
+    await life.run("rollback");
+    yield { what, held: false, detail: "begin was not refused" };
+  } catch (error2) {
+    const name = error2 instanceof SavepointError ? error2.name : "";
+    yield { what, held: name === "host-degraded", detail: sentenceOf(error2) };
+  }
+  stage.degraded = true;
+}
+async function rolledBack(stage) {
+  const life = new Life(stage.site, stage.degraded);
+  await life.runUpTo("rollback");
+  const answer2 = await life.run("rollback");
+  return [
+    ...expectOutcome(firstOf(answer2.fields, "outcome"), "rolled-back"),
+    ...await asBefore(stage),
+    ...await nothingLeft(stage)
+  ];
+}
+async function committed(stage) {
+  const life = new Life(stage.site, stage.degraded);
+  await life.runUpTo("commit");
+  const changed = await manifestOf(stage.shell, stage.site.root);
+  const answer2 = await life.run("commit");
+  const after = await manifestOf(stage.shell, stage.site.root);
+  stage.changed = changed;
+  const same2 = differences(stage.old, changed).length === 0;
+  const problems = [
+    ...same2 ? ["the change changed nothing"] : [],
+    ...expectOutcome(firstOf(answer2.fields, "outcome"), "committed"),
+    ...differences(changed, after),
+    ...await nothingLeft(stage)
+  ];
+  await buildWorld(stage.shell, stage.site.root, stage.can);
+  return problems;
+}
+async function killedAt(stage, verb, points) {
+  const problems = [];
+  let hits = 0;
+  const whole = await durationOf(stage, verb);
+  for (let point = 0; point < points && problems.length === 0; point++) {
+    const after = Math.round(whole * (point + 0.5) / points);
+    const at2 = (texts2) => texts2.map((text5) => `after ${after} ms: ${text5}`);
+    const life = new Life(stage.site, stage.degraded);
+    await life.runUpTo(verb);
+    if (await life.runAndKill(stage.shell, verb, after)) hits++;
+    problems.push(...at2(await neverMixed(stage)));
+    await ask(stage.site, "recover", []);
+    const outcome = await life.outcome(stage.shell);
+    problems.push(...at2(await whollyEnded(stage, verb, outcome)));
+    if (outcome === "committed") await buildWorld(stage.shell, stage.site.root, stage.can);
+  }
+  return { problems, note: `${hits} of ${points} kills hit it at work` };
+}
+async function durationOf({ shell: shell2, site, can, degraded }, verb) {
+  const life = new Life(site, degraded);
+  await life.runUpTo(verb);
+  const whole = await life.measure(shell2, verb);
+  await ask(site, "recover", []);
+  if (verb === "commit") await buildWorld(shell2, site.root, can);
+  return whole;
+}
+async function neverMixed({ shell: shell2, site, old, changed }) {
+  return mixed(old, changed ?? old, await manifestOf(shell2, site.root));
+}
+async function whollyEnded(stage, verb, outcome) {
+  if (verb === "commit" && outcome === "committed") {
+    const { shell: shell2, site, changed } = stage;
+    const now = await manifestOf(shell2, site.root);
+    const ended = changed ? mixed(changed, changed, now) : [];
+    return [...ended, ...await nothingLeft(stage)];
+  }
+  const may = { begin: "", apply: "conflict" };
+  const wanted = outcome === may[verb] ? [] : expectOutcome(outcome, "rolled-back");
+  return [...wanted, ...await asBefore(stage), ...await nothingLeft(stage)];
+}
+async function asBefore({ shell: shell2, site, old, degraded }) {
+  const found = differences(old, await manifestOf(shell2, site.root));
+  return degraded ? found.filter((text5) => !/: (time|links) is |attributes/.test(text5)) : found;
+}
+var left = `
+cd "$1"
+find . -name '.savepoint.*' | head -n 3
+for name in open quarantine; do [ ! -e "var/lib/savepoint/$name" ] || echo "the mark $name"; done
+`;
+async function nothingLeft({ shell: shell2, site }) {
+  const found = (await shell2.run(left, [site.root])).split("\n").slice(0, -1);
+  const status = await ask(site, "status", []);
+  const open4 = allOf(status.fields, "open").map((id) => `transaction ${id}`);
+  return [...found, ...open4].map((text5) => `${text5} is left`);
+}
+function expectOutcome(outcome, wanted) {
+  return outcome === wanted ? [] : [`the outcome is '${outcome ?? ""}', not ${wanted}`];
+}
+async function attempt(what, act) {
+  try {
+    const result = await act();
+    const { problems, note: note2 } = Array.isArray(result) ? { problems: result, note: "" } : result;
+    const held = problems.length === 0;
+    return { what, held, detail: held ? note2 : problems.slice(0, 3).join("; ") };
+  } catch (error2) {
+    const name = error2 instanceof SavepointError ? ` (${error2.name})` : "";
+    return { what, held: false, detail: `${sentenceOf(error2)}${name}` };
+  }
+}
+
+// src/rehearsal/check.ts
+function guardFromFile(file) {
+  const refuse2 = (message, cause) => new SavepointError("bad-usage", {
+    message,
+    place: { field: "FILE" },
+    details: { found: file, allowed: "a guard, such as guard/guard.sh" },
+    cause
+  });
+  let text5;
+  try {
+    text5 = (0, import_node_fs8.readFileSync)(file, "utf8");
+  } catch (error2) {
+    throw refuse2(`The guard cannot be read: ${sentenceOf(error2)}`, error2);
+  }
+  const version3 = guardVersion(text5);
+  if (!version3) throw refuse2("The file names no version of a guard.");
+  return { version: version3, sha256: digestOf(text5), text: text5 };
+}
+function guardVersion(text5) {
+  return /^VERSION=([0-9]+\.[0-9]+\.[0-9]+)(?:\s|$)/m.exec(text5)?.[1];
+}
+async function checkGuard(shell2, guard, { points, protection }, on) {
+  const checks = [];
+  let abilities;
+  const tell2 = (found) => {
+    if ("held" in found) checks.push(found);
+    else abilities = found;
+    on(found);
+  };
+  const root = (await shell2.run('mktemp -d "${TMPDIR:-/var/tmp}/savepoint-check.XXXXXXXX"')).trim();
+  try {
+    const site = { host: shell2.host, guard, root, sudo: shell2.sudo };
+    for await (const found of rehearse(shell2, site, points)) tell2(found);
+  } finally {
+    await shell2.run('rm -rf "$1"', [root]);
+    const untouched = await protection.end();
+    if (untouched) tell2(untouched);
+  }
+  return {
+    guard: { version: guard.version, sha256: guard.sha256 },
+    host: Object.fromEntries(abilities?.found ?? []),
+    protected: protection.about,
+    checks,
+    held: checks.every(({ held }) => held)
+  };
+}
+
+// src/rehearsal/protection.ts
+init_define_SAVEPOINT();
+init_errors();
+function unprotected(why) {
+  return { about: `nothing of the host itself: ${why}`, end: async () => void 0 };
+}
+async function protect(shell2, pinned, job, holder) {
+  const candidates = [...presets.apt.paths, ...presets.dnf.paths];
+  const there = await shell2.run('for path; do [ ! -e "$path" ] || echo "$path"; done', candidates);
+  const track = there.split("\n").slice(0, -1);
+  if (track.length === 0) return unprotected("it has no configuration of apt or dnf");
+  const asked = {
+    ...job,
+    root: "/",
+    track: track.map((path) => ({ path })),
+    refresh: [],
+    probe: [],
+    onConflict: "backup",
+    degraded: true
+  };
+  const record2 = { ...prepare(asked, pinned, holder), host: job.host };
+  const transaction = attach(record2, shell2.host);
+  await transaction.begin();
+  const lease = keepLease(transaction, () => void 0);
+  const what = `the host's own ${track.join(", ")} stay as they are`;
+  return {
+    about: `${track.join(", ")}, by guard ${pinned.version}`,
+    end: async () => {
+      lease[Symbol.dispose]();
+      try {
+        const { outcome, paths } = await transaction.rollback("guard check");
+        const touched = paths.map(({ state, path }) => `${path} (${state})`);
+        return {
+          what,
+          held: outcome === "rolled-back" && touched.length === 0,
+          detail: [outcome, ...touched].join(", ")
+        };
+      } catch (error2) {
+        const name = error2 instanceof SavepointError ? ` (${error2.name})` : "";
+        return { what, held: false, detail: `${sentenceOf(error2)}${name}` };
+      }
+    }
+  };
+}
+
+// src/cli/release-commands.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/releasing/checkout.ts
+init_define_SAVEPOINT();
+var import_node_child_process4 = require("node:child_process");
+var import_node_fs9 = require("node:fs");
+var import_node_path13 = require("node:path");
+init_errors();
+
+// src/releasing/proof-record.ts
+init_define_SAVEPOINT();
+function parseProofRecord(text5) {
+  let value;
+  try {
+    value = JSON.parse(text5);
+  } catch (error2) {
+    if (error2 instanceof SyntaxError) return void 0;
+    throw error2;
+  }
+  return isRecord(value) ? value : void 0;
+}
+function shortcomings(record2, guard) {
+  const { tried, caught, reasoned } = record2.mutants;
+  const missed = tried - caught - reasoned;
+  return [
+    ...record2.guard === guard ? [] : [`it was run on another guard, ${record2.guard}`],
+    ...record2.whole ? [] : ["only a part of it was run"],
+    ...record2.points > 0 ? [] : ["it tried no point"],
+    ...record2.violations === 0 ? [] : [`it found ${record2.violations} violations`],
+    ...tried > 0 ? [] : ["it tried no mutant"],
+    ...missed > 0 ? [`${missed} mutants were not noticed`] : []
+  ];
+}
+function isRecord(value) {
+  if (typeof value !== "object" || value === null) return false;
+  const { date: date2, command: command4, guard, whole, points, lives, violations, mutants } = value;
+  const numbers = [points, lives, violations, mutants?.tried, mutants?.caught, mutants?.reasoned];
+  return [date2, command4].every((text5) => typeof text5 === "string") && typeof whole === "boolean" && /^[0-9a-f]{64}$/.test(String(guard)) && numbers.every((number3) => Number.isInteger(number3) && Number(number3) >= 0);
+}
+
+// src/releasing/checkout.ts
+function release(folder, version3) {
+  const candidate = read(folder, "guard/guard.sh");
+  const sha256 = digestOf(candidate);
+  const said = guardVersion(candidate);
+  if (said !== version3) {
+    throw refuse("The candidate says that it is another version.", said, version3);
+  }
+  const released = (0, import_node_fs9.readdirSync)((0, import_node_path13.join)(folder, "guard/releases"));
+  const path = `guard/releases/${version3}/guard.sh`;
+  if (released.includes(version3)) {
+    throw refuse(
+      "That version is released already, and releases never change.",
+      version3,
+      "a later one"
+    );
+  }
+  const latest = released.sort(byVersion).at(-1);
+  if (latest !== void 0 && byVersion(version3, latest) < 0) {
+    throw refuse("A later version is released already.", version3, `a version above ${latest}`);
+  }
+  const file = (0, import_node_path13.join)(folder, "docs/proof.json");
+  const record2 = (0, import_node_fs9.existsSync)(file) ? parseProofRecord((0, import_node_fs9.readFileSync)(file, "utf8")) : void 0;
+  const why = record2 ? shortcomings(record2, sha256) : ["there is no record of it"];
+  if (why.length > 0) {
+    throw new SavepointError("guard-unproved", {
+      message: `The proof in docs/proof.json does not hold for the candidate: ${why.join("; ")}.`,
+      details: { candidate: sha256, proved: record2?.guard },
+      hint: "Run `npm run proof`, all of it, on this candidate; then release it."
+    });
+  }
+  (0, import_node_fs9.mkdirSync)((0, import_node_path13.join)(folder, "guard/releases", version3));
+  (0, import_node_fs9.writeFileSync)((0, import_node_path13.join)(folder, path), candidate, { mode: 420, flag: "wx" });
+  return { version: version3, sha256, path };
+}
+function promote(folder, version3) {
+  const path = `guard/releases/${version3}/guard.sh`;
+  if (!(0, import_node_fs9.existsSync)((0, import_node_path13.join)(folder, path))) {
+    const allowed = (0, import_node_fs9.readdirSync)((0, import_node_path13.join)(folder, "guard/releases")).sort(byVersion);
+    throw refuse("There is no such release.", version3, allowed.join(", "));
+  }
+  const changed = git(folder, "status", "--porcelain", "--", "guard/guard.sh", path);
+  if (changed !== "") {
+    throw refuse(
+      "The pin moves in a change of its own, and these are not committed.",
+      changed.split("\n").map((line) => line.slice(3)),
+      "a checkout in which guard/pin.json is all that changes"
+    );
+  }
+  const sha256 = digestOf(read(folder, path));
+  const text5 = `${JSON.stringify({ version: version3, sha256 }, null, 2)}
+`;
+  (0, import_node_fs9.writeFileSync)((0, import_node_path13.join)(folder, "guard/pin.json"), text5);
+  return { version: version3, sha256, path };
+}
+function read(folder, path) {
+  const file = (0, import_node_path13.join)(folder, path);
+  if ((0, import_node_fs9.existsSync)(file)) return (0, import_node_fs9.readFileSync)(file, "utf8");
+  throw refuse("This is no checkout of Savepoint.", folder, `a folder with ${path}`, "DIR");
+}
+function git(folder, ...words2) {
+  return (0, import_node_child_process4.execFileSync)("git", ["-C", folder, ...words2], { encoding: "utf8" }).trimEnd();
+}
+function byVersion(a, b) {
+  return a.localeCompare(b, "en", { numeric: true });
+}
+function refuse(message, found, allowed, field = "VERSION") {
+  return new SavepointError("bad-usage", {
+    message,
+    place: { field },
+    details: { found, allowed }
+  });
+}
+
+// src/cli/release-commands.ts
+var releaseHelp = `
+Copies guard/guard.sh to guard/releases/VERSION, provided that docs/proof.json records a whole run of
+the proof on these very bytes, without a violation. The pin does not move: that is \`promote\`.
+
+Examples:
+  npm run proof && savepoint guard release 1.1.0`;
+var promoteHelp = `
+Writes guard/pin.json and nothing else. The release must be committed, and so must the candidate: a
+change that moves the pin contains nothing that it would protect from.
+
+Examples:
+  savepoint guard promote 1.1.0`;
+function addReleaseCommands(guard, io, done) {
+  const add = (name, about, help5) => {
+    guard.command(name).description(about).argument("<VERSION>", "such as 1.1.0").option("--in <DIR>", "checkout of Savepoint (default: here)", ".").option("--json", "print the answer as a line of JSON").addHelpText("after", help5).action((version3, flags) => {
+      checkVersion(version3);
+      const made = name === "release" ? release(flags.in, version3) : promote(flags.in, version3);
+      if (flags.json) answer(io, made);
+      const what = name === "release" ? `Released in ${made.path}` : "Pinned in guard/pin.json";
+      screenOf(io, flags.json).line(`${what}: guard ${version3} sha256:${made.sha256}.`);
+      done(0);
+    });
+  };
+  add("release", "make the candidate a release that may be pinned", releaseHelp);
+  add("promote", "pin a release", promoteHelp);
+}
+function checkVersion(version3) {
+  if (/^\d+\.\d+\.\d+$/.test(version3)) return;
+  throw new SavepointError("bad-usage", {
+    message: "That is no version.",
+    place: { field: "VERSION" },
+    details: { found: version3, allowed: "three numbers, such as 1.1.0" }
+  });
+}
+
+// src/cli/with-host.ts
+init_define_SAVEPOINT();
+init_errors();
+async function withHost(name, flags, io, act) {
+  var _stack = [];
+  try {
+    const track = flags.track ?? ["/etc"];
+    const asked = { ...flags, ...name !== void 0 && { host: name }, track };
+    const { jobs } = await jobsOf(asked, io, void 0);
+    const [job] = jobs;
+    if (!job) throw new SavepointError("defect", { message: "Options made no job." });
+    const passphrase = io.env.SAVEPOINT_KEY_PASSPHRASE;
+    const host2 = __using(_stack, await openHost(job.host, passphrase === void 0 ? {} : { passphrase }), true);
+    await act(host2, job);
+  } catch (_) {
+    var _error = _, _hasError = true;
+  } finally {
+    var _promise = __callDispose(_stack, _error, _hasError);
+    _promise && await _promise;
+  }
+}
+
+// src/cli/guard-commands.ts
+var checkHelp = `
+The guard is run with the host's own shell and tools below a scratch root: whole transactions, then
+each verb killed at some moments and recovered, everything compared by a manifest that the guard has
+no part in. Where the login is root, the host's own apt and dnf configuration is meanwhile in a
+transaction of the pinned guard. Exit status 0 when everything held, else 3.
+
+Examples:
+  savepoint guard check guard/guard.sh
+  savepoint guard check guard/guard.sh --host ssh://root@lab-07 --points 10 --json`;
+function addGuardCommands(program2, io, done) {
+  const guard = program2.command("guard").description("try, release and promote a guard");
+  addReleaseCommands(guard, io, done);
+  const check = guard.command("check").description("rehearse a guard on a host, in a scratch root").argument("<FILE>", "the guard, such as guard/guard.sh").option("--points <NUMBER>", "moments at which each verb is killed (default 3)").option("--json", "print the report as a line of JSON").addHelpText("after", checkHelp);
+  addSettings(check, hostSettings);
+  check.action(async (file, flags) => {
+    const candidate = guardFromFile(file);
+    const points = pointsOf(flags.points);
+    await withHost(void 0, flags, io, async (host2, job) => {
+      const login = loginShell(host2);
+      const isRoot = (await login.run("id -u")).trim() === "0";
+      const shell2 = isRoot || !job.host.sudo ? login : await rootShell(host2, true);
+      const protection = isRoot ? await protect(shell2, guardInUse(), job, holderOf("guard check", io.env)) : unprotected("the login is not root");
+      const screen = screenOf(io, flags.json);
+      screen.line(plain2(`guard ${candidate.version} sha256:${candidate.sha256} on ${host2.name}`));
+      screen.line(plain2(`  protected meanwhile: ${protection.about}`));
+      const report = await checkGuard(shell2, candidate, { points, protection }, (found) => {
+        for (const line of linesOf(found)) screen.line(plain2(`  ${line}`));
+      });
+      const failed = report.checks.filter(({ held }) => !held).length;
+      screen.line(
+        failed === 0 ? "Everything held." : `${failed} of ${report.checks.length} did not hold.`
+      );
+      if (flags.json) answer(io, { ...report, name: host2.name });
+      done(report.held ? 0 : 3);
+    });
+  });
+}
+function linesOf(found) {
+  if ("held" in found) {
+    const { held, what, detail } = found;
+    return [`${held ? "held  " : "FAILED"} ${what}${detail ? `: ${detail}` : ""}`];
+  }
+  return found.found.map(([what, is]) => `${what.padEnd(11)} ${is}`);
+}
+function pointsOf(given) {
+  if (given === void 0) return 3;
+  if (/^\d{1,3}$/.test(given)) return Number(given);
+  throw new SavepointError("bad-usage", {
+    message: "That is no number of moments.",
+    place: { field: "--points" },
+    details: { found: given, allowed: "0 to 999" }
+  });
+}
+
+// src/cli/host-commands.ts
+init_define_SAVEPOINT();
+var import_node_fs12 = require("node:fs");
 
 // src/transaction/host-state.ts
 init_define_SAVEPOINT();
@@ -47226,13 +49235,776 @@ async function clearHost(site) {
   await ask(site, "clear", []);
 }
 
+// src/cli/host-setup-commands.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/setup/caveats.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/setup/policy.ts
+init_define_SAVEPOINT();
+var header2 = `# What may be done here through the guard by those who reach it by sudo; everything else is refused.
+# Written by \`savepoint host setup\`; root may edit it. Lines: track PATH, refresh COMMAND, probe COMMAND, user NAME.
+`;
+function policyText({ track, refresh, probe, user }) {
+  const lines3 = [
+    ...track.map((path) => `track ${path}`),
+    ...refresh.map((script5) => `refresh ${scriptField(script5)}`),
+    ...probe.map((script5) => `probe ${scriptField(script5)}`),
+    ...user === void 0 ? [] : [`user ${user}`]
+  ];
+  return `${header2}${lines3.map((line) => `${line}
+`).join("")}`;
+}
+function policyValues(text5, word) {
+  return text5.split("\n").filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
+}
+function withUser(text5, user) {
+  const others = text5.split("\n").filter((line) => line !== "" && !line.startsWith("user "));
+  return [...others, `user ${user}`].map((line) => `${line}
+`).join("");
+}
+
+// src/setup/public-key.ts
+init_define_SAVEPOINT();
+var import_node_crypto8 = require("node:crypto");
+var import_node_fs10 = require("node:fs");
+init_errors();
+
+// src/setup/places.ts
+init_define_SAVEPOINT();
+var places = {
+  /** The guard's state, as guard.sh itself decides it for root. */
+  state: "/var/lib/savepoint",
+  policy: "/var/lib/savepoint/policy",
+  sudoers: "/etc/sudoers.d/savepoint",
+  /** Where the CI user can reach it, unlike the state. */
+  gate: "/usr/local/lib/savepoint/gate"
+};
+function guardPlace(sha256) {
+  return `${places.state}/guard/${sha256}/guard`;
+}
+
+// src/setup/public-key.ts
+function readPublicKey(file) {
+  const refuse2 = (message, cause) => new SavepointError("bad-usage", {
+    message,
+    place: { field: "--forced-command" },
+    details: { found: file, allowed: "a file with one line: type, key, comment" },
+    cause
+  });
+  let text5;
+  try {
+    text5 = (0, import_node_fs10.readFileSync)(file, "utf8");
+  } catch (error2) {
+    throw refuse2(`The public key cannot be read: ${sentenceOf(error2)}`, error2);
+  }
+  const key = parsePublicKey(text5.trim());
+  if (!key) throw refuse2("The file holds no public SSH key, or more than that.");
+  return key;
+}
+function parsePublicKey(line) {
+  const [, type = "", base642 = "", comment = ""] = /^((?:ssh|ecdsa|sk)-[a-z0-9@.-]+) ([A-Za-z0-9+/]{40,}={0,2})(?: ([\x20-\x7e]*))?$/.exec(line) ?? [];
+  const bytes2 = Buffer.from(base642, "base64");
+  if (type === "" || bytes2.subarray(4, 4 + type.length).toString("latin1") !== type)
+    return void 0;
+  const hash = (0, import_node_crypto8.createHash)("sha256").update(bytes2).digest("base64").replace(/=+$/, "");
+  return { type, base64: base642, comment, fingerprint: `SHA256:${hash}` };
+}
+function forcedLine({ type, base64: base642, comment }) {
+  return `restrict,command="${places.gate}" ${type} ${base642}${comment ? ` ${comment}` : ""}`;
+}
+function isFor(line, { base64: base642 }) {
+  return ` ${line} `.includes(` ${base642} `);
+}
+function isForced(line) {
+  return line.startsWith(`restrict,command="${places.gate}" `);
+}
+
+// src/setup/caveats.ts
+var powerful = ["disk", "docker", "incus-admin", "libvirt", "lxd", "root", "shadow"];
+function checkUser(name, user, option, otherRulesAllowed) {
+  const refuse2 = (message, found, hint) => new SavepointError("bad-usage", {
+    message,
+    place: { field: option },
+    details: { found, allowed: "a user of the host who is not root and may not become root" },
+    ...hint !== void 0 && { hint }
+  });
+  if (!user) throw refuse2("The host has no such user.", name);
+  if (user.uid === 0) throw refuse2("This user is root.", name);
+  const groups = user.groups.filter((group) => powerful.includes(group));
+  if (groups.length > 0 && !otherRulesAllowed) {
+    throw refuse2(
+      `${name} can become root as a member of ${groups.join(", ")}, so a pinned guard would protect nothing.`,
+      user.groups,
+      "Take the user out of these groups, or accept it with --despite-rights."
+    );
+  }
+  if (user.otherRules.length > 0 && !otherRulesAllowed) {
+    throw refuse2(
+      `${name} may run other things by sudo, so a pinned guard would protect nothing.`,
+      user.otherRules,
+      "Remove these rules, or accept them with --despite-rights."
+    );
+  }
+  return user;
+}
+function enforcesPolicy(guard) {
+  return /\/var\/lib\/savepoint\/policy|\$state\/policy/.test(guard.text);
+}
+var hooks = ["/etc/apt", "/etc/dnf", "/etc/yum", "/etc/pacman.d", "/etc/docker", "/etc/systemd"];
+function caveats(guards, policy, { name, keys }) {
+  const found = [];
+  for (const guard of releasedGuards()) {
+    if (!guards.includes(guard.sha256) || enforcesPolicy(guard)) continue;
+    found.push(
+      `guard ${guard.version} does not read the policy: through it ${name} can change any file of the host`
+    );
+  }
+  const risky = policyValues(policy, "track").filter((path) => hooks.includes(path));
+  if (risky.length > 0) {
+    found.push(
+      `root's programs take commands from ${risky.join(" and ")}: a committed change there can become root (narrower: /etc/apt/sources.list.d)`
+    );
+  }
+  if (!keys.some(isForced)) return found;
+  if (keys.some((line) => /^[^#\s]/.test(line) && !isForced(line))) {
+    found.push(`${name} has other keys in ~/.ssh/authorized_keys, which may do more`);
+  }
+  if (policyValues(policy, "user").length === 0) {
+    found.push(
+      `phases run as ${name}, who can change ~/.ssh/authorized_keys: name another user with --job-user`
+    );
+  }
+  return found;
+}
+
+// src/setup/facts.ts
+init_define_SAVEPOINT();
+
+// src/setup/sudo-rules.ts
+init_define_SAVEPOINT();
+var verbs = [
+  "begin",
+  "apply",
+  "exec",
+  "kill",
+  "renew",
+  "commit",
+  "rollback",
+  "status",
+  "recover"
+];
+var header3 = `# These released guards may be run as root, byte for byte (sudoers(5), Digest_Spec), and nothing else.
+# Written by \`savepoint host setup\`; \`savepoint host remove\` takes it away.
+`;
+function sudoersText({ user, guards }) {
+  const each = guards.map((sha256) => {
+    const guard = guardPlace(sha256);
+    const rules = verbs.map(
+      (verb) => `${user} ALL=(root) NOPASSWD: sha256:${sha256} ${guard} ${verb}
+`
+    );
+    return `Defaults!${guard} env_reset, !setenv, !requiretty, !use_pty, !log_input, !log_output
+${rules.join("")}`;
+  });
+  return `${header3}${each.join("")}`;
+}
+function parseSudoers(text5) {
+  const rules = [
+    ...text5.matchAll(/^(\S+) ALL=\(root\) NOPASSWD: sha256:([0-9a-f]{64}) \S+ \S+$/gm)
+  ];
+  const user = rules[0]?.[1];
+  if (user === void 0) return void 0;
+  return { user, guards: [...new Set(rules.map(([, , sha256 = ""]) => sha256))] };
+}
+function otherRules(list2) {
+  const at2 = list2.search(/may run the following commands/);
+  if (at2 < 0) return [];
+  const rules = list2.slice(at2).split("\n").slice(1).join("\n").replace(/\n {5,}/g, " ").split("\n");
+  return rules.map((rule) => rule.trim().replace(/\s+/g, " ")).filter((rule) => rule.replace(ours2, "").replace(/\(root\) NOPASSWD:|[ ,]/g, "") !== "");
+}
+var ours2 = /sha256:[0-9a-f]{64} \/var\/lib\/savepoint\/guard\/[0-9a-f]{64}\/guard [a-z]+/g;
+
+// src/setup/facts.ts
+var inspect = `
+state=${places.state}
+lines() { [ ! -f "$2" ] || sed "s/^/$1 /" "$2"; }
+there() { [ ! -e "$1" ] && [ ! -L "$1" ] || echo "remains $1"; }
+for file in "$state"/guard/*/guard; do
+  [ -f "$file" ] || continue
+  sum=$(sha256sum <"$file") name=\${file%/guard}
+  echo "guard \${name##*/} \${sum%% *}"
+done
+lines sudoers ${places.sudoers}
+lines policy ${places.policy}
+[ ! -f ${places.gate} ] || { sum=$(sha256sum <${places.gate}); echo "gate \${sum%% *}"; }
+lines boot_script "$state/boot"
+for file in /etc/systemd/system/sysinit.target.wants/savepoint-recover.service /etc/local.d/savepoint.start \\
+  /etc/cron.d/savepoint; do
+  [ ! -e "$file" ] || echo "boot $file"
+done
+lines open "$state/open"
+lines quarantine "$state/quarantine"
+for tx in "$state"/tx/*; do
+  [ -d "$tx" ] || continue
+  case $(cat "$tx/outcome" 2>/dev/null) in
+    '' | rollback-failed) echo "unfinished \${tx##*/} $(cat "$tx/guard" 2>/dev/null)" ;;
+  esac
+done
+for file in ${places.sudoers} ${places.gate} /etc/systemd/system/savepoint-recover.service \\
+  /etc/systemd/system/sysinit.target.wants/savepoint-recover.service /etc/local.d/savepoint.start \\
+  /etc/cron.d/savepoint "$state"; do
+  there "$file"
+done
+for tool in sudo visudo; do ! command -v $tool >/dev/null || echo "tool $tool"; done
+`;
+async function hostFacts(shell2) {
+  const fields = fieldsOf(await shell2.run(inspect));
+  const text5 = (key) => allOf(fields, key).map((line) => `${line}
+`).join("");
+  const optional2 = (key) => firstOf(fields, key);
+  const sudoers = text5("sudoers");
+  const rules = parseSudoers(sudoers);
+  const gate = optional2("gate");
+  const open4 = optional2("open");
+  const quarantine = optional2("quarantine");
+  const guard = /\/guard\/([0-9a-f]{64})\/guard /.exec(text5("boot_script"))?.[1];
+  const tools2 = allOf(fields, "tool");
+  return {
+    guards: allOf(fields, "guard").map((line) => {
+      const [sha256 = "", actual = ""] = line.split(" ");
+      return { sha256, actual };
+    }),
+    sudoers,
+    ...rules && { rules },
+    policy: text5("policy"),
+    ...gate && { gate },
+    boot: { starts: allOf(fields, "boot"), ...guard && { guard } },
+    ...open4 && { open: open4 },
+    ...quarantine && { quarantine },
+    unfinished: allOf(fields, "unfinished").map((line) => {
+      const [id = "", by = ""] = line.split(" ");
+      return { id, guard: by };
+    }),
+    remains: allOf(fields, "remains"),
+    tools: { sudo: tools2.includes("sudo"), visudo: tools2.includes("visudo") }
+  };
+}
+var inspectUser = `
+id -u "$1" >/dev/null 2>&1 || exit 0
+echo "uid $(id -u "$1")"
+echo "groups $(id -Gn "$1")"
+! command -v sudo >/dev/null || sudo -n -l -U "$1" 2>&1 | sed 's/^/rule /'
+su -s /bin/sh "$1" -c 'cat "$HOME/.ssh/authorized_keys"' 2>/dev/null </dev/null | sed 's/^/key /'
+`;
+async function userFacts(shell2, name) {
+  const fields = fieldsOf(await shell2.run(inspectUser, [name]));
+  const uid = firstOf(fields, "uid");
+  if (uid === void 0) return void 0;
+  return {
+    name,
+    uid: Number(uid),
+    groups: (firstOf(fields, "groups") ?? "").split(" "),
+    otherRules: otherRules(allOf(fields, "rule").join("\n")),
+    keys: allOf(fields, "key")
+  };
+}
+function fieldsOf(text5) {
+  return text5.split("\n").slice(0, -1).map((line) => {
+    const space = line.indexOf(" ");
+    return [line.slice(0, space), line.slice(space + 1)];
+  });
+}
+
+// src/setup/overview.ts
+init_define_SAVEPOINT();
+
+// src/setup/gate.ts
+init_define_SAVEPOINT();
+var import_node_fs11 = require("node:fs");
+function gateText() {
+  if (typeof define_SAVEPOINT_default !== "undefined") return define_SAVEPOINT_default.gate;
+  return (0, import_node_fs11.readFileSync)(new URL("../../guard/gate.sh", __importMetaUrl), "utf8");
+}
+
+// src/setup/overview.ts
+function overviewOf(facts, user) {
+  const allowed = facts.rules?.guards ?? [];
+  const installed = facts.guards.map(({ sha256 }) => sha256);
+  const guards = [.../* @__PURE__ */ new Set([...installed, ...allowed])].map((sha256) => {
+    const version3 = versionOf(sha256);
+    const release2 = releasedGuards().find((guard) => guard.sha256 === sha256);
+    return {
+      ...version3 !== void 0 && { version: version3 },
+      sha256,
+      intact: facts.guards.some((guard) => guard.sha256 === sha256 && guard.actual === sha256),
+      allowed: allowed.includes(sha256),
+      ...release2 && { enforcesPolicy: enforcesPolicy(release2) }
+    };
+  });
+  const [starts] = facts.boot.starts;
+  const [phaseUser] = policyValues(facts.policy, "user");
+  const keys = user?.keys.filter((line) => /^[^#\s]/.test(line)) ?? [];
+  const forced = keys.filter(isForced).length;
+  return {
+    pinned: allowed.length > 0 && user?.otherRules.length === 0 && guards.every((guard) => !guard.allowed || guard.intact),
+    guards,
+    ...user && {
+      ciUser: {
+        name: user.name,
+        otherRules: user.otherRules,
+        forcedKeys: forced,
+        otherKeys: keys.length - forced
+      }
+    },
+    ...facts.policy !== "" && {
+      policy: {
+        track: policyValues(facts.policy, "track"),
+        refresh: policyValues(facts.policy, "refresh"),
+        probe: policyValues(facts.policy, "probe"),
+        ...phaseUser !== void 0 && { user: phaseUser }
+      }
+    },
+    ...starts !== void 0 && {
+      bootRecovery: { starts, ...facts.boot.guard && { guard: facts.boot.guard } }
+    },
+    ...facts.gate && { gate: facts.gate === digestOf(gateText()) ? "current" : "other" },
+    ...facts.open && { open: facts.open },
+    ...facts.quarantine && { quarantine: facts.quarantine },
+    unfinished: facts.unfinished.map(({ id }) => id),
+    caveats: user ? caveats(allowed, facts.policy, user) : []
+  };
+}
+function overviewLines(overview) {
+  const { ciUser, policy, bootRecovery } = overview;
+  const lines3 = [];
+  for (const { version: version3, sha256, intact, allowed } of overview.guards) {
+    const state = `${intact ? "installed" : "NOT INTACT"}${allowed ? ", allowed" : ""}`;
+    lines3.push(["guard", `${version3 ?? "unknown"} sha256:${sha256}, ${state}`]);
+  }
+  if (overview.guards.length === 0) lines3.push(["guard", "none"]);
+  lines3.push(["pinned", overview.pinned ? "yes" : "no"]);
+  if (ciUser) {
+    lines3.push(["ci user", ciUser.name]);
+    for (const rule of ciUser.otherRules) lines3.push(["may also", rule]);
+    lines3.push(["keys", `${ciUser.forcedKeys} forced to the gate, ${ciUser.otherKeys} others`]);
+  }
+  if (policy) {
+    lines3.push(["policy", `track ${policy.track.join(" ")}`]);
+    for (const command4 of policy.refresh) lines3.push(["", `refresh ${command4}`]);
+    for (const command4 of policy.probe) lines3.push(["", `probe ${command4}`]);
+    if (policy.user !== void 0) lines3.push(["", `phases run as ${policy.user}`]);
+  } else {
+    lines3.push(["policy", "none"]);
+  }
+  if (overview.gate) lines3.push(["gate", overview.gate]);
+  const boot = bootRecovery ? `${bootRecovery.starts}, guard ${versionOf(bootRecovery.guard ?? "") ?? bootRecovery.guard ?? "unknown"}` : "not set up (the first transaction does)";
+  lines3.push(["boot", boot]);
+  lines3.push(["open", overview.open ?? "nothing"]);
+  for (const id of overview.unfinished) if (id !== overview.open) lines3.push(["not ended", id]);
+  if (overview.quarantine) lines3.push(["quarantine", overview.quarantine]);
+  for (const caveat of overview.caveats) lines3.push(["caveat", caveat]);
+  return lines3;
+}
+
+// src/setup/plan.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/setup/steps.ts
+init_define_SAVEPOINT();
+var import_node_crypto9 = require("node:crypto");
+function kept(what, detail) {
+  return { action: "keep", what, detail, perform: async () => void 0 };
+}
+function installGuard(guard) {
+  const path = guardPlace(guard.sha256);
+  return {
+    action: "install",
+    what: `guard ${guard.version}`,
+    detail: path,
+    perform: async (shell2) => {
+      await shell2.run('rm -rf "$1"', [path.replace(/\/guard$/, "")]);
+      await ask(siteOf(shell2, guard), "status", []);
+    }
+  };
+}
+var replaceFile = `
+path=$1 mode=$2 check=$3 dir=\${1%/*} new=\${1%/*}/.\${1##*/}.new
+[ -d "$dir" ] || (umask 022; mkdir -p "$dir")
+cat >"$new"
+chmod "$mode" "$new"
+chown 0:0 "$new"
+if [ "$check" = yes ] && ! why=$(visudo -cf "$new" 2>&1); then rm -f "$new"; echo "visudo: $why" >&2; exit 1; fi
+sync "$new"
+mv -f "$new" "$path"
+sync "$dir"
+`;
+function writeFile2(what, path, mode, text5) {
+  return {
+    action: "write",
+    what,
+    detail: path,
+    perform: async (shell2) => void await shell2.run(replaceFile, [path, mode, "no"], text5)
+  };
+}
+var rulesInForce = `
+list=$(sudo -n -l -U "$1" 2>&1 | tr -s ' \\n' ' ')
+case $list in *"sha256:$2 "*) ;; *)
+  echo "sudo does not read ${places.sudoers}: does /etc/sudoers have @includedir /etc/sudoers.d?" >&2
+  exit 1
+esac
+`;
+function writeSudoRules(rules, versions) {
+  return {
+    action: "write",
+    what: "sudo rules",
+    detail: `${places.sudoers}: ${rules.user} may run ${versions}`,
+    perform: async (shell2) => {
+      await shell2.run(replaceFile, [places.sudoers, "440", "yes"], sudoersText(rules));
+      await shell2.run(rulesInForce, [rules.user, rules.guards.at(-1) ?? ""]);
+    }
+  };
+}
+function tryGuard(guard, holder) {
+  return {
+    action: "try",
+    what: "recovery at boot",
+    detail: `a transaction of guard ${guard.version} that changes nothing sets it up`,
+    perform: async (shell2) => {
+      const site = siteOf(shell2, guard);
+      const id = `setup-${(0, import_node_crypto9.randomBytes)(6).toString("hex")}`;
+      const credentials = [
+        ["id", id],
+        ["token", (0, import_node_crypto9.randomBytes)(32).toString("hex")]
+      ];
+      await ask(site, "begin", [
+        ...credentials,
+        ["holder", holder],
+        ["degraded", "yes"],
+        ["track", `/var/lib/${id}`]
+      ]);
+      await ask(site, "rollback", [...credentials, ["reason", "host-setup"]]);
+    }
+  };
+}
+var replaceKey = `
+exec su -s /bin/sh "$1" -c 'umask 077; cd "$HOME" && mkdir -p .ssh && cd .ssh || exit
+{ [ ! -f authorized_keys ] || grep -v -F -e "$1" authorized_keys || [ $? -eq 1 ]; } >.authorized_keys.new &&
+{ [ -z "$2" ] || printf "%s\\n" "$2" >>.authorized_keys.new; } &&
+sync .authorized_keys.new && mv -f .authorized_keys.new authorized_keys' sh "$2" "$3"
+`;
+function addKey(user, key) {
+  return {
+    action: "add",
+    what: "forced command",
+    detail: `${key.fingerprint} of ${user}, in ~/.ssh/authorized_keys`,
+    perform: async (shell2) => void await shell2.run(replaceKey, [user, ` ${key.base64}`, forcedLine(key)])
+  };
+}
+function removeKeys(user, count2) {
+  return {
+    action: "remove",
+    what: "forced command",
+    detail: `${count2 === 1 ? "one key" : `${count2} keys`} of ${user}, in ~/.ssh/authorized_keys`,
+    perform: async (shell2) => void await shell2.run(replaceKey, [user, `restrict,command="${places.gate}" `, ""])
+  };
+}
+function removeGuard(sha256, version3) {
+  const folder = guardPlace(sha256).replace(/\/guard$/, "");
+  return {
+    action: "remove",
+    what: `guard ${version3 ?? ""}`.trim(),
+    detail: folder,
+    perform: async (shell2) => void await shell2.run('rm -rf "$1"', [folder])
+  };
+}
+function siteOf(shell2, guard) {
+  return { host: shell2.host, guard, root: "/", sudo: shell2.sudo };
+}
+
+// src/setup/plan.ts
+function planSetup(facts, user, wish) {
+  const [inUse] = wish.guards;
+  const guards = guardsToAllow(facts, wish);
+  const names = guards.map((sha256) => `guard ${versionOf(sha256) ?? sha256}`).join(", ");
+  const policy = policyAfter(facts, wish);
+  const steps = [
+    ...guards.map((sha256) => guardStep(facts, sha256)),
+    policyStep(facts, policy),
+    gateStep(facts, wish),
+    bootStep(facts, inUse, wish.holder),
+    facts.sudoers === sudoersText({ user: user.name, guards }) ? kept("sudo rules", `${places.sudoers}: ${user.name} may run ${names}`) : writeSudoRules({ user: user.name, guards }, names),
+    ...wish.keys.map((key) => keyStep(user, key)),
+    ...(wish.only ? facts.guards : []).filter(({ sha256 }) => !guards.includes(sha256)).map(({ sha256 }) => removeGuard(sha256, versionOf(sha256)))
+  ].filter((step) => step !== void 0);
+  const others = user.keys.filter((line) => !wish.keys.some((key) => isFor(line, key)));
+  const keys = [...others, ...wish.keys.map(forcedLine)];
+  return { steps, caveats: caveats(guards, policy, { name: user.name, keys }) };
+}
+function guardsToAllow(facts, { guards, only }) {
+  const wanted = guards.map(({ sha256 }) => sha256).reverse();
+  const needed = facts.unfinished.map(({ guard }) => guard);
+  const before = facts.rules?.guards ?? [];
+  const earlier = before.filter((sha256) => !only || needed.includes(sha256));
+  return [...new Set(earlier)].filter((sha256) => !wanted.includes(sha256)).concat(wanted);
+}
+function guardStep(facts, sha256) {
+  const found = facts.guards.find((guard) => guard.sha256 === sha256);
+  const carried2 = releasedGuards().find((guard) => guard.sha256 === sha256);
+  const name = `guard ${carried2?.version ?? ""}`.trim();
+  if (found?.actual === sha256) return kept(name, guardPlace(sha256));
+  if (carried2) return installGuard(carried2);
+  throw new SavepointError("guard-unavailable", {
+    message: `The host allows a guard that it does not have, and neither does this version of Savepoint.`,
+    details: { wanted: sha256, found: found?.actual },
+    hint: "Leave it out with --only, or use a version of Savepoint that carries it."
+  });
+}
+function policyAfter({ policy: before }, { policy, jobUser }) {
+  if (!policy && before === "") {
+    throw new SavepointError("bad-usage", {
+      message: "The host has no policy yet: whoever reaches the guard by sudo could change any file.",
+      place: { field: "--track" },
+      details: { allowed: "presets and absolute paths that jobs may change" },
+      hint: "Name what jobs on this host may change, such as --track apt."
+    });
+  }
+  const user = jobUser ?? policyValues(before, "user")[0];
+  if (!policy) return user === void 0 ? before : withUser(before, user);
+  return policyText({ ...policy, ...user !== void 0 && { user } });
+}
+function policyStep({ policy: before }, policy) {
+  const [user] = policyValues(policy, "user");
+  const phases2 = user === void 0 ? "" : `; phases run as ${user}`;
+  const detail = `${places.policy}: ${policyValues(policy, "track").join(" ")}${phases2}`;
+  if (policy === before) return kept("policy", detail);
+  return { ...writeFile2("policy", places.policy, "600", policy), detail };
+}
+function gateStep({ gate }, { keys }) {
+  if (keys.length === 0 && gate === void 0) return void 0;
+  const text5 = gateText();
+  return gate === digestOf(text5) ? kept("gate", places.gate) : writeFile2("gate", places.gate, "755", text5);
+}
+function bootStep({ boot, unfinished: unfinished2 }, inUse, holder) {
+  const [starts] = boot.starts;
+  if (starts !== void 0 && boot.guard === inUse.sha256) return kept("recovery at boot", starts);
+  if (unfinished2.length > 0) {
+    return kept("recovery at boot", "of the open transaction; the next one sets it up anew");
+  }
+  return tryGuard(inUse, holder);
+}
+function keyStep(user, key) {
+  const lines3 = user.keys.filter((line) => isFor(line, key));
+  return lines3.length === 1 && lines3[0] === forcedLine(key) ? kept("forced command", `${key.fingerprint} of ${user.name}, in ~/.ssh/authorized_keys`) : addKey(user.name, key);
+}
+
+// src/setup/removal.ts
+init_define_SAVEPOINT();
+init_errors();
+function planRemoval(host2, facts, user) {
+  const [held] = facts.unfinished;
+  if (facts.quarantine !== void 0) {
+    throw new SavepointError("host-quarantined", {
+      message: `${host2} is quarantined, and what could mend it would be removed too: ${facts.quarantine}`,
+      details: { host: host2 },
+      hint: "Mend it, then `savepoint host clear`."
+    });
+  }
+  if (facts.open !== void 0 || held) {
+    throw new SavepointError("host-busy", {
+      message: `Transaction ${facts.open ?? held?.id} is open on ${host2}; without its guard it could not be ended.`,
+      details: { host: host2 },
+      hint: "Wait for its end, or end it with `savepoint recover`."
+    });
+  }
+  const forced = user?.keys.filter(isForced).length ?? 0;
+  return [
+    ...user && forced > 0 ? [removeKeys(user.name, forced)] : [],
+    ...facts.remains.map(removePath)
+  ];
+}
+var remove = `
+case $1 in
+  ${places.state} | ${places.sudoers})
+    [ "$1" != ${places.sudoers} ] || rm -f "$1"
+    if [ -e ${places.state}/open ]; then
+      echo "a transaction was begun meanwhile: $(cat ${places.state}/open)" >&2
+      exit 1
+    fi ;;
+esac
+rm -rf "$1"
+case $1 in
+  *.service) [ ! -d /run/systemd/system ] || systemctl daemon-reload ;;
+  ${places.gate}) rmdir "\${1%/*}" 2>/dev/null || : ;;
+esac
+`;
+function removePath(path) {
+  return {
+    action: "remove",
+    what: nameOf4(path),
+    detail: path,
+    perform: async (shell2) => void await shell2.run(remove, [path])
+  };
+}
+function nameOf4(path) {
+  if (path === places.sudoers) return "sudo rules";
+  if (path === places.gate) return "gate";
+  if (path === places.state) return "guards, policy and history";
+  return "recovery at boot";
+}
+
+// src/cli/host-setup-report.ts
+init_define_SAVEPOINT();
+var past = {
+  keep: "kept",
+  install: "installed",
+  write: "wrote",
+  add: "added",
+  try: "tried",
+  remove: "removed"
+};
+async function tell(io, shell2, steps, caveats2, { json, dryRun }) {
+  const screen = screenOf(io, json);
+  screen.line(`${shell2.host.name}:${dryRun ? " nothing is changed, this would be done:" : ""}`);
+  for (const step of steps) {
+    if (!dryRun) await step.perform(shell2);
+    const { action, what, detail } = step;
+    const word = dryRun && action !== "keep" ? action : past[action];
+    screen.line(plain2(`  ${word.padEnd(9)} ${what}: ${detail}`));
+  }
+  if (steps.length === 0) screen.line("  nothing of Savepoint is there");
+  for (const caveat of caveats2) screen.line(plain2(`  caveat    ${caveat}`));
+  if (!json) return;
+  answer(io, {
+    host: shell2.host.name,
+    dryRun: dryRun === true,
+    changed: !dryRun && steps.some(({ action }) => action !== "keep"),
+    steps: steps.map(({ action, what, detail }) => ({ action, what, detail })),
+    caveats: caveats2
+  });
+}
+
+// src/cli/host-setup-commands.ts
+var setupHelp = `
+Needs a login as root, or one that may do everything by \`sudo -n\`. From then on the CI user may run
+the released guards named here, checked by sudo byte for byte, and nothing else; the guard keeps to
+the policy made of --track, --refresh and --probe. Guards that were allowed before stay allowed
+until --only, so that both releases work while the pin moves. Again with other options it changes
+what they say and keeps the rest.
+
+Examples:
+  savepoint host setup ssh://root@lab-07 --ci-user ci --track apt --dry-run
+  savepoint host setup ssh://root@lab-07 --ci-user ci --track /etc/apt/sources.list.d
+  savepoint host setup ssh://root@lab-07 --job-user builder --forced-command ci_key.pub
+  savepoint host setup ssh://root@lab-07 --only`;
+function addHostSetupCommands(host2, io, done) {
+  const setup = command2(
+    host2,
+    "setup",
+    "let a CI user run the released guard as root, and no more",
+    ["track", "refresh", "probe"]
+  ).option("--ci-user <NAME>", "who the CI logs in as").option("--job-user <NAME>", "who phases run as, instead of the CI user").option("--guard <SHA256>", "released guard to use instead of the pinned one").option("--also <SHA256>", "released guard to allow besides", collect).option("--only", "allow no guard but these, also not those allowed before").option("--forced-command <FILE>", "public key of the CI that may do nothing else", collect).option("--despite-rights", "accept a user who can become root otherwise").option("--dry-run", "tell what would be done").addHelpText("after", setupHelp);
+  setup.action(
+    (name, flags) => asRoot(name, flags, io, async (shell2, job) => {
+      const facts = await hostFacts(shell2);
+      const wish = wishOf(flags, job, io);
+      const ciUser = flags.ciUser ?? facts.rules?.user ?? missingUser();
+      const user = checkUser(
+        ciUser,
+        await userFacts(shell2, ciUser),
+        "--ci-user",
+        flags.despiteRights === true
+      );
+      if (flags.jobUser !== void 0) {
+        checkUser(flags.jobUser, await userFacts(shell2, flags.jobUser), "--job-user", false);
+      }
+      if (!facts.tools.sudo || !facts.tools.visudo) {
+        throw new SavepointError("host-tools-missing", {
+          message: `${shell2.host.name} has no sudo and visudo, which check the guard's digest.`,
+          details: { host: shell2.host.name }
+        });
+      }
+      const plan = planSetup(facts, user, wish);
+      await tell(io, shell2, plan.steps, plan.caveats, flags);
+      done(0);
+    })
+  );
+  command2(host2, "show", "tell how a host pins its guard, and what is open there").addHelpText("after", "\nExamples:\n  savepoint host show ssh://root@lab-07 --json").action(
+    (name, flags) => asRoot(name, flags, io, async (shell2) => {
+      const facts = await hostFacts(shell2);
+      const user = facts.rules && await userFacts(shell2, facts.rules.user);
+      const overview = overviewOf(facts, user);
+      if (flags.json) answer(io, { host: shell2.host.name, ...overview });
+      const screen = screenOf(io, flags.json);
+      screen.line(`${shell2.host.name}:`);
+      for (const [label, text5] of overviewLines(overview)) {
+        screen.line(plain2(`  ${label.padEnd(10)} ${text5}`));
+      }
+      done(0);
+    })
+  );
+  command2(host2, "remove", "take guards, rules, recovery at boot and history off a host").option("--dry-run", "tell what would be done").addHelpText("after", "\nExamples:\n  savepoint host remove ssh://root@lab-07 --dry-run").action(
+    (name, flags) => asRoot(name, flags, io, async (shell2) => {
+      const facts = await hostFacts(shell2);
+      const user = facts.rules && await userFacts(shell2, facts.rules.user);
+      await tell(io, shell2, planRemoval(shell2.host.name, facts, user), [], flags);
+      done(0);
+    })
+  );
+}
+function command2(host2, name, about, more = []) {
+  const made = host2.command(name).description(about).argument("[HOST]", "local (default), ssh://user@name:port, or a name").option("--json", "print the answer as a line of JSON");
+  addSettings(made, [...hostSettings, ...more]);
+  return made;
+}
+function asRoot(name, flags, io, act) {
+  return withHost(name, flags, io, async (host2, job) => {
+    await act(await rootShell(host2, job.host.sudo), job);
+  });
+}
+function wishOf(flags, job, io) {
+  const also = (flags.also ?? []).map((digest) => guardInUse(digest));
+  if (flags.track === void 0 && (flags.refresh !== void 0 || flags.probe !== void 0)) {
+    throw new SavepointError("bad-usage", {
+      message: "A policy is made as a whole: what may run after a rollback goes with what may be tracked.",
+      place: { field: flags.refresh === void 0 ? "--probe" : "--refresh" },
+      details: { allowed: "together with --track" }
+    });
+  }
+  return {
+    holder: holderOf("host setup", io.env),
+    guards: [guardInUse(flags.guard), ...also],
+    only: flags.only === true,
+    ...flags.track !== void 0 && {
+      policy: {
+        track: job.track.map(({ path }) => path),
+        refresh: job.refresh.map(({ script: script5 }) => script5),
+        probe: job.probe.map(({ script: script5 }) => script5)
+      }
+    },
+    ...flags.jobUser !== void 0 && { jobUser: flags.jobUser },
+    keys: (flags.forcedCommand ?? []).map(readPublicKey)
+  };
+}
+function missingUser() {
+  throw new SavepointError("bad-usage", {
+    message: "The host does not know yet who its CI logs in as.",
+    place: { field: "--ci-user" },
+    details: { allowed: "a user of the host who is not root and may not become root" }
+  });
+}
+
 // src/cli/host-commands.ts
 function addHostCommands(program2, io, done) {
   const which = `
 Without HOST it is the host of the recorded transaction, if there is one here, else this machine.`;
   const add = (parent, name, about, act) => {
     const path = parent === program2 ? name : `${parent.name()} ${name}`;
-    const command3 = parent.command(name).description(about).argument("[HOST]", "local, ssh://user@name:port, or a name").option("--state <FILE>", "where a transaction is recorded").option("--json", "print the answer as a line of JSON").addHelpText(
+    const command4 = parent.command(name).description(about).argument("[HOST]", "local, ssh://user@name:port, or a name").option("--state <FILE>", "where a transaction is recorded").option("--json", "print the answer as a line of JSON").addHelpText(
       "after",
       `${which}
 
@@ -47240,11 +50012,11 @@ Examples:
   savepoint ${path}
   savepoint ${path} ssh://root@lab-07 --json`
     );
-    addSettings(command3, [...hostSettings, "root"]);
-    command3.action(async (host3, flags) => {
+    addSettings(command4, [...hostSettings, "root"]);
+    command4.action(async (host3, flags) => {
       var _stack = [];
       try {
-        const { config: config2, root } = await siteOf(host3, flags, io);
+        const { config: config2, root } = await siteOf2(host3, flags, io);
         const passphrase = io.env.SAVEPOINT_KEY_PASSPHRASE;
         const opened = __using(_stack, await openHost(config2, passphrase === void 0 ? {} : { passphrase }), true);
         await act({ host: opened, guard: guardInUse(), root, sudo: config2.sudo }, flags);
@@ -47273,6 +50045,7 @@ Examples:
     for (const warning of warnings) screen.line(plain2(`warning: ${warning}`));
   });
   const host2 = program2.command("host").description("look after a host");
+  addHostSetupCommands(host2, io, done);
   add(
     host2,
     "clear",
@@ -47284,19 +50057,19 @@ Examples:
     }
   );
 }
-async function siteOf(host2, flags, io) {
+async function siteOf2(host2, flags, io) {
   const asked = host2 ?? flags.host;
   const path = statePath(flags.state, io.env);
-  if (asked === void 0 && (flags.state !== void 0 || (0, import_node_fs8.existsSync)(path))) {
-    const { record: record2 } = readState(path);
-    return { config: record2.host, root: record2.root };
+  if (asked === void 0 && (flags.state !== void 0 || (0, import_node_fs12.existsSync)(path))) {
+    const state = readState(path);
+    return { config: hostWithKey(state, flags, io), root: state.record.root };
   }
   const flagsOfJob = { ...flags, ...asked !== void 0 && { host: asked }, track: ["/etc"] };
   const { jobs } = await jobsOf(flagsOfJob, io, void 0);
   const [job] = jobs;
   return { config: job?.host ?? { type: "local", sudo: false }, root: job?.root ?? "/" };
 }
-function stateLines(name, { open: open4, quarantine, past, guardVersion }) {
+function stateLines(name, { open: open4, quarantine, past: past2, guardVersion: guardVersion2 }) {
   const lines3 = [];
   if (open4) {
     lines3.push(
@@ -47310,14 +50083,14 @@ function stateLines(name, { open: open4, quarantine, past, guardVersion }) {
     lines3.push(`${name}: nothing is open`);
   }
   if (quarantine) lines3.push(`  quarantine ${quarantine}`);
-  lines3.push(`  guard      ${guardVersion}`);
-  for (const { id, outcome, holder } of past) lines3.push(`  before     ${id} ${outcome} ${holder}`);
+  lines3.push(`  guard      ${guardVersion2}`);
+  for (const { id, outcome, holder } of past2) lines3.push(`  before     ${id} ${outcome} ${holder}`);
   return lines3.map(plain2);
 }
 
 // src/cli/run-command.ts
 init_define_SAVEPOINT();
-var import_node_path13 = require("node:path");
+var import_node_path14 = require("node:path");
 init_errors();
 var help3 = `
 Without a job file the options are the whole job, and its test phase is the command after --.
@@ -47330,9 +50103,9 @@ Examples:
   savepoint run job.yml --host ssh://root@lab-07 --set on-success=rollback
   savepoint run --track apt --files ./files --check 'apt-get update' -- make check`;
 function addRunCommand(program2, io, done) {
-  const command3 = program2.command("run").usage("[JOB] [options] [-- COMMAND...]").description("run a job in a transaction: begin, apply, check, phases, commit or roll back").argument("[JOB]", "job file (YAML)").addHelpText("after", help3);
-  addJobOptions(command3);
-  command3.action(
+  const command4 = program2.command("run").usage("[JOB] [options] [-- COMMAND...]").description("run a job in a transaction: begin, apply, check, phases, commit or roll back").argument("[JOB]", "job file (YAML)").addHelpText("after", help3);
+  addJobOptions(command4);
+  command4.action(
     async (file, flags) => done(await runJobs(file, flags, io))
   );
 }
@@ -47352,12 +50125,12 @@ async function runJobs(file, flags, io) {
     const signals = __using(_stack, onSignals((message) => screen.line(message)));
     for (const [index, job] of jobs.entries()) {
       const exit = await runOne(job, secrets, flags, io, signals);
-      const left = jobs.length - index - 1;
+      const left2 = jobs.length - index - 1;
       if (exit !== 0) {
-        if (left > 0) screen.line(`${left} of ${jobs.length} jobs did not run.`);
+        if (left2 > 0) screen.line(`${left2} of ${jobs.length} jobs did not run.`);
         return exit;
       }
-      if (left > 0) screen.line("");
+      if (left2 > 0) screen.line("");
     }
     return 0;
   } catch (_) {
@@ -47367,7 +50140,7 @@ async function runJobs(file, flags, io) {
   }
 }
 async function runOne(asked, secrets, flags, io, { cancel, abandon }) {
-  const { job, change, saved } = await planRun(asked, {
+  const { job, change: change2, saved } = await planRun(asked, {
     holder: holderOf(asked.name, io.env),
     output: outputFolder(flags.output),
     guard: typeof flags.guard === "string" ? flags.guard : void 0
@@ -47391,7 +50164,7 @@ async function runOne(asked, secrets, flags, io, { cancel, abandon }) {
         cancel,
         abandon
       };
-      const unwritten = await follow(io, runJob(run, change), output, flags);
+      const unwritten = await follow(io, runJob(run, change2), output, flags);
       screenOf(io, flags.json).line(`Kept in ${nearest2(output)}: result, events and diffs.`);
       return jobEnd(job, ledger, "success").exit || unwritten;
     } catch (_) {
@@ -47405,17 +50178,17 @@ async function runOne(asked, secrets, flags, io, { cancel, abandon }) {
   }
 }
 function nearest2(path) {
-  const relation = (0, import_node_path13.relative)("", path);
+  const relation = (0, import_node_path14.relative)("", path);
   return relation.startsWith("..") ? path : relation;
 }
 
 // src/cli/version.ts
 init_define_SAVEPOINT();
-var import_node_fs9 = require("node:fs");
+var import_node_fs13 = require("node:fs");
 function version2() {
   if (typeof define_SAVEPOINT_default !== "undefined") return define_SAVEPOINT_default.version;
   const file = new URL("../../package.json", __importMetaUrl);
-  return JSON.parse((0, import_node_fs9.readFileSync)(file, "utf8")).version;
+  return JSON.parse((0, import_node_fs13.readFileSync)(file, "utf8")).version;
 }
 
 // src/cli/program.ts
@@ -47443,6 +50216,7 @@ async function runProgram(words2, io) {
   addExecCommand(program2, io, done);
   addFinishCommands(program2, io, done);
   addHostCommands(program2, io, done);
+  addGuardCommands(program2, io, done);
   addAboutCommands(program2, io, done);
   for (const each of everyCommand(program2)) each.exitOverride().helpOption("--help", "tell how");
   try {
@@ -47454,14 +50228,14 @@ async function runProgram(words2, io) {
     return complain(io, usageError(error2, program2), words2.includes("--json"));
   }
 }
-function everyCommand(command3) {
-  return command3.commands.flatMap((each) => [each, ...everyCommand(each)]);
+function everyCommand(command4) {
+  return command4.commands.flatMap((each) => [each, ...everyCommand(each)]);
 }
-function refuseCommand([name], { command: command3 }) {
-  if (command3.length === 0 || name === "run" || name === "exec") return;
+function refuseCommand([name], { command: command4 }) {
+  if (command4.length === 0 || name === "run" || name === "exec") return;
   throw new SavepointError("bad-usage", {
     message: `\`${name ?? "savepoint"}\` takes no command after --.`,
-    details: { found: command3.join(" "), allowed: "run, exec" }
+    details: { found: command4.join(" "), allowed: "run, exec" }
   });
 }
 function usageError(error2, program2) {
@@ -47482,12 +50256,12 @@ function usageError(error2, program2) {
 
 // src/cli.ts
 var { stdin, stdout, stderr } = process;
-var { words, command: command2 } = splitWords(process.argv.slice(2));
+var { words, command: command3 } = splitWords(process.argv.slice(2));
 if (words[0] === KEEPER) {
   void keepUntilOver(stdin);
 } else {
   ignoreClosedOutput([stdout, stderr]);
-  const io = { stdout, stderr, env: takeEnvironment(process.env), command: command2 };
+  const io = { stdout, stderr, env: takeEnvironment(process.env), command: command3 };
   void runProgram(words, io).then((exit) => {
     process.exitCode = exit;
   });

@@ -15,8 +15,8 @@ job_path=$PATH job_umask=$(umask)
 LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL TZ PATH
 umask 077
-unset CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
-VERSION=1.0.0 PROTOCOL=1
+unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
+VERSION=1.0.1 PROTOCOL=1
 LOCK_WAIT=600                             # seconds to wait for another guard: rolling back very many files takes minutes
 GRACE=5                                   # seconds a job's process has between TERM and KILL
 KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144      # ended transactions kept for audit: at most so many, so old, so large together
@@ -146,7 +146,7 @@ started() {
 lock() {
   mkdir -p "$state/lock" || fail host-write-failed "cannot write below $state"
   locked=$state/lock/$$.$(started $$).$(boot_id) tries=0 since=$(uptime)
-  while : >"$locked" || fail host-write-failed "cannot write $locked"; do
+  while true >"$locked" || fail host-write-failed "cannot write $locked"; do
     holds=''
     for other in "$state/lock"/*; do
       if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi
@@ -176,22 +176,22 @@ present() {
 }
 
 # look FILE: lists every entry of the tracked paths, sorted, tab-separated:
-#   type mode uid gid size mtime | device:inode ctime | path
+#   type mode uid gid size mtime | inode ctime | path
 # A rollback brings back the first six. The next two tell that nobody has touched a file: no one can set a change time.
 # Directories go without, since it moves with their entries. Sockets, pipes and devices are not ours to restore.
-look() { : >"$1" && present list_into "$1"; }
+look() { true >"$1" && present list_into "$1"; }
 list_into() {
   list=$1
   shift
   if [ "$tools" = gnu ]; then
     find "$@" -xdev \( -type d -printf 'd\t%m\t%U\t%G\t0\t%T@\t0\t0\t%p\0' \) -o \( -type f -o -type l \) \
-      -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%D:%i\t%C@\t%p\0' >"$list.raw" && lines <"$list.raw" | sort >"$list"
+      -printf '%y\t%m\t%U\t%G\t%s\t%T@\t%i\t%C@\t%p\0' >"$list.raw" && lines <"$list.raw" | sort >"$list"
   else
-    find "$@" -xdev \( -type d -o -type f -o -type l \) -print0 >"$list.raw" &&
-      xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%d:%i$TAB%z$TAB%n" <"$list.raw" |
+    find "$@" -xdev \( -type d -o -type f -o -type l \) -print0 >"$list.names" &&
+      xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%z$TAB%n" <"$list.names" >"$list.raw" &&
       awk -F "$TAB" -v OFS="$TAB" '{ t = substr($1, 1, 1); $1 = t == "4" ? "d" : t == "a" ? "l" : "f"
-        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' | sort >"$list"
-  fi && rm -f "$list.raw"
+        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' "$list.raw" | sort >"$list"
+  fi && rm -f "$list.raw" "$list.names"
 }
 
 # Of such a list: the paths, in the archive's order; what must come back; the lines of one type (== "d").
@@ -201,20 +201,24 @@ only() { awk -F "$TAB" "\$1 $1"; }
 
 # attributes FILE: where links point, and extended attributes, ACLs, labels and capabilities as far as this host can
 # tell (getfattr), one entry a line, sorted.
-attributes() { : >"$1" && present attributes_into "$1"; }
+attributes() { true >"$1" && present attributes_into "$1"; }
 attributes_into() {
   list=$1
   shift
-  {
-    [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\0' | lines
-    ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" 2>/dev/null |
-      awk 'BEGIN { RS = ""; FS = "\n"; OFS = "\t" } { $1 = $1; print }'
-  } | sort >"$list"
+  true >"$list.links" && true >"$list.raw"
+  [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\0' >"$list.links" || return 1
+  ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" >"$list.raw" 2>/dev/null || return 1
+  { lines <"$list.links"; awk 'BEGIN { RS = ""; FS = "\n"; OFS = "\t" } { $1 = $1; print }' "$list.raw"; } | sort >"$list" &&
+    rm -f "$list.links" "$list.raw"
 }
 
 # sums LIST: the SHA-256 of each file of LIST, in its order.
 sums() {
-  if [ "$tools" = gnu ]; then names <"$1" | xargs -0 -r sha256sum -z -- | lines; else names <"$1" | xargs -0 -r sha256sum --; fi
+  if [ "$tools" = gnu ]; then
+    names <"$1" | xargs -0 -r sha256sum -z -- >"$work/hashed" && lines <"$work/hashed"
+  else
+    names <"$1" | xargs -0 -r sha256sum --
+  fi
 }
 
 # pack LIST FILE: archives the listed entries with all their metadata, but for access times, which move by reading,
@@ -224,7 +228,7 @@ pack() {
     names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner \
       --sparse --xattrs --xattrs-include='*' --acls --selinux --no-recursion --null -T "$work/pack"
   else
-    : >"$2" && present tar -cf "$2"
+    true >"$2" && present tar -cf "$2"
   fi
 }
 
@@ -303,7 +307,7 @@ claim() {
   mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&
     echo "$fence" >"$tx/fence" && printf '%s\n' "$holder" >"$tx/holder" && echo "$guard" >"$tx/guard" &&
     date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&
-    echo "$on_conflict" >"$tx/on_conflict" && : >"$tx/warnings" && : >"$tx/absent" && echo "$lease" >"$tx/seconds" &&
+    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && echo "$lease" >"$tx/seconds" &&
     echo "$(boot_id) $(($(uptime) + deadline))" >"$tx/deadline" && lease_write &&
     echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"
 }
@@ -384,11 +388,21 @@ back_up() {
   done
   [ $tries -eq 9 ] || abandon path-changing "someone is changing $changing while it is being copied"
   verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
-  head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve" ||
-    abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
+  set_aside || abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
   present left_alone >>"$tx/warnings"
   cp "$tx/before" "$tx/written" && packages >"$tx/packages" && flush "$state" && flush_tracked ||
     abandon host-write-failed 'the backup could not be made durable'
+}
+
+# set_aside: the blocks and inodes that a rollback needs when the job has filled the disk. Freed first thing then.
+set_aside() {
+  mkdir "$tx/reserve" && head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1
+  inodes=$(($(wc -l <"$tx/before") + 128))
+  [ $inodes -lt 4096 ] || inodes=4096
+  while [ $inodes -gt 0 ]; do
+    true >"$tx/reserve/$inodes" || return 1
+    inodes=$((inodes - 1))
+  done
 }
 
 # verify_backup: the archive holds the bytes of the files, by hash; of hard links, those of the first.
@@ -396,7 +410,7 @@ verify_backup() {
   if [ ! -s "$tx/files" ]; then
     return 0
   elif [ "$tools" = gnu ]; then
-    cut -f1,7,9- "$tx/before" | sort -t "$TAB" -k3 | awk -F "$TAB" '$1 == "f" && !seen[$2]++' | cut -f3- >"$work/firsts"
+    cut -f1,7- "$tx/before" | sort -t "$TAB" -k4 | awk -F "$TAB" '$1 == "f" && !seen[$2, $3]++' | cut -f4- >"$work/firsts"
     [ "$(names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$(tar -xOf "$tx/backup.tar" | sha256sum)" ]
   else
     mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx/sums"
@@ -419,7 +433,8 @@ apply() {
   undecided
   rm -rf "$tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fail host-write-failed "cannot write below $tx"
   tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "the change cannot be unpacked: $(head -n 1 "$work/log")"
-  find . -type d | sort >"$work/new.dirs" && find . ! -type d | sort >"$work/new.files"
+  find . -type d -print0 >"$work/new.d" && lines <"$work/new.d" | sort >"$work/new.dirs" &&
+    find . ! -type d -print0 >"$work/new.f" && lines <"$work/new.f" | sort >"$work/new.files" || fail host-write-failed "cannot list $tx/new"
   odd=$(find . ! -type d ! -type f ! -type l | head -n 1)
   place
   [ -z "$odd" ] || fail files-bad-entry "${odd#.} is neither file, directory nor symbolic link"
@@ -446,9 +461,10 @@ within() {
 
 # each_new_directory DO: for every directory of the change that is on the host already.
 each_new_directory() {
-  while IFS= read -r dir; do
-    if [ "$dir" != . ] && [ -L "$dir" ]; then fail path-under-symlink "${dir#.} is a symbolic link on this host"; fi
-    [ ! -d "$dir" ] || "$1" "$dir" || return 1
+  while IFS= read -r line; do
+    named "$line"
+    if [ "$name" != . ] && [ -L "$name" ]; then fail path-under-symlink "${name#.} is a symbolic link on this host"; fi
+    [ ! -d "$name" ] || "$1" "$name" || return 1
   done <"$work/new.dirs"
 }
 
@@ -466,11 +482,11 @@ stage_new() {
     fi
     mkdir -p "$stage" || return 1
     if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then set -- "$@" "$name"
-    else cp -RPp "$new" "$stage/" || return 1; fi
+    else cp -RPp "$new" "$stage/$name" || return 1; fi
   done
   [ $# -gt 0 ] || return 0
-  printf '%s\n' "$@" | sed "s|^|$under/|" | names | into "$stage" cp -a &&
-    printf '%s\n' "$@" | sed "s|^|$tx/new/$under/|" | names | into "$stage" cp -P
+  for each; do printf '%s\0' "$under/$each"; done | into "$stage" cp -a &&
+    for each; do printf '%s\0' "$tx/new/$under/$each"; done | into "$stage" cp -P
 }
 
 rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.$id" "$1"; }
@@ -571,7 +587,7 @@ commit() {
 
 rollback() {
   read_request
-  rm -f "$tx/reserve"
+  rm -rf "$tx/reserve"
   mine
   kill_job
   lock
@@ -598,9 +614,10 @@ conclude() {
       ;;
   esac
   clear_stages
-  rm -f "$tx/reserve"
+  # The marker goes last: whatever is left behind until then is found by it.
+  rm -rf "$work" "$tx/new" "$tx/reserve" && rm -f "$tx"/*.[0-9]* && prune && sync "$tx" || return 1
   [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"
-  rm -rf "$work" && prune && sync "$state" "$tx"
+  sync "$state"
 }
 
 settle() {
@@ -656,7 +673,7 @@ restore() {
 # find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else while no phase
 # ran. Their version is kept in tx/<id>/theirs; the backup wins unless the job said otherwise.
 find_edits() {
-  : >"$tx/edited"
+  true >"$tx/edited"
   [ ! -e "$tx/running" ] || return 0
   {
     comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of
@@ -674,7 +691,7 @@ find_edits() {
 distrust() {
   ! command -v chattr >/dev/null || present thaw 2>/dev/null
   look "$work/now" && comm -12 "$tx/before" "$work/now" | only '== "f"' | paths_of >"$work/trusted" &&
-    sums "$work/trusted" | sort >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&
+    sums "$work/trusted" >"$work/trusted.now" && sort "$work/trusted.now" >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&
     awk -F "$TAB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)
       if (!(path in rotten)) print }' "$work/rotten" "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"
 }
@@ -687,15 +704,34 @@ put_back() {
   if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then
     for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/kept" && mv -f "$work/kept" "$work/$list"; done
   fi
-  sort "$work/touched" "$work/lost" >"$work/needed"
+  # Hard links come back together, or not at all: with one of them touched, so are the others.
+  sort "$work/touched" "$work/lost" >"$work/wanted"
+  awk -F "$TAB" 'pass == 1 { wanted[$0]; next }
+    { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1) }
+    pass == 2 { if (path in wanted && $1 == "f") inode[$7, $8]; next }
+    path in wanted || ($1 == "f" && ($7, $8) in inode) { print path }' \
+    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$tx/before" | sort >"$work/needed"
+  true >"$work/groups" || return 1
   while IFS= read -r path; do
     awk -v p=".$path" '$0 == p || index($0, p "/") == 1' "$work/needed" >"$work/need"
     [ -s "$work/need" ] || continue
-    (umask 022 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" && stage=$dir/.savepoint.$id &&
-      rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&
-      make_way && move_back && rm -rf "$stage" || return 1
+    (umask 022 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" || return 1
+    if [ "$tools" = gnu ]; then key=$(stat -c %m "$dir/"); else key=$path; fi
+    printf '%s\t%s\t%s\n' "$key" "$dir" "$path" >>"$work/groups" || return 1
   done <"$tx/tracked"
+  cut -f1 "$work/groups" | sort -u >"$work/keys"
+  while IFS= read -r key; do put_back_group || return 1; done <"$work/keys"
   remove_added
+}
+
+# put_back_group: what is on one mount, from one stage, since a rename cannot leave it.
+put_back_group() {
+  awk -F "$TAB" -v k="$key" '$1 == k { print "." $3 }' "$work/groups" >"$work/group" &&
+    awk 'FILENAME == ARGV[1] { t[$0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) { print; next } }' \
+      "$work/group" "$work/needed" >"$work/need" &&
+    stage=$(awk -F "$TAB" -v k="$key" '$1 == k { print $2; exit }' "$work/groups")/.savepoint.$id &&
+    rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" && make_way &&
+    move_back && rm -rf "$stage"
 }
 
 # staged_well: what came out of the backup has the bytes that went in.
@@ -788,6 +824,8 @@ verify() {
 refresh_and_probe() {
   for what in refresh probe; do
     while IFS= read -r command; do
+      # Before the network is up a probe would only say so.
+      if [ $what = probe ] && [ "$by" = boot ]; then continue; fi
       if [ -n "$command" ] && ! SAVEPOINT_ROOT=${root:-/} sh -c "$command" </dev/null >"$work/log" 2>&1; then
         outcome=rolled-back-unhealthy
         echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\r\001')" >>"$tx/warnings"
@@ -819,7 +857,7 @@ renew() {
   mine
   undecided
   lease_write || fail host-write-failed "cannot write $tx/lease"
-  case $running in yes) : >"$tx/running" ;; no) wrote ;; esac
+  case $running in yes) true >"$tx/running" ;; no) wrote ;; esac
   ok id "$id" lease_left "$(lease_left "$tx")"
   echo
 }
@@ -878,7 +916,7 @@ watch() {
 
 # finish WHO: brings the transaction to its end without its controller.
 finish() {
-  rm -f "$tx/reserve"
+  rm -rf "$tx/reserve"
   tools=$(cat "$tx/tools" 2>/dev/null) thorough=yes
   lock
   if [ -e "$tx/armed" ] && [ -e "$tx/token" ]; then
@@ -961,7 +999,7 @@ run_phase() {
   lock
   mine
   undecided
-  : >"$tx/running"
+  true >"$tx/running"
   exec 3<&0
   cd / || exit 1
   umask "$job_umask"
