@@ -16,7 +16,7 @@ LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL TZ PATH
 umask 077
 unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
-VERSION=1.0.1 PROTOCOL=1
+VERSION=1.0.2 PROTOCOL=1
 LOCK_WAIT=600                             # seconds to wait for another guard: rolling back very many files takes minutes
 GRACE=5                                   # seconds a job's process has between TERM and KILL
 KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144      # ended transactions kept for audit: at most so many, so old, so large together
@@ -675,6 +675,8 @@ restore() {
 find_edits() {
   true >"$tx/edited"
   [ ! -e "$tx/running" ] || return 0
+  # What was written last before a crash may be lost, so after one nobody can say whose an edit was.
+  [ "$(cat "$tx/armed")" = "$(boot_id)" ] || return 0
   {
     comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of
     paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"
@@ -695,7 +697,10 @@ distrust() {
     awk -F "$TAB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)
       if (!(path in rotten)) print }' "$work/rotten" "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"
 }
-thaw() { find "$@" -xdev \( -type f -o -type d \) -exec chattr -f -ia -- {} + || :; }
+thaw() {
+  ! find "$@" -xdev \( -type f -o -type d \) -exec lsattr -d -- {} + | grep -q '^[-a-zA-Z]*[ia][-a-zA-Z]* \./' ||
+    find "$@" -xdev \( -type f -o -type d \) -exec chattr -f -ia -- {} + || :
+}
 
 # put_back: the old version of what was touched is staged beside each tracked path, proved by hash, made durable and
 # renamed into place; only then what was not there before is removed.
@@ -1007,7 +1012,10 @@ run_phase() {
   if [ "$user" = root ]; then user=${SUDO_USER:-root}; fi
   set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="${root:-/}" PATH="$job_path" /bin/sh -s
   if [ "$user" != "$(id -un)" ]; then
-    set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"
+    # Not through PAM where that can be had: it would move the phase out of its scope into a session's.
+    if command -v runuser >/dev/null; then set -- runuser -u "$user" --; else set -- su -s /bin/sh "$user"; fi
+    [ "$1" = su ] || set -- "$@" /bin/sh
+    set -- "$@" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"
   fi
   if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"; fi
   printf '\n%s started\n' "$nonce" >&2
