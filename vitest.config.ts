@@ -10,6 +10,7 @@ const unsettled = [
   'guard-power',
   'pinned-check',
   'pinned-gate',
+  'pinned-move',
   'pinned-policy',
 ];
 
