@@ -1,6 +1,7 @@
 // npm run bench [-- --pairs N] [--only GROUP] [--cli FILE] [--out DIR]
 // Measures Savepoint beside what people use now and writes RESULTS.md and results.svg.
 import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -28,6 +29,7 @@ const { values } = parseArgs({
   },
 });
 requirePeers();
+const [load = 0] = loadavg();
 await using bench = await startBenchHost();
 const client = await bundleClients(bench.folder);
 const several = many(bench, client);
@@ -55,6 +57,7 @@ const report = {
   ...(isMany && { memory: await several.memory() }),
   versions: await versions(bench),
   command: 'npm run bench',
+  load,
   date: new Date().toISOString().slice(0, 10),
 };
 writeFileSync(join(values.out, 'RESULTS.md'), page(report));

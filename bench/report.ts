@@ -9,14 +9,17 @@ export interface Report {
   versions: readonly string[];
   command: string;
   date: string;
+  /** Processes that wanted a processor before the first run: 0 where nothing else was going on. */
+  load: number;
 }
 
 /** The page that is published: every number with the peer it was measured beside. */
-export function page({ results, memory, versions, command, date }: Report): string {
+export function page({ results, memory, versions, command, date, load }: Report): string {
   const counts = [...new Set(results.map(({ pairs }) => pairs.length))].join(' or ');
   return `# How fast
 
-\`${command}\`, ${date}. ${cpus().length} processors (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}; ${versions.join(', ')}.
+\`${command}\`, ${date}. ${cpus().length} processors (${cpus()[0]?.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release().split('.').slice(0, 2).join('.')}; ${versions.join(', ')}.
+Load average when it began: ${load.toFixed(1)}.
 
 Everything talks to one OpenSSH server on loopback: directly, or through a relay that makes every round
 trip 50 ms longer. Each line is ${counts} pairs of runs, ours and the peer's in turn, of whole processes from
@@ -68,7 +71,7 @@ ${ours < limit ? 'met' : '**missed**'}; resident set), ${Math.round(peer)} MB fo
 
 /** Two digits that matter. */
 export function two(speed: number): string {
-  return speed >= 10 ? String(Math.round(speed)) : speed.toPrecision(speed >= 1 ? 2 : 2);
+  return speed >= 10 ? String(Math.round(speed)) : speed.toPrecision(2);
 }
 
 function capital(text: string): string {
