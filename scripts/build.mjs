@@ -20,6 +20,7 @@ const releases = Object.fromEntries(
 );
 const pinned = releases[pin.version];
 const gate = readFileSync(at('guard/gate.sh'), 'utf8');
+const policy = readFileSync(at('guard/policy.sh'), 'utf8');
 const digest = createHash('sha256')
   .update(pinned ?? '')
   .digest('hex');
@@ -47,7 +48,7 @@ const result = await build({
   external: ['cpu-features', '*.node'],
   // Sources read these from the repository; a bundle carries them.
   define: {
-    __SAVEPOINT__: JSON.stringify({ version, pin, releases, gate }),
+    __SAVEPOINT__: JSON.stringify({ version, pin, releases, gate, policy }),
     'import.meta.url': '__importMetaUrl',
   },
   banner: { js: 'const __importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },

@@ -1,7 +1,7 @@
 import { digestOf, releasedGuards, versionOf } from '../guard/releases.ts';
 import { caveats, enforcesPolicy } from './caveats.ts';
 import type { HostFacts, UserFacts } from './facts.ts';
-import { gateText } from './gate.ts';
+import { gateText } from './host-programs.ts';
 import { policyValues } from './policy.ts';
 import { isForced } from './public-key.ts';
 

@@ -2,7 +2,7 @@ import { SavepointError } from '../errors.ts';
 import { digestOf, type Guard, releasedGuards, versionOf } from '../guard/releases.ts';
 import { caveats } from './caveats.ts';
 import type { HostFacts, UserFacts } from './facts.ts';
-import { gateText } from './gate.ts';
+import { gateText } from './host-programs.ts';
 import { guardPlace, places } from './places.ts';
 import { type Policy, policyText, policyValues, withUser } from './policy.ts';
 import { forcedLine, isFor, type PublicKey } from './public-key.ts';

@@ -1,4 +1,5 @@
 import { scriptField } from '../guard/protocol.ts';
+import { policyProgram } from './host-programs.ts';
 
 /** What a host allows those who reach its guard by sudo (docs/guard-protocol.md, "Policy"). */
 export interface Policy {
@@ -11,12 +12,7 @@ export interface Policy {
   user?: string;
 }
 
-const header = `\
-# What may be done here through the guard by those who reach it by sudo; everything else is refused.
-# Written by \`savepoint host setup\`; root may edit it. Lines: track PATH, refresh COMMAND, probe COMMAND, user NAME.
-`;
-
-/** The policy as the guard reads it: a word and a value a line. */
+/** The policy as the guard runs it: a program, and below its end a word and a value a line. */
 export function policyText({ track, refresh, probe, user }: Policy): string {
   const lines = [
     ...track.map((path) => `track ${path}`),
@@ -24,7 +20,7 @@ export function policyText({ track, refresh, probe, user }: Policy): string {
     ...probe.map((script) => `probe ${scriptField(script)}`),
     ...(user === undefined ? [] : [`user ${user}`]),
   ];
-  return `${header}${lines.map((line) => `${line}\n`).join('')}`;
+  return `${policyProgram()}${lines.map((line) => `${line}\n`).join('')}`;
 }
 
 /** The values of one kind of line in a policy that is on a host. */
@@ -37,6 +33,5 @@ export function policyValues(text: string, word: 'track' | 'refresh' | 'probe' |
 
 /** The same policy with another user for its phases. */
 export function withUser(text: string, user: string): string {
-  const others = text.split('\n').filter((line) => line !== '' && !line.startsWith('user '));
-  return [...others, `user ${user}`].map((line) => `${line}\n`).join('');
+  return `${text.replace(/^user .*\n/gm, '')}user ${user}\n`;
 }

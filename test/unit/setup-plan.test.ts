@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { digestOf, type Guard, guardInUse } from '../../src/guard/releases.ts';
 import type { HostFacts, UserFacts } from '../../src/setup/facts.ts';
-import { gateText } from '../../src/setup/gate.ts';
+import { gateText } from '../../src/setup/host-programs.ts';
 import { planSetup, type SetupWish } from '../../src/setup/plan.ts';
 import { policyText } from '../../src/setup/policy.ts';
 import { forcedLine, type PublicKey } from '../../src/setup/public-key.ts';

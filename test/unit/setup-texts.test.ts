@@ -82,9 +82,12 @@ describe("sudo's own list", () => {
 describe('the policy', () => {
   const script = "set -eu\nprintf '%s\\n' \"it's\"\n# \\t\n";
 
-  test('has a word and a value a line, whatever a script holds', () => {
+  test('has a word and a value a line below its program, whatever a script holds', () => {
     const text = policyText({ track: ['/etc/apt', '/opt/a b'], refresh: [script], probe: [] });
-    const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    const lines = text
+      .slice(text.lastIndexOf('\nexit 0\n') + 8)
+      .trimEnd()
+      .split('\n');
     expect(lines.map((line) => line.split(' ')[0])).toEqual(['track', 'track', 'refresh']);
     expect(policyValues(text, 'track')).toEqual(['/etc/apt', '/opt/a b']);
   });
