@@ -26,7 +26,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'staged files are not flushed before they are renamed',
     edits: [
-      ['each_new_directory stage_new && flush_tracked ||', 'each_new_directory stage_new ||'],
+      ['each "$work/new.dirs" stage_new && flush_tracked ||', 'each "$work/new.dirs" stage_new ||'],
     ],
     tries: power('apply'),
   },
@@ -47,13 +47,13 @@ export const mutants: readonly Mutant[] = [
         'ln "$tx/decision.$$" "$tx/decision" 2>/dev/null ||',
         'mv -f "$tx/decision.$$" "$tx/decision" ||',
       ],
-      ['decide() {\n  if [ ! -e "$tx/decision" ]; then', 'decide() {\n  if :; then'],
+      ['  if [ ! -e "$tx/decision" ]; then\n    echo', '  if :; then\n    echo'],
     ],
     tries: [{ sweep: 'race', scenario: 'who decides', fs: 'ext4' }],
   },
   {
     name: 'no lock: two guards work at once',
-    edits: [['lock() {\n', 'lock() {\n  return 0\n']],
+    edits: [['  mkdir -p "$state/lock" ||', '  return 0 ||']],
     tries: [
       { sweep: 'race', scenario: 'who begins', fs: 'ext4' },
       { sweep: 'race', scenario: 'who decides', fs: 'ext4' },
@@ -61,7 +61,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'files are copied over their targets instead of renamed',
-    edits: [['into "$to" mv -f <"$work/moving"', 'into "$to" cp -a <"$work/moving"']],
+    edits: [['into "$to" \'mv -f\' <"$work/moving"', 'into "$to" \'cp -a\' <"$work/moving"']],
     tries: kill('apply', 'rollback'),
   },
   {
@@ -71,12 +71,18 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'stages are not cleared',
-    edits: [['clear_stages() {\n', 'clear_stages() {\n  return 0\n']],
+    edits: [
+      [
+        '  while IFS= read -r path; do nearest "$path" && rm -rf "$dir/.savepoint.$id"; done',
+        '  return 0',
+      ],
+      ['  present stages_within', '  :'],
+    ],
     tries: kill('apply', 'rollback'),
   },
   {
     name: 'hard links are put back one by one',
-    edits: [['if (path in wanted && $1 == "f") inode[$7, $8]; next }', 'next }']],
+    edits: [['if ($10 in wanted && $1 == "f") inode[$7, $8]; next }', 'next }']],
     tries: kill('rollback'),
   },
   {
@@ -105,6 +111,11 @@ export const mutants: readonly Mutant[] = [
     tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4', fault: 'EIO-READ' }],
   },
   {
+    name: 'an attribute that could not be copied is passed over',
+    edits: [["copy='cp -a --preserve=xattr'", "copy='cp -a'"]],
+    tries: [{ sweep: 'fault', scenario: 'apply', fs: 'ext4', fault: 'EROFS' }],
+  },
+  {
     name: 'the restored stage is not flushed before it is renamed',
     edits: [[' && flush "$stage/"', '']],
     tries: power('rollback'),
@@ -121,7 +132,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'times are trusted after a reboot',
-    edits: [['-z "${thorough:-}" ] || distrust ||', '-z "${thorough:-}" ] || : ||']],
+    edits: [['same_boot; } || doubt ||', 'same_boot; } || : ||']],
     tries: power('rollback of an overwrite'),
   },
   {
@@ -133,23 +144,23 @@ export const mutants: readonly Mutant[] = [
     name: 'the archive keeps no extended attributes',
     edits: [
       [
-        "--xattrs-include='*' --acls --selinux --no-recursion --same-order",
-        '--no-xattrs --no-acls --no-selinux --no-recursion --same-order',
+        '--same-owner --same-order $metadata',
+        '--same-owner --same-order $metadata --no-xattrs --no-acls --no-selinux',
       ],
     ],
     tries: kill('rollback'),
   },
   {
     name: 'what was added is not removed',
-    edits: [['remove_added() {\n', 'remove_added() {\n  return 0\n']],
+    edits: [['  { cat "$work/added" && comm', '  { comm']],
     tries: kill('rollback'),
   },
   {
     name: 'the outcome is recorded before the restore',
     edits: [
       [
-        '      if [ "$decision" = rollback ]; then restore;',
-        '      echo rolled-back | put "$tx/outcome"\n      if [ "$decision" = rollback ]; then restore;',
+        '    if [ "$decision" = rollback ]; then restore\n',
+        '    echo rolled-back | put "$tx/outcome"\n    if [ "$decision" = rollback ]; then restore\n',
       ],
     ],
     tries: kill('rollback'),
