@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { SshHostConfig } from '../src/job/host-config.ts';
+import type { SshTarget } from '../src/host/ssh-target.ts';
 import { type Relay, startRelay } from '../test/host/relay.ts';
 import { type Sshd, startSshd } from '../test/host/sshd.ts';
 
@@ -11,7 +11,7 @@ export type RoundTrip = (typeof roundTrips)[number];
 /** One way to the host. */
 export interface Link {
   roundTrip: RoundTrip;
-  config: SshHostConfig;
+  config: SshTarget;
   /** The same for OpenSSH. */
   sshOptions: string[];
   /** `user@address` */

@@ -56,6 +56,8 @@ export const catalogue = {
   'ssh-config-bad': entry(130, 'usage', 'The SSH configuration has something that cannot be used.'),
   'ssh-config-program': entry(131, 'usage', 'The SSH configuration would run a program here.'),
   'guard-unproved': entry(132, 'usage', 'No whole proof is recorded for this guard.'),
+  'backend-bad': entry(141, 'usage', 'The backend of the host cannot be used.'),
+  'backend-refused': entry(142, 'usage', 'The backend may not run on this machine.'),
 
   'phase-failed': entry(201, 'job', 'A command of a phase failed.'),
   'phase-timeout': entry(202, 'job', 'A phase took longer than it may.'),
@@ -88,6 +90,7 @@ export const catalogue = {
   'host-write-failed': entry(323, 'host', 'The host could not write what it had to.'),
   'host-read-failed': entry(324, 'host', 'A file of the host cannot be read.'),
   'host-key-revoked': entry(325, 'host', "The host's key is marked as revoked."),
+  'backend-failed': entry(341, 'host', 'The backend of the host failed.'),
 
   'rollback-failed': entry(401, 'recovery', 'The host could not be brought back.'),
   'rolled-back-unhealthy': entry(402, 'recovery', 'Restored, but the host fails its probe.'),

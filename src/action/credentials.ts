@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { SavepointError, sentenceOf } from '../errors.ts';
 import type { SshTarget } from '../host/ssh-target.ts';
-import type { LocalHostConfig } from '../job/host-config.ts';
+import { type HostTarget, withoutKeyText } from '../host/target.ts';
 
 /**
  * Copies what logs in to a host, and to those on the way to it, into a folder of its own, so that
@@ -11,15 +11,9 @@ import type { LocalHostConfig } from '../job/host-config.ts';
  * @returns The host as later processes reach it.
  * @throws SavepointError `key-unreadable`, `known-hosts-missing`, `output-unwritable`.
  */
-export function freezeCredentials<Host extends LocalHostConfig | SshTarget>(
-  host: Host,
-  folder: string,
-): Host;
-export function freezeCredentials(
-  host: LocalHostConfig | SshTarget,
-  folder: string,
-): LocalHostConfig | SshTarget {
-  return host.type === 'local' ? host : freezeTarget(host, folder);
+export function freezeCredentials<Host extends HostTarget>(host: Host, folder: string): Host;
+export function freezeCredentials(host: HostTarget, folder: string): HostTarget {
+  return host.type === 'ssh' ? freezeTarget(host, folder) : withoutKeyText(host);
 }
 
 function freezeTarget(host: SshTarget, folder: string): SshTarget {

@@ -3,13 +3,18 @@ import type { GitHub } from '../ci/github.ts';
 import { holderOf } from '../ci/holder.ts';
 import { onSignals } from '../ci/signals.ts';
 import { SavepointError } from '../errors.ts';
+import { programsNamed, type Trust } from '../host/trust.ts';
 import type { LoadContext } from '../job/context.ts';
 import { requestFromInputs } from '../job/flags.ts';
+import { keyTextOf } from '../job/host-config.ts';
 import type { Job } from '../job/job.ts';
 import { loadJobs } from '../job/load.ts';
+import { lines } from '../job/setting-overrides.ts';
 import { createFolder } from '../report/folder.ts';
 import { deliver } from '../report/listener.ts';
+import { plain } from '../report/plain.ts';
 import { ResultFold } from '../report/result.ts';
+import { readyHost } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
 import { jobEnd } from '../run/ending.ts';
 import { startKeeper } from '../run/keeper-process.ts';
@@ -35,7 +40,7 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
   const { inputs, log } = github;
   const passphrase = context.env.SAVEPOINT_KEY_PASSPHRASE;
   const asked = await readJob(github, context);
-  const key = asked.host.type === 'ssh' ? asked.host.keyText : undefined;
+  const key = keyTextOf(asked.host);
   const masked = secretsOf(github, context.env, key);
   for (const secret of masked) maskInLog(github, secret);
 
@@ -43,12 +48,22 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
     holder: holderOf(asked.name, context.env),
     output: (id) => join(github.temp, `savepoint-${id}`),
     guard: inputs.guard,
+    trust: trustFrom(github),
   });
   const state = keep(github, planned);
   const { record, output } = state;
   const ledger = newLedger();
 
   using signals = onSignals((message) => log.line(message));
+  const ready = await readyHost(
+    planned.host,
+    { log: (line) => log.line(plain(`backend: ${line}`)), signal: signals.cancel },
+    (target, backend) => {
+      record.host = freezeCredentials(target, state.credentials);
+      state.backend = backend;
+      saveRun(github, state);
+    },
+  );
   await using connection = await connect(record, {
     signal: signals.cancel,
     passphrase,
@@ -59,6 +74,7 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
     controller: connection.controller,
     masker: masker([...masked, record.token]),
     ledger,
+    ...(ready.backend && { backend: ready.backend }),
     cancel: signals.cancel,
     abandon: signals.abandon,
     leaveCleanup: 'cancelled',
@@ -91,12 +107,22 @@ async function readJob({ inputs }: GitHub, context: LoadContext): Promise<Job> {
   });
 }
 
+/** What the workflow allows: nothing that is tested can say so. */
+function trustFrom({ inputs, workspace }: GitHub): Trust {
+  const named = lines(inputs['allow-program'] ?? '');
+  return {
+    programs: programsNamed(named, 'allow-program', 'bad-input'),
+    backends: lines(inputs['allow-backend'] ?? ''),
+    workspace,
+  };
+}
+
 /** Post must find all it needs even when this process is killed at the first touch of the host. */
-function keep(github: GitHub, { job, saved }: Plan): ActionState {
+function keep(github: GitHub, { host: found, saved }: Plan): ActionState {
   const credentials = join(github.temp, `savepoint-${saved.record.id}-credentials`);
-  const host = freezeCredentials(job.host, credentials);
+  const host = freezeCredentials(found, credentials);
   const record = { ...saved.record, host };
-  const state = { ...saved, record, job: { ...withoutScripts(saved.job), host }, credentials };
+  const state = { ...saved, record, job: withoutScripts(saved.job), credentials };
   createFolder(state.output);
   saveRun(github, state);
   setFirstOutputs(github, state);

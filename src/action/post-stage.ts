@@ -1,9 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Environment, GitHub } from '../ci/github.ts';
 import { deliver } from '../report/listener.ts';
+import { plain } from '../report/plain.ts';
 import { replay } from '../report/replay.ts';
 import { ResultFold } from '../report/result.ts';
 import { summaryOf } from '../report/summary.ts';
+import { restartOf } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
 import { exitOfFinish } from '../run/ending.ts';
 import type { JobStatus } from '../run/events.ts';
@@ -54,7 +56,7 @@ export async function postStage(github: GitHub, env: Environment): Promise<numbe
 async function finish(
   github: GitHub,
   env: Environment,
-  { record, job, output }: ActionState,
+  { record, job, output, backend: use }: ActionState,
   fold: ResultFold,
 ): Promise<number> {
   const { log } = github;
@@ -66,7 +68,9 @@ async function finish(
   const before = ledger.troubles.length;
   const status = jobStatus(github);
   const key = record.host.type === 'ssh' ? keyText(record.host.key) : undefined;
+  const backend = use && { use, log: (line: string) => log.line(plain(`backend: ${line}`)) };
   await using connection = await connect(record, {
+    ...restartOf(backend),
     fence: record.fence + 1,
     passphrase: env.SAVEPOINT_KEY_PASSPHRASE,
   });
@@ -77,6 +81,7 @@ async function finish(
     controller: connection.controller,
     masker: masker([...secretsOf(github, env, key), record.token]),
     ledger,
+    ...(backend && { backend }),
     cancel: never,
     abandon: never,
     ...(status === 'cancelled' && { cleanupLimit: CLEANUP_AFTER_CANCEL }),

@@ -2,7 +2,11 @@ import type { Command } from 'commander';
 import { holderOf } from '../ci/holder.ts';
 import { onSignals } from '../ci/signals.ts';
 import { SavepointError } from '../errors.ts';
+import { withoutKeyText } from '../host/target.ts';
+import { keyTextOf } from '../job/host-config.ts';
 import { createFolder } from '../report/folder.ts';
+import { plain } from '../report/plain.ts';
+import { readyHost } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
 import { exitSince } from '../run/ending.ts';
 import { startKeeper } from '../run/keeper-process.ts';
@@ -21,7 +25,9 @@ import {
   type SplitState,
   stateListener,
   statePath,
+  writeState,
 } from './state-file.ts';
+import { trustOf } from './trust-options.ts';
 
 const help = `
 The transaction is recorded in the state file, which the other commands read; keep it to yourself.
@@ -65,13 +71,14 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
       details: { found: `${jobs.length} documents`, allowed: 'a job file with one document' },
     });
   }
-  const { job, change, saved } = await planRun(asked, {
+  const { job, host, change, saved } = await planRun(asked, {
     holder: holderOf(asked.name, io.env),
     output: outputFolder(flags.output),
     guard: flags.guard,
+    trust: trustOf(flags, io),
   });
   const ledger = newLedger();
-  const key = asked.host.type === 'ssh' ? asked.host.keyText : undefined;
+  const key = keyTextOf(asked.host);
   const keyEnv = key && Object.keys(io.env).find((name) => io.env[name] === key);
   const state: SplitState = { ...saved, ledger, ...(keyEnv && { keyEnv }) };
   const path = statePath(flags.state, io.env);
@@ -82,8 +89,17 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
   using signals = onSignals((message) => screen.line(message));
   const passphrase = io.env.SAVEPOINT_KEY_PASSPHRASE;
   const { record } = saved;
+  const log = (line: string) => screen.line(plain(`backend: ${line}`));
+  const ready = await readyHost(host, { log, signal: signals.cancel }, (target, backend) => {
+    record.host = withoutKeyText(target);
+    state.backend = saved.backend = backend;
+    writeState(path, state);
+  }).catch((error: unknown) => {
+    removeState(path);
+    throw error;
+  });
   await using connection = await connect(record, {
-    host: job.host,
+    host: ready.host,
     passphrase,
     signal: signals.cancel,
   });
@@ -93,6 +109,7 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
     controller: connection.controller,
     masker: masker([...secrets, record.token]),
     ledger,
+    ...(ready.backend && { backend: ready.backend }),
     cancel: signals.cancel,
     abandon: signals.abandon,
   };

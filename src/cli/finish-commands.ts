@@ -87,7 +87,10 @@ async function end(
   // Recorded first: should this process be killed, the next one must be newer still.
   record.fence++;
   writeState(path, state);
-  await using taken = await takeUp(state, flags, io, { fence: record.fence });
+  await using taken = await takeUp(state, flags, io, {
+    fence: record.fence,
+    away: 'restart',
+  });
   const fold = new ResultFold();
   if (!(await replay(output, fold))) {
     screenOf(io, flags.json).line(`The events of the job are not in ${output} any more.`);

@@ -10,8 +10,9 @@ import { protect, unprotected } from '../rehearsal/protection.ts';
 import type { Check } from '../rehearsal/rehearse.ts';
 import { plain } from '../report/plain.ts';
 import { answer, type Io, screenOf } from './io.ts';
-import { addSettings, hostSettings } from './options.ts';
+import { addSettings, collect, hostSettings } from './options.ts';
 import { addReleaseCommands } from './release-commands.ts';
+import { addTrustOptions } from './trust-options.ts';
 import { withHost } from './with-host.ts';
 
 const checkHelp = `
@@ -41,15 +42,16 @@ export function addGuardCommands(program: Command, io: Io, done: (exit: number) 
     .option('--json', 'print the report as a line of JSON')
     .addHelpText('after', checkHelp);
   addSettings(check, hostSettings);
+  addTrustOptions(check, collect);
   check.action(async (file: string, flags: CheckFlags) => {
     const candidate = guardFromFile(file);
     const points = pointsOf(flags.points);
-    await withHost(undefined, flags, io, async (host, job) => {
+    await withHost(undefined, flags, io, async (host, job, target) => {
       const login = loginShell(host);
       const isRoot = (await login.run('id -u')).trim() === '0';
-      const shell = isRoot || !job.host.sudo ? login : await rootShell(host, true);
+      const shell = isRoot || !target.sudo ? login : await rootShell(host, true);
       const protection = isRoot
-        ? await protect(shell, guardInUse(), job, holderOf('guard check', io.env))
+        ? await protect(shell, guardInUse(), { job, target }, holderOf('guard check', io.env))
         : unprotected('the login is not root');
       const screen = screenOf(io, flags.json);
       screen.line(plain(`guard ${candidate.version} sha256:${candidate.sha256} on ${host.name}`));

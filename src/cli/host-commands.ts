@@ -2,16 +2,16 @@ import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { GuardSite } from '../guard/client.ts';
 import { guardInUse } from '../guard/releases.ts';
-import { openHost } from '../host/open.ts';
-import type { HostConfig } from '../job/host-config.ts';
 import { plain } from '../report/plain.ts';
 import { duration } from '../report/words.ts';
 import { clearHost, type HostState, hostState, recoverHost } from '../transaction/host-state.ts';
 import { addHostSetupCommands } from './host-setup-commands.ts';
 import { answer, type Io, screenOf } from './io.ts';
-import { addSettings, hostSettings, jobsOf } from './options.ts';
+import { addSettings, collect, hostSettings, jobsOf } from './options.ts';
+import { opened, type Reached, reach } from './reach.ts';
 import { hostWithKey, type SplitFlags } from './split-run.ts';
 import { readState, statePath } from './state-file.ts';
+import { addTrustOptions } from './trust-options.ts';
 
 type HostFlags = SplitFlags & { root?: string };
 
@@ -37,11 +37,12 @@ Without HOST it is the host of the recorded transaction, if there is one here, e
         `${which}\n\nExamples:\n  savepoint ${path}\n  savepoint ${path} ssh://root@lab-07 --json`,
       );
     addSettings(command, [...hostSettings, 'root']);
+    addTrustOptions(command, collect);
     command.action(async (host: string | undefined, flags: HostFlags) => {
-      const { config, root } = await siteOf(host, flags, io);
-      const passphrase = io.env.SAVEPOINT_KEY_PASSPHRASE;
-      await using opened = await openHost(config, passphrase === undefined ? {} : { passphrase });
-      await act({ host: opened, guard: guardInUse(), root, sudo: config.sudo }, flags);
+      const { root, ...found } = await siteOf(host, flags, io);
+      await using reached = await found.reach();
+      const { sudo } = reached.target;
+      await act({ host: reached.host, guard: guardInUse(), root, sudo }, flags);
       done(0);
     });
   };
@@ -79,18 +80,20 @@ async function siteOf(
   host: string | undefined,
   flags: HostFlags,
   io: Io,
-): Promise<{ config: HostConfig; root: string }> {
+): Promise<{ root: string; reach: () => Promise<Reached> }> {
   const asked = host ?? flags.host;
   const path = statePath(flags.state, io.env);
   if (asked === undefined && (flags.state !== undefined || existsSync(path))) {
     const state = readState(path);
-    return { config: hostWithKey(state, flags, io), root: state.record.root };
+    const target = hostWithKey(state, flags, io);
+    return { root: state.record.root, reach: () => opened(target, io) };
   }
   // A job needs something to track; here only its host is of interest.
   const flagsOfJob = { ...flags, ...(asked !== undefined && { host: asked }), track: ['/etc'] };
   const { jobs } = await jobsOf(flagsOfJob, io, undefined);
   const [job] = jobs;
-  return { config: job?.host ?? { type: 'local', sudo: false }, root: job?.root ?? '/' };
+  const config = job?.host ?? { type: 'local', sudo: false };
+  return { root: job?.root ?? '/', reach: () => reach(config, flags, io) };
 }
 
 function stateLines(name: string, { open, quarantine, past, guardVersion }: HostState): string[] {

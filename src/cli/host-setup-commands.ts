@@ -16,6 +16,7 @@ import { planRemoval } from '../setup/removal.ts';
 import { tell } from './host-setup-report.ts';
 import { answer, type Io, screenOf } from './io.ts';
 import { addSettings, collect, hostSettings } from './options.ts';
+import { addTrustOptions } from './trust-options.ts';
 import { withHost } from './with-host.ts';
 
 interface HostFlags extends Flags {
@@ -126,6 +127,7 @@ function command(host: Command, name: string, about: string, more: SettingName[]
     .argument('[HOST]', 'local (default), ssh://user@name:port, or a name')
     .option('--json', 'print the answer as a line of JSON');
   addSettings(made, [...hostSettings, ...more]);
+  addTrustOptions(made, collect);
   return made;
 }
 
@@ -136,8 +138,8 @@ function asRoot(
   io: Io,
   act: (shell: HostShell, job: Job) => Promise<void>,
 ): Promise<void> {
-  return withHost(name, flags, io, async (host, job) => {
-    await act(await rootShell(host, job.host.sudo), job);
+  return withHost(name, flags, io, async (host, job, { sudo }) => {
+    await act(await rootShell(host, sudo), job);
   });
 }
 

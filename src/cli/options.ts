@@ -3,10 +3,12 @@ import type { Environment } from '../ci/github.ts';
 import { SavepointError } from '../errors.ts';
 import { processContext } from '../job/context.ts';
 import { type Flags, requestFromFlags } from '../job/flags.ts';
+import { keyTextOf } from '../job/host-config.ts';
 import type { Job } from '../job/job.ts';
 import { loadJobs } from '../job/load.ts';
 import { type SettingName, settingNames, settingOf } from '../job/settings.ts';
 import type { Io } from './io.ts';
+import { addTrustOptions } from './trust-options.ts';
 
 /** The settings that say which host, and how to reach it. */
 export const hostSettings: SettingName[] = [
@@ -20,6 +22,7 @@ export const hostSettings: SettingName[] = [
   'host-key-check',
   'sudo',
   'connect-timeout',
+  'ssh-config',
 ];
 
 const repeatable: ReadonlySet<string> = new Set(['list', 'variables']);
@@ -36,6 +39,7 @@ export function addSettings(command: Command, names: readonly SettingName[] = se
 /** What every command that runs jobs takes besides. */
 export function addJobOptions(command: Command): void {
   addSettings(command);
+  addTrustOptions(command, collect);
   command
     .option('--set <FIELD=VALUE>', 'override a field of the job by its dotted path', collect)
     .option('--mask-env <NAME>', 'variable whose value nothing may show', collect)
@@ -61,7 +65,7 @@ export async function jobsOf(
   const context = { ...processContext(), env: io.env };
   const words = { job: file, command: io.command };
   const jobs = await loadJobs(requestFromFlags(flags, words, context));
-  const keys = jobs.flatMap(({ host }) => (host.type === 'ssh' ? (host.keyText ?? []) : []));
+  const keys = jobs.flatMap(({ host }) => keyTextOf(host) ?? []);
   // Commands on the controller inherit the environment, and the key is none of theirs.
   for (const [name, value] of Object.entries(process.env)) {
     if (value !== undefined && keys.includes(value)) delete process.env[name];

@@ -3,10 +3,13 @@ import type { Command } from 'commander';
 import { holderOf } from '../ci/holder.ts';
 import { onSignals } from '../ci/signals.ts';
 import { SavepointError } from '../errors.ts';
+import { withoutKeyText } from '../host/target.ts';
 import type { Flags } from '../job/flags.ts';
 import type { Job } from '../job/job.ts';
 import { readChange } from '../job/overlay.ts';
 import { createFolder } from '../report/folder.ts';
+import { plain } from '../report/plain.ts';
+import { readyHost } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
 import { jobEnd } from '../run/ending.ts';
 import { newLedger } from '../run/ledger.ts';
@@ -17,6 +20,7 @@ import { removeScratchRoot } from '../run/scratch.ts';
 import { follow, outputFolder } from './follow.ts';
 import { type Io, screenOf } from './io.ts';
 import { addJobOptions, jobsOf } from './options.ts';
+import { trustOf } from './trust-options.ts';
 
 const help = `
 Without a job file the options are the whole job, and its test phase is the command after --.
@@ -78,15 +82,20 @@ async function runOne(
   io: Io,
   { cancel, abandon }: { cancel: AbortSignal; abandon: AbortSignal },
 ): Promise<number> {
-  const { job, change, saved } = await planRun(asked, {
+  const { job, host, change, saved } = await planRun(asked, {
     holder: holderOf(asked.name, io.env),
     output: outputFolder(flags.output),
     guard: typeof flags.guard === 'string' ? flags.guard : undefined,
+    trust: trustOf(flags, io),
   });
   try {
     const output = createFolder(saved.output);
+    const log = (line: string) => screenOf(io, flags.json).line(plain(`backend: ${line}`));
+    const ready = await readyHost(host, { log, signal: cancel }, (target) => {
+      saved.record.host = withoutKeyText(target);
+    });
     await using connection = await connect(saved.record, {
-      host: job.host,
+      host: ready.host,
       passphrase: io.env.SAVEPOINT_KEY_PASSPHRASE,
       signal: cancel,
     });
@@ -97,6 +106,7 @@ async function runOne(
       controller: connection.controller,
       masker: masker([...secrets, saved.record.token]),
       ledger,
+      ...(ready.backend && { backend: ready.backend }),
       cancel,
       abandon,
     };

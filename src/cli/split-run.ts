@@ -1,8 +1,10 @@
 import { resolve } from 'node:path';
 import { type Cancellation, onSignals } from '../ci/signals.ts';
 import { SavepointError } from '../errors.ts';
+import { type HostTarget, withKeyText } from '../host/target.ts';
 import type { Flags } from '../job/flags.ts';
-import type { HostConfig } from '../job/host-config.ts';
+import { plain } from '../report/plain.ts';
+import { restartOf } from '../run/backend.ts';
 import { type Connection, connect } from '../run/connect.ts';
 import { masker } from '../run/mask.ts';
 import type { Run } from '../run/phases.ts';
@@ -24,25 +26,37 @@ export interface TakenUp extends AsyncDisposable {
   run: Run;
 }
 
+export interface TakeUpOptions {
+  /** One above the record's makes every process before this one a stranger to the host. */
+  fence: number;
+  signals?: Cancellation;
+  /** What becomes of a host that does not answer, where a backend can restart it. */
+  away?: 'fail' | 'restart';
+}
+
 /**
  * Takes up a recorded run.
- * @param fence above the record's makes every process before this one a stranger to the host.
  * @throws SavepointError `key-missing`, `bad-usage`.
  */
 export async function takeUp(
   state: SplitState,
   flags: SplitFlags,
   io: Io,
-  { fence, signals }: { fence: number; signals?: Cancellation },
+  { fence, signals, away = 'fail' }: TakeUpOptions,
 ): Promise<TakenUp> {
   const { record, job } = state;
   const host = hostWithKey(state, flags, io);
   const screen = screenOf(io, flags.json);
   const cancellation = signals ?? onSignals((message) => screen.line(message));
+  const backend = state.backend && {
+    use: state.backend,
+    log: (line: string) => screen.line(plain(`backend: ${line}`)),
+  };
   const connection: Connection = await connect(record, {
     host,
     fence,
     passphrase: io.env.SAVEPOINT_KEY_PASSPHRASE,
+    ...(away === 'restart' ? restartOf(backend) : {}),
   });
   const key = host.type === 'ssh' ? host.keyText : undefined;
   const secrets = [...(key ? [key] : []), ...maskedVariables(flags.maskEnv, io.env), record.token];
@@ -53,6 +67,7 @@ export async function takeUp(
       controller: connection.controller,
       masker: masker(secrets),
       ledger: state.ledger,
+      ...(backend && { backend }),
       cancel: cancellation.cancel,
       abandon: cancellation.abandon,
     },
@@ -68,16 +83,16 @@ export async function takeUp(
  * variable, in each of their sections.
  * @throws SavepointError `key-missing`.
  */
-export function hostWithKey({ record, keyEnv }: SplitState, flags: SplitFlags, io: Io): HostConfig {
+export function hostWithKey({ record, keyEnv }: SplitState, flags: SplitFlags, io: Io): HostTarget {
   const { host } = record;
-  if (host.type === 'local') return host;
+  if (host.type !== 'ssh') return host;
   const agent = flags.agent === 'true' ? io.env.SSH_AUTH_SOCK : flags.agent;
   const reached = { ...host, ...(agent !== undefined && { agent }) };
   if (flags.key !== undefined) return { ...reached, key: resolve(flags.key) };
   const name = flags.keyEnv ?? keyEnv;
   if (name === undefined) return reached;
   const keyText = io.env[name];
-  if (keyText) return { ...reached, keyText };
+  if (keyText) return withKeyText(reached, keyText);
   throw new SavepointError('key-missing', {
     message: `The variable ${name}, which had the SSH key at begin, is not set.`,
     details: { allowed: '--key FILE or --key-env NAME' },

@@ -1,7 +1,6 @@
-import type { LocalHostConfig } from '../job/host-config.ts';
 import type { Host } from './host.ts';
 import { openLocal } from './local.ts';
-import type { SshTarget } from './ssh-target.ts';
+import type { HostTarget } from './target.ts';
 
 export interface OpenOptions {
   /** For keys that are encrypted; the entries take it from SAVEPOINT_KEY_PASSPHRASE. */
@@ -12,13 +11,14 @@ export interface OpenOptions {
 
 /**
  * Opens a host as it is configured.
- * @throws SavepointError what `openSsh` throws
+ * @throws SavepointError what `openSsh` and `connectBackend` throw
  */
-export async function openHost(
-  config: LocalHostConfig | SshTarget,
-  options: OpenOptions = {},
-): Promise<Host> {
+export async function openHost(config: HostTarget, options: OpenOptions = {}): Promise<Host> {
   if (config.type === 'local') return openLocal();
+  if (config.type === 'backend') {
+    const { connectBackend } = await import('./backend/open.ts');
+    return connectBackend(config, options.signal ? { signal: options.signal } : {});
+  }
   // Loading ssh2 takes as long as a short job: only when a host is remote.
   const { openSsh } = await import('./ssh.ts');
   return openSsh(config, options);

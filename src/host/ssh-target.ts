@@ -5,7 +5,16 @@ import type { SshHostConfig } from '../job/host-config.ts';
  * ssh_config says. Plain data, so that it can be kept with the transaction: a later step must
  * not depend on files that have changed since.
  */
-export interface SshTarget extends SshHostConfig {
+export interface SshTarget extends Omit<SshHostConfig, 'sshConfig'> {
+  port: number;
+  user: string;
+  agent?: string;
+  knownHostsFiles: string[];
+  hostKeyCheck: 'strict' | 'accept-any';
+  sudo: boolean;
+  connectTimeout: number;
+  /** What the host was asked for as, when ssh_config made another name of it. */
+  alias?: string;
   /** The name that known_hosts lists the host by, without a port, when it is another. */
   hostKeyAlias?: string;
   /** Further key files, in the order in which they are tried; those that are absent are skipped. */

@@ -12,7 +12,8 @@ export function takeExtensions(data: unknown): {
 
 function take(node: unknown, path: string[], extensions: Record<string, unknown>): unknown {
   if (typeof node !== 'object' || node === null || Array.isArray(node)) return node;
-  if (path.at(-1) === 'env') return node;
+  // Names of variables, and what a backend is told, are not ours.
+  if (path.at(-1) === 'env' || path.join('.') === 'host.with') return node;
   const kept: [string, unknown][] = [];
   for (const [key, value] of Object.entries(node)) {
     const inner = [...path, key];

@@ -1,11 +1,16 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
-import { join } from 'node:path';
+import { parseBackend } from './backend-name.ts';
 import type { Complaint } from './complaints.ts';
 import { type LoadContext, localPath } from './context.ts';
 import type { FieldPath } from './document.ts';
 import { parseDuration } from './durations.ts';
-import type { HostConfig, SshHostConfig } from './host-config.ts';
+import type {
+  BackendHostConfig,
+  HostConfig,
+  SshHostConfig,
+  SshLoginConfig,
+} from './host-config.ts';
 import type { RawHost, RawJob } from './schema.ts';
 import { hostNameProblem, parseSshUrl, sshUrlForm, userProblem } from './ssh-url.ts';
 
@@ -18,42 +23,53 @@ export interface HostInput {
   sshKey?: string | undefined;
   /** Throw-away roots belong to whoever runs the job, so they never need sudo. */
   scratch: boolean;
-  /** Look for keys and known_hosts files now, so that a missing one is refused with its line. */
+  /** Look for keys and other files now, so that a missing one is refused with its line. */
   credentials: boolean;
   fail: (complaint: Complaint) => never;
 }
 
-const defaultConnectTimeout = 10;
-
-/** Which host a job is for, with every default filled in. */
+/** Which host a job is for, as it was asked for: what is left out is for ssh_config to say. */
 export async function resolveHost(input: HostInput): Promise<HostConfig> {
   const raw = asMapping(input);
-  const { type, sudo, ...ssh } = raw;
+  const { type: asked, sudo, use, with: _told, ...ssh } = raw;
   const given = Object.keys(ssh);
-  if ((type ?? (given.length > 0 ? 'ssh' : 'local')) === 'ssh') return resolveSsh(raw, input);
-  if (given.length > 0) {
+  const type = asked ?? (use !== undefined ? 'backend' : given.length > 0 ? 'ssh' : 'local');
+  const strangers = strangersTo(type, raw);
+  if (strangers[0] !== undefined) {
     input.fail({
       name: 'host-conflict',
-      path: ['host', given[0] ?? 'name'],
-      message: `Two hosts are asked for: type is local, but ${given.join(', ')} is for SSH.`,
-      found: 'local',
-      allowed: 'type, sudo',
-      hint: 'Use type: ssh, or leave the fields for SSH out.',
+      path: ['host', strangers[0]],
+      message: `Two hosts are asked for: type is ${type}, but ${strangers.join(', ')} is for ${type === 'local' ? 'SSH' : 'another'}.`,
+      found: type,
+      allowed: type === 'local' ? 'type, sudo' : `the fields of type ${type}`,
+      hint: 'Use another type, or leave these fields out.',
     });
   }
+  if (type === 'ssh') return resolveSsh(raw, input);
+  if (type === 'backend') return resolveBackend(raw, input);
   return { type: 'local', sudo: sudo ?? !(input.context.isRoot || input.scratch) };
+}
+
+/** The fields that say something about another type of host. */
+function strangersTo(type: HostConfig['type'], raw: RawHost): string[] {
+  const given = Object.keys(raw).filter((field) => field !== 'type' && field !== 'sudo');
+  if (type === 'local') return given;
+  const others = type === 'ssh' ? ['use', 'with'] : ['name', 'port'];
+  return given.filter((field) => others.includes(field));
 }
 
 function asMapping({ raw = 'local', fail }: HostInput): RawHost {
   if (typeof raw !== 'string') return raw;
   if (raw === 'local') return { type: 'local' };
+  const backend = parseBackend(raw);
+  if (backend) return backend;
   const problem = (message: string, hint?: string) =>
     fail({
       name: 'job-bad-value',
       path: ['host'],
       message: `"host" does not name a host. ${message}`,
       found: raw.replace(/:[^:@/]*@/, ':…@'),
-      allowed: `local, ${sshUrlForm}, or a mapping`,
+      allowed: `local, ${sshUrlForm}, backend:FILE, or a mapping`,
       hint,
     });
   if (!raw.includes('://')) {
@@ -65,9 +81,7 @@ function asMapping({ raw = 'local', fail }: HostInput): RawHost {
 }
 
 async function resolveSsh(raw: RawHost, input: HostInput): Promise<SshHostConfig> {
-  const { context, fail } = input;
-  const refuse = (field: string, message: string, found?: unknown, allowed?: string): never =>
-    fail({ name: 'job-bad-value', path: ['host', field], message, found, allowed });
+  const { fail } = input;
   if (raw.name === undefined) {
     return fail({
       name: 'job-missing-field',
@@ -77,39 +91,70 @@ async function resolveSsh(raw: RawHost, input: HostInput): Promise<SshHostConfig
     });
   }
   const name = raw.name.replace(/^\[(.*)\]$/, '$1');
-  const user = raw.user ?? context.user;
-  const problem = hostNameProblem(name);
-  if (problem) refuse('name', problem, raw.name, 'a host name or an address');
-  const userTrouble = userProblem(user);
-  if (userTrouble) refuse('user', userTrouble, user, 'a login name');
-  const timeout = parseDuration(String(raw['connect-timeout'] ?? defaultConnectTimeout));
-  if (!timeout) refuse('connect-timeout', 'Connecting needs some time.', 0, '1s or more');
+  const message = hostNameProblem(name);
+  if (message) {
+    const allowed = 'a host name or an address';
+    fail({ name: 'job-bad-value', path: ['host', 'name'], message, found: raw.name, allowed });
+  }
+  return { type: 'ssh', name, ...(await resolveLogin(raw, input)) };
+}
+
+async function resolveBackend(raw: RawHost, input: HostInput): Promise<BackendHostConfig> {
+  const { directory, context, credentials, fail } = input;
+  if (raw.use === undefined) {
+    return fail({
+      name: 'job-missing-field',
+      path: ['host', 'use'],
+      message: 'A backend is an ES module or an executable, which is to be named.',
+      allowed: 'use: ./my-backend.mjs',
+    });
+  }
+  const use = localPath(raw.use, directory, context);
+  if (credentials && !(await readable(use))) {
+    const message = 'The backend cannot be read.';
+    const allowed = 'an ES module (.mjs) or an executable';
+    fail({ name: 'backend-bad', path: ['host', 'use'], message, found: use, allowed });
+  }
+  const login = await resolveLogin(raw, input);
+  return { type: 'backend', use, with: raw.with ?? {}, ...login };
+}
+
+async function resolveLogin(raw: RawHost, input: HostInput): Promise<SshLoginConfig> {
+  const { port, user, sudo, 'host-key-check': hostKeyCheck } = raw;
+  const refuse = (field: string, message: string, found: unknown, allowed: string): never =>
+    input.fail({ name: 'job-bad-value', path: ['host', field], message, found, allowed });
+  const problem = user === undefined ? undefined : userProblem(user);
+  if (problem) refuse('user', problem, user, 'a login name');
+  const limit = raw['connect-timeout'];
+  const connectTimeout = limit === undefined ? undefined : parseDuration(String(limit));
+  if (connectTimeout === 0) {
+    refuse('connect-timeout', 'Connecting needs some time.', 0, '1s or more');
+  }
   return {
-    type: 'ssh',
-    name,
-    port: raw.port ?? 22,
-    user,
+    ...(port !== undefined && { port }),
+    ...(user !== undefined && { user }),
     ...(await resolveKey(raw, input)),
     ...(await resolveKnownHosts(raw, input)),
-    hostKeyCheck: raw['host-key-check'] ?? 'strict',
-    sudo: raw.sudo ?? user !== 'root',
-    connectTimeout: timeout ?? defaultConnectTimeout,
+    ...(hostKeyCheck && { hostKeyCheck }),
+    ...(sudo !== undefined && { sudo }),
+    ...(connectTimeout && { connectTimeout }),
+    ...(await resolveConfig(raw, input)),
   };
 }
 
-type Key = Pick<SshHostConfig, 'key' | 'keyText' | 'agent'>;
+type Key = Pick<SshLoginConfig, 'key' | 'keyText' | 'agent'>;
 
 async function resolveKey(raw: RawHost, input: HostInput): Promise<Key> {
   const { context, directory, fail } = input;
-  const missing = (path: FieldPath, message: string, hint?: string): never =>
-    fail({ name: 'key-missing', path, message, hint, allowed: 'key, key-env or agent' });
+  const missing = (path: FieldPath, message: string): never =>
+    fail({ name: 'key-missing', path, message, allowed: 'key, key-env or agent' });
   const key: Key = {};
   if (raw.agent === true) {
     const socket = context.env.SSH_AUTH_SOCK;
     if (socket) key.agent = socket;
     else if (input.credentials) missing(['host', 'agent'], 'SSH_AUTH_SOCK names no SSH agent.');
-  } else if (raw.agent) {
-    key.agent = localPath(raw.agent, directory, context);
+  } else if (raw.agent !== undefined) {
+    key.agent = raw.agent && localPath(raw.agent, directory, context);
   }
   if (input.sshKey !== undefined) return { ...key, keyText: input.sshKey };
   if (raw.key !== undefined && raw['key-env'] !== undefined) {
@@ -127,21 +172,7 @@ async function resolveKey(raw: RawHost, input: HostInput): Promise<Key> {
     if (!input.credentials) return key;
     return missing(['host', 'key-env'], `The variable ${raw['key-env']} is not set.`);
   }
-  if (raw.key !== undefined) return { ...key, key: await givenKey(raw.key, input) };
-  if (raw.agent) return key;
-  const found = raw.agent === false ? {} : agentOf(context);
-  const file = await firstReadable(defaultKeys.map((base) => join(context.home, '.ssh', base)));
-  if (!found.agent && !file && input.credentials) {
-    missing(['host'], 'There is no SSH key to log in with.', 'Name a key file with "key".');
-  }
-  return { ...found, ...(file && { key: file }) };
-}
-
-/** The files OpenSSH looks for without being told (ssh_config(5), IdentityFile). */
-const defaultKeys = ['id_ed25519', 'id_ecdsa', 'id_rsa'];
-
-function agentOf({ env }: LoadContext): Key {
-  return env.SSH_AUTH_SOCK ? { agent: env.SSH_AUTH_SOCK } : {};
+  return raw.key === undefined ? key : { ...key, key: await givenKey(raw.key, input) };
 }
 
 async function givenKey(key: string, { fail, directory, context, credentials }: HostInput) {
@@ -159,17 +190,13 @@ async function givenKey(key: string, { fail, directory, context, credentials }: 
   return file;
 }
 
-/** Without known-hosts, the files OpenSSH looks at (ssh_config(5)); those may well be absent. */
 async function resolveKnownHosts(
   raw: RawHost,
   { context, directory, credentials, fail }: HostInput,
-): Promise<Pick<SshHostConfig, 'knownHosts' | 'knownHostsFiles'>> {
+): Promise<Pick<SshLoginConfig, 'knownHosts' | 'knownHostsFiles'>> {
   const given = raw['known-hosts'];
-  if (given === undefined) {
-    const own = join(context.home, '.ssh', 'known_hosts');
-    return { knownHostsFiles: [own, '/etc/ssh/ssh_known_hosts'] };
-  }
-  if (looksLikeKnownHosts(given)) return { knownHosts: given, knownHostsFiles: [] };
+  if (given === undefined) return {};
+  if (looksLikeKnownHosts(given)) return { knownHosts: given };
   const file = localPath(given, directory, context);
   if (credentials && !(await readable(file))) {
     const message = 'The known_hosts file cannot be read.';
@@ -180,14 +207,24 @@ async function resolveKnownHosts(
   return { knownHostsFiles: [file] };
 }
 
+async function resolveConfig(
+  raw: RawHost,
+  { context, directory, credentials, fail }: HostInput,
+): Promise<Pick<SshLoginConfig, 'sshConfig'>> {
+  const given = raw['ssh-config'];
+  if (given === undefined || given === 'none') return given ? { sshConfig: given } : {};
+  const file = localPath(given, directory, context);
+  if (credentials && !(await readable(file))) {
+    const message = 'The SSH configuration cannot be read.';
+    const path: FieldPath = ['host', 'ssh-config'];
+    fail({ name: 'ssh-config-bad', path, message, found: file, allowed: 'a file, or none' });
+  }
+  return { sshConfig: file };
+}
+
 /** A line is "name keytype base64": no path of a file has such a middle. */
 export function looksLikeKnownHosts(text: string): boolean {
   return /\n|\s(ssh|ecdsa|sk)-\S+\s/.test(text);
-}
-
-async function firstReadable(files: string[]): Promise<string | undefined> {
-  for (const file of files) if (await readable(file)) return file;
-  return undefined;
 }
 
 async function readable(file: string): Promise<boolean> {

@@ -37,15 +37,20 @@ const commandOrScript = z.union([text, command]);
 const portRange = '1 to 65535';
 
 const host = z.strictObject({
-  type: z.enum(['local', 'ssh']).describe('This machine, or one reached over SSH.').optional(),
-  name: text.describe('Name or address of the SSH host.').optional(),
+  type: z
+    .enum(['local', 'ssh', 'backend'])
+    .describe('This machine, one reached over SSH, or one that a backend makes ready.')
+    .optional(),
+  name: text.describe('Name or address of the SSH host, or what ssh_config calls it.').optional(),
   port: z
     .int()
     .min(1, portRange)
     .max(65_535, portRange)
-    .describe('SSH port; 22 by default.')
+    .describe('SSH port; what ssh_config says, or 22, by default.')
     .optional(),
-  user: text.describe('Who logs in; your own name by default.').optional(),
+  user: text
+    .describe('Who logs in; what ssh_config says, or your own name, by default.')
+    .optional(),
   key: text.describe('Private key file. ~/ is your home.').optional(),
   'key-env': text
     .regex(variableName, 'the name of an environment variable')
@@ -65,6 +70,11 @@ const host = z.strictObject({
     .describe('Become root by sudo -n; by default when the user is not root.')
     .optional(),
   'connect-timeout': duration('How long connecting may take; 10s by default.').optional(),
+  'ssh-config': text
+    .describe("ssh_config file to read instead of OpenSSH's usual ones, or none.")
+    .optional(),
+  use: text.describe('Backend: an ES module (.mjs) or an executable.').optional(),
+  with: z.record(z.string(), z.unknown()).describe('What the backend is told.').optional(),
 });
 
 const phases = z.strictObject(
@@ -79,7 +89,7 @@ export const jobSchema = z.strictObject({
   name: text.describe('Name of the job; that of the file by default.').optional(),
   host: z
     .union([text, host])
-    .describe('local (default), ssh://user@name:port, or a mapping.')
+    .describe('local (default), ssh://user@name:port, backend:FILE, or a mapping.')
     .optional(),
   root: text
     .describe('Directory on the host that tracked paths are below; / by default.')

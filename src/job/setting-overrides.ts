@@ -1,4 +1,5 @@
 import { type ErrorName, SavepointError } from '../errors.ts';
+import { parseBackend } from './backend-name.ts';
 import { type LoadContext, localPath } from './context.ts';
 import { looksLikeKnownHosts } from './host.ts';
 import type { Override } from './override.ts';
@@ -48,6 +49,8 @@ function overridesOf(name: SettingName, value: SettingValue, origin: Origin): Ov
       return one(localPath(text, context.cwd, context));
     case 'known-hosts':
       return one(looksLikeKnownHosts(text) ? text : localPath(text, context.cwd, context));
+    case 'ssh-config':
+      return one(text === 'none' ? text : localPath(text, context.cwd, context));
     case 'agent':
       return one(
         /^(true|false)$/.test(text) ? text === 'true' : localPath(text, context.cwd, context),
@@ -80,6 +83,11 @@ function hostOverrides(text: string, from: string, origin: Origin): Override[] {
   const set = (field: string, value: unknown): Override[] =>
     value === undefined ? [] : [{ path: ['host', field], value, from, identity: true }];
   if (text === 'local') return set('type', 'local');
+  const backend = parseBackend(text);
+  if (backend) {
+    const { cwd } = origin.context;
+    return [...set('type', 'backend'), ...set('use', localPath(backend.use, cwd, origin.context))];
+  }
   const address = parseSshUrl(text.includes('://') ? text : `ssh://${text}`);
   if (typeof address === 'string') {
     throw new SavepointError(origin.problem, {
@@ -87,7 +95,7 @@ function hostOverrides(text: string, from: string, origin: Origin): Override[] {
       place: { field: from },
       details: {
         found: text.replace(/:[^:@/]*@/, ':…@'),
-        allowed: `local, ${sshUrlForm}, or a name`,
+        allowed: `local, ${sshUrlForm}, a name, or backend:FILE`,
       },
     });
   }

@@ -7,13 +7,15 @@ export type SettingKind =
   | 'path'
   /** Like `path`, or the lines of a known_hosts file. */
   | 'known-hosts'
+  /** Like `path`, or `none`. */
+  | 'ssh-config'
   /** `true`, `false`, or the path of a socket. */
   | 'agent'
   /** Several: repeated, or split at commas and line ends. */
   | 'list'
   /** Several NAME=VALUE: repeated, or one a line. */
   | 'variables'
-  /** `local`, `ssh://user@name:port`, `user@name` or a name. */
+  /** `local`, `ssh://user@name:port`, `user@name`, a name, or `backend:FILE`. */
   | 'host';
 
 /** A field of a job that can be given as `--name` on the command line or as an input. */
@@ -37,7 +39,12 @@ function toggle(field: string, about: string): Setting {
 /** One table for the options of the command and the inputs of the action. */
 export const settings = {
   name: setting('text', 'name', 'NAME', 'name of the job'),
-  host: setting('host', 'host', 'HOST', 'local (default), ssh://user@name:port, or a name'),
+  host: setting(
+    'host',
+    'host',
+    'HOST',
+    'local (default), ssh://user@name:port, a name, or backend:FILE',
+  ),
   port: setting('number', 'host.port', 'NUMBER', 'SSH port (default 22)'),
   user: setting('text', 'host.user', 'NAME', 'who logs in'),
   key: setting('path', 'host.key', 'FILE', 'private SSH key'),
@@ -52,6 +59,12 @@ export const settings = {
   ),
   sudo: setting('boolean', 'host.sudo', 'BOOLEAN', 'become root by sudo -n'),
   'connect-timeout': setting('text', 'host.connect-timeout', 'TIME', 'limit for connecting'),
+  'ssh-config': setting(
+    'ssh-config',
+    'host.ssh-config',
+    'FILE',
+    'ssh_config to read instead of the usual ones, or none',
+  ),
   root: setting('text', 'root', 'DIR', 'directory on the host that tracked paths are below'),
   scratch: setting('path', 'scratch', 'DIR', 'throw-away root, filled from this directory'),
   track: setting('list', 'track', 'WHAT', 'what to protect: presets and absolute paths'),

@@ -1,3 +1,5 @@
+import { parseBackend } from './backend-name.ts';
+
 /** What an ssh:// address names; what it leaves out is for others to fill in. */
 export interface SshAddress {
   name: string;
@@ -44,6 +46,8 @@ export function expandHost(job: unknown): unknown {
   if (typeof host === 'object' && host !== null && 'name' in host && !('type' in host)) {
     return { ...job, host: { type: 'ssh', ...host } };
   }
+  const backend = typeof host === 'string' ? parseBackend(host) : undefined;
+  if (backend) return { ...job, host: backend };
   const address = typeof host === 'string' ? parseSshUrl(host) : '';
   return typeof address === 'string' ? job : { ...job, host: { type: 'ssh', ...address } };
 }

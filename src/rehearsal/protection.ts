@@ -1,6 +1,7 @@
 import { SavepointError, sentenceOf } from '../errors.ts';
 import type { Guard } from '../guard/releases.ts';
 import type { HostShell } from '../host/shell.ts';
+import type { HostTarget } from '../host/target.ts';
 import type { Job } from '../job/job.ts';
 import { presets } from '../job/presets.ts';
 import { keepLease } from '../transaction/keeper.ts';
@@ -29,7 +30,7 @@ export function unprotected(why: string): Protection {
 export async function protect(
   shell: HostShell,
   pinned: Guard,
-  job: Job,
+  { job, target }: { job: Job; target: HostTarget },
   holder: string,
 ): Promise<Protection> {
   const candidates = [...presets.apt.paths, ...presets.dnf.paths];
@@ -45,7 +46,7 @@ export async function protect(
     onConflict: 'backup',
     degraded: true,
   };
-  const record = { ...prepare(asked, pinned, holder), host: job.host };
+  const record = prepare(asked, target, pinned, holder);
   const transaction = attach(record, shell.host);
   await transaction.begin();
   const lease = keepLease(transaction, () => undefined);

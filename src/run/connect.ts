@@ -1,7 +1,8 @@
+import { SavepointError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { openLocal } from '../host/local.ts';
 import { openHost } from '../host/open.ts';
-import type { HostConfig } from '../job/host-config.ts';
+import type { HostTarget } from '../host/target.ts';
 import { attach } from '../transaction/transaction.ts';
 import type { Transaction, TransactionRecord } from '../transaction/types.ts';
 
@@ -9,9 +10,11 @@ export interface ConnectOptions {
   /** Higher than that of the process before, which is refused from then on. */
   fence?: number;
   /** The record's host with what a record never holds: the text of a key. */
-  host?: HostConfig;
+  host?: HostTarget;
   /** Of an encrypted key. */
   passphrase?: string | undefined;
+  /** Brings back a host that cannot be reached, which is then tried once more. */
+  restart?: () => Promise<void>;
   /** Gives up connecting, and waiting for a host that somebody else holds. */
   signal?: AbortSignal;
 }
@@ -30,14 +33,21 @@ export async function connect(
   record: TransactionRecord,
   options: ConnectOptions = {},
 ): Promise<Connection> {
-  const { host: config = record.host, passphrase, ...attaching } = options;
+  const { host: config = record.host, passphrase, restart, ...attaching } = options;
   const controller = openLocal();
   let host: Host | undefined;
   let transaction: Transaction;
   try {
-    host = await openHost(config, {
-      ...(passphrase !== undefined && { passphrase }),
-      ...(options.signal && { signal: options.signal }),
+    const open = () =>
+      openHost(config, {
+        ...(passphrase !== undefined && { passphrase }),
+        ...(options.signal && { signal: options.signal }),
+      });
+    host = await open().catch(async (error: unknown) => {
+      const isAway = error instanceof SavepointError && error.name === 'host-unreachable';
+      if (!isAway || !restart) throw error;
+      await restart();
+      return open();
     });
     transaction = attach(record, host, attaching);
   } catch (error) {

@@ -1,5 +1,5 @@
 import { asSavepointError, SavepointError, sentenceOf } from '../errors.ts';
-import { targetName } from '../host/ssh-target.ts';
+import { hostArgument } from '../host/target.ts';
 import type { Decided } from '../transaction/types.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody } from './events.ts';
@@ -74,7 +74,7 @@ function outcomeError(decided: Decided, verdict: Verdict): SavepointError | unde
 /** Nobody knows how the transaction ended; says what to do about it. */
 function undecided({ transaction }: Run, cause: SavepointError): SavepointError {
   const { id, host } = transaction.record;
-  const where = host.type === 'local' ? '' : ` ssh://${targetName(host)}`;
+  const where = host.type === 'ssh' ? ` ${hostArgument(host)}` : '';
   return new SavepointError(cause.name, {
     message: `Transaction ${id} could not be decided: ${cause.reason}`,
     details: cause.details,

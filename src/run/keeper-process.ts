@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { setInterval } from 'node:timers/promises';
+import { withKeyText } from '../host/target.ts';
 import { keepLease } from '../transaction/keeper.ts';
 import { connect } from './connect.ts';
 import { parseSaved, type SavedRun } from './saved.ts';
@@ -52,10 +53,7 @@ export async function keepUntilOver(input: AsyncIterable<Uint8Array>): Promise<v
   const order = JSON.parse(await text(input)) as KeeperOrder;
   const { record } = parseSaved(JSON.stringify(order.saved), 'the order of the keeper');
   const { key, passphrase } = order;
-  const host =
-    key !== undefined && record.host.type === 'ssh'
-      ? { ...record.host, keyText: key }
-      : record.host;
+  const host = key === undefined ? record.host : withKeyText(record.host, key);
   await using connection = await connect(record, { host, passphrase });
   const over = new AbortController();
   using _lease = keepLease(connection.transaction, () => over.abort());

@@ -1,7 +1,9 @@
 import { SavepointError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
+import { shortName } from '../host/target.ts';
 import type { Job, JobCommand } from '../job/job.ts';
 import type { PhaseProcess, Transaction } from '../transaction/types.ts';
+import type { RunBackend } from './backend.ts';
 import { startOnController } from './controller.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody, ProcessEnd } from './events.ts';
@@ -17,6 +19,8 @@ export interface Run {
   controller: Host;
   masker: Masker;
   ledger: Ledger;
+  /** Takes the host back once nothing is open there. */
+  backend?: RunBackend;
   /** Stops the phase that runs and skips the others; cleanup still runs. */
   cancel: AbortSignal;
   /** Stops cleanup too. */
@@ -130,7 +134,7 @@ async function bracketed(
 function ownEnvironment({ job, transaction }: Run): Record<string, string> {
   const { record } = transaction;
   return {
-    SAVEPOINT_HOST: record.host.type === 'local' ? 'local' : record.host.name,
+    SAVEPOINT_HOST: shortName(record.host),
     SAVEPOINT_ROOT: record.root,
     SAVEPOINT_TRANSACTION: record.id,
     SAVEPOINT_JOB_DIR: job.directory,

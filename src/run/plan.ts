@@ -1,4 +1,7 @@
 import { guardInUse } from '../guard/releases.ts';
+import { locate } from '../host/locate.ts';
+import type { HostTarget } from '../host/target.ts';
+import type { Trust } from '../host/trust.ts';
 import type { Job } from '../job/job.ts';
 import { type Change, readChange } from '../job/overlay.ts';
 import { prepare } from '../transaction/prepare.ts';
@@ -8,6 +11,8 @@ import { withScratchRoot } from './scratch.ts';
 /** A job that is ready to begin; nothing of the host was touched yet. */
 export interface Plan {
   job: Job;
+  /** How its host is reached, with what a record never holds: the text of a key. */
+  host: HostTarget;
   change: Change;
   /** To be kept before anything else happens. */
   saved: SavedRun;
@@ -20,6 +25,8 @@ export interface PlanOptions {
   output: (id: string) => string;
   /** SHA-256 of the guard to use instead of the pinned one. */
   guard?: string | undefined;
+  /** What may run on this machine, whatever the job says. */
+  trust?: Trust;
 }
 
 /**
@@ -28,18 +35,28 @@ export interface PlanOptions {
  */
 export async function planRun(asked: Job, options: PlanOptions): Promise<Plan> {
   const guard = guardInUse(options.guard);
+  const host = await locate(asked.host, options.trust);
   const change = await readChange(asked);
   const job = await withScratchRoot(asked);
-  const record = prepare(job, guard, options.holder);
+  const record = prepare(job, host, guard, options.holder);
   return {
     job,
+    host,
     change,
     saved: {
       version: 1,
       record,
-      job: { ...job, host: record.host },
+      job: withoutKey(job),
+      ...(host.type === 'backend' && { backend: host.backend }),
       output: options.output(record.id),
       ...(job.scratch !== undefined && { scratch: job.root }),
     },
   };
+}
+
+/** What is written to disk has no private key in it. */
+function withoutKey(job: Job): Job {
+  if (job.host.type === 'local') return job;
+  const { keyText: _secret, ...host } = job.host;
+  return { ...job, host };
 }

@@ -1,8 +1,9 @@
 import { SavepointError } from '../errors.ts';
-import { targetName } from '../host/ssh-target.ts';
+import { hostName } from '../host/target.ts';
 import type { JobCommand } from '../job/job.ts';
 import { keepLease } from '../transaction/keeper.ts';
 import type { Change } from '../transaction/types.ts';
+import { releaseBackend } from './backend.ts';
 import { decide } from './decide.ts';
 import { jobEnd } from './ending.ts';
 import { errorRecord } from './error-record.ts';
@@ -101,7 +102,7 @@ async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
     kind: 'job_start',
     job: job.name,
     transaction: id,
-    host: host.type === 'local' ? 'local' : targetName(host),
+    host: hostName(host),
     root,
     track: job.track.map(({ path }) => path),
     phases: phasesOf(job),
@@ -142,6 +143,7 @@ async function* end(run: Run, status: JobStatus, asked?: Verdict): AsyncGenerato
   if (mayBeOpen(run.ledger)) {
     yield* decide(run, asked ?? verdictOf(run.job, run.ledger, status));
   }
+  yield* releaseBackend(run);
   const { expect } = run.job;
   const { outcome } = run.ledger;
   if (expect && outcome && outcome !== expect) {

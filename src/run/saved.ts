@@ -1,4 +1,5 @@
 import { SavepointError } from '../errors.ts';
+import type { BackendUse } from '../host/target.ts';
 import type { Job } from '../job/job.ts';
 import type { TransactionRecord } from '../transaction/types.ts';
 
@@ -10,6 +11,8 @@ export interface SavedRun {
   job: Job;
   /** Absolute: where the run's files are. */
   output: string;
+  /** What has to take the host back at the end. */
+  backend?: BackendUse;
   /** A throw-away root to remove at the end. */
   scratch?: string;
 }

@@ -1,21 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import type { Guard } from '../guard/releases.ts';
-import type { HostConfig } from '../job/host-config.ts';
+import { type HostTarget, withoutKeyText } from '../host/target.ts';
 import type { Job } from '../job/job.ts';
 import type { TransactionRecord } from './types.ts';
 
 /**
  * The record of a transaction that is about to be opened for a job. Touches no host: save it first,
  * then begin, so that whatever dies in between, somebody can still end it.
+ * @param host how the job's host is reached.
  * @param holder who asks, in one line, for those who are refused the host meanwhile.
  */
-export function prepare(job: Job, guard: Guard, holder: string): TransactionRecord {
+export function prepare(
+  job: Omit<Job, 'host'>,
+  host: HostTarget,
+  guard: Guard,
+  holder: string,
+): TransactionRecord {
   return {
     version: 1,
     id: newId(),
     token: randomBytes(32).toString('hex'),
     fence: 1,
-    host: withoutKeyText(job.host),
+    host: withoutKeyText(host),
     root: job.root,
     guard: { version: guard.version, sha256: guard.sha256 },
     request: {
@@ -37,11 +43,4 @@ export function prepare(job: Job, guard: Guard, holder: string): TransactionReco
 function newId(): string {
   const now = new Date().toISOString().slice(0, 19).replace(/[-:]/g, '').toLowerCase();
   return `${now}-${randomBytes(4).toString('hex')}`;
-}
-
-/** A private key is never part of a record, which is written to disk. */
-function withoutKeyText(host: HostConfig): HostConfig {
-  if (host.type === 'local') return host;
-  const { keyText: _secret, ...rest } = host;
-  return rest;
 }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Exit } from '../host/host.ts';
-import type { HostConfig } from '../job/host-config.ts';
+import type { HostTarget } from '../host/target.ts';
 import type { OverlayEntry } from '../job/job.ts';
 
 /** Everything a later process needs to decide the transaction; saved before the host is touched. */
@@ -11,7 +11,7 @@ export interface TransactionRecord {
   token: string;
   /** A controller with a lower number than the last one seen is refused. */
   fence: number;
-  host: HostConfig;
+  host: HostTarget;
   /** Directory on the host that all tracked paths are below; `/` for the host itself. */
   root: string;
   guard: { version: string; sha256: string };

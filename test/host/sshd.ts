@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { SshHostConfig } from '../../src/job/host-config.ts';
+import type { SshTarget } from '../../src/host/ssh-target.ts';
 
 const execute = promisify(execFile);
 
@@ -48,7 +48,7 @@ export interface Sshd extends AsyncDisposable {
   /** Public part of a host key: type and base64. */
   hostKey(type: KeyType): string;
   /** A configuration that reaches it, with changes. */
-  config(changes?: Partial<SshHostConfig>): SshHostConfig;
+  config(changes?: Partial<SshTarget>): SshTarget;
   /** What sshd logged so far (LogLevel VERBOSE). */
   logs(): string;
   /** Kills the processes that serve connections, as when the host dies under them. */

@@ -65,7 +65,8 @@ describe('a job made of options', () => {
 describe('the host', () => {
   test.each([
     ['local', { type: 'local' }],
-    ['lab-07', { type: 'ssh', name: 'lab-07', user: 'ci', port: 22 }],
+    ['lab-07', { type: 'ssh', name: 'lab-07' }],
+    ['backend:/bin/sh', { type: 'backend', use: '/bin/sh' }],
     ['root@lab-07', { name: 'lab-07', user: 'root' }],
     ['ssh://root@lab-07:2222', { name: 'lab-07', user: 'root', port: 2222 }],
   ])('may be %s', async (host, parts) => {

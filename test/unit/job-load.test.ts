@@ -135,34 +135,27 @@ test('a scratch root needs no sudo, and until it is made no host can be hurt', a
 });
 
 describe('an SSH host', () => {
-  const agent = { env: { SSH_AUTH_SOCK: '/run/agent' } };
-
-  test('may be an address', async () => {
-    const job = await loadOne('track: [apt]\nhost: ssh://root@lab-07:2222\n', { context: agent });
+  test('may be an address, and what that leaves out stays open for ssh_config', async () => {
+    const job = await loadOne('track: [apt]\nhost: ssh://root@lab-07:2222\n');
     expect(job.host).toEqual({
       type: 'ssh',
       name: 'lab-07',
       port: 2222,
       user: 'root',
-      agent: '/run/agent',
-      knownHostsFiles: ['/home/ci/.ssh/known_hosts', '/etc/ssh/ssh_known_hosts'],
-      hostKeyCheck: 'strict',
-      sudo: false,
-      connectTimeout: 10,
     });
   });
 
   test.each([
-    ['ssh://[2001:db8::1]:2222', { name: '2001:db8::1', port: 2222, user: 'ci', sudo: true }],
-    ['ssh://lab', { name: 'lab', port: 22, user: 'ci' }],
+    ['ssh://[2001:db8::1]:2222', { name: '2001:db8::1', port: 2222 }],
+    ['ssh://lab', { type: 'ssh', name: 'lab' }],
     ['ssh://a%40b@lab/', { name: 'lab', user: 'a@b' }],
   ])('%s has its parts told apart', async (address, parts) => {
-    const job = await loadOne(`track: [apt]\nhost: "${address}"\n`, { context: agent });
+    const job = await loadOne(`track: [apt]\nhost: "${address}"\n`);
     expect(job.host).toMatchObject(parts);
   });
 
   test('may have an address of one link, by name', async () => {
-    const job = await loadOne('track: [apt]\nhost: { name: "fe80::1%eth0" }\n', { context: agent });
+    const job = await loadOne('track: [apt]\nhost: { name: "fe80::1%eth0" }\n');
     expect(job.host).toMatchObject({ name: 'fe80::1%eth0' });
   });
 
@@ -172,23 +165,38 @@ describe('an SSH host', () => {
       `track: [apt]\nhost: { name: lab, key-env: LAB_KEY, known-hosts: ${line} x }\n`,
       { context: { env: { LAB_KEY: 'secret' } } },
     );
-    expect(job.host).toMatchObject({
-      keyText: 'secret',
-      knownHosts: `${line} x`,
-      knownHostsFiles: [],
-    });
+    expect(job.host).toMatchObject({ keyText: 'secret', knownHosts: `${line} x` });
   });
 
-  test('is found a key at the usual places when there is no agent', async () => {
-    const home = folder({ '.ssh/id_rsa': 'k', '.ssh/id_ecdsa': 'k' });
-    const job = await loadOne('track: [apt]\nhost: ssh://lab\n', { context: { home } });
-    expect(job.host).toMatchObject({ key: `${home}/.ssh/id_ecdsa` });
-    expect(job.host).not.toHaveProperty('agent');
+  test.each([
+    ['none', 'none'],
+    ['/etc/lab', '/etc/lab'],
+    ['~/lab', '/home/ci/lab'],
+  ])('may have an ssh_config of its own: %s', async (given, sshConfig) => {
+    const yaml = `track: [apt]\nhost: { name: lab, ssh-config: ${given} }\n`;
+    const [job] = await load(yaml, { credentials: false });
+    expect(job?.host).toEqual({ type: 'ssh', name: 'lab', sshConfig });
   });
 
   test('needs no key on a machine that only validates the job', async () => {
     const yaml = 'track: [apt]\nhost: { name: lab, key-env: LAB_KEY, known-hosts: ./k }\n';
     await expect(load(yaml, { credentials: false })).resolves.toHaveLength(1);
+  });
+});
+
+describe('a host of a backend', () => {
+  test('is named by its file, and what it is told is its own business', async () => {
+    const job = await loadOne(
+      'track: [apt]\nhost: { type: backend, use: ./b.mjs, with: { x-a: 1, b: [c] }, user: ci }\n',
+      { files: { 'b.mjs': '' } },
+    );
+    expect(job.host).toMatchObject({ with: { 'x-a': 1, b: ['c'] }, user: 'ci' });
+    expect(job.host).toHaveProperty('use', expect.stringMatching(/^\/.*\/b\.mjs$/));
+    const short = await loadOne('track: [apt]\nhost: backend:./b.mjs\n', {
+      files: { 'b.mjs': '' },
+      sets: ['host.with.size=2'],
+    });
+    expect(short.host).toMatchObject({ type: 'backend', with: { size: 2 } });
   });
 });
 

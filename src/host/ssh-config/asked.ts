@@ -1,8 +1,7 @@
 import type { SshHostConfig } from '../../job/host-config.ts';
 
 /** What a person asked for by themselves; it wins over what the files say. */
-export type AskedFor = Pick<SshHostConfig, 'name' | 'sudo'> &
-  Partial<Omit<SshHostConfig, 'name' | 'sudo' | 'type'>>;
+export type AskedFor = Omit<SshHostConfig, 'type' | 'sshConfig'>;
 
 /** For the host itself, or handed on to a host on the way to it. */
 export type Standing = 'own' | 'inherited';

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { SshTarget } from '../ssh-target.ts';
 import type { AskedFor, Standing } from './asked.ts';
 import type { Setting, Settings } from './read.ts';
@@ -19,7 +19,10 @@ export function identitiesOf(
   tokens: Tokens,
 ): Partial<Pick<SshTarget, 'key' | 'keyText' | 'keyFiles' | 'agent' | 'identitiesOnly'>> {
   const only = settings.single.get('identitiesonly');
-  const agent = asked.agent ?? agentOf(asked, settings.single.get('identityagent'), tokens);
+  const agent =
+    asked.agent === false
+      ? undefined
+      : (asked.agent ?? agentOf(asked, settings.single.get('identityagent'), tokens));
   const common = {
     ...(agent !== undefined && { agent }),
     ...(only && { identitiesOnly: yesOrNo(only) }),
@@ -87,5 +90,6 @@ function filesOf(setting: Setting | undefined, tokens: Tokens): string[] | undef
 
 function pathOf(word: string, { place }: Setting, tokens: Tokens): string {
   const path = expandHome(word, tokens.local, place);
-  return expandTokens(expandVariables(path, tokens.local, place), tokens, place);
+  // A later process of the same run may be in another directory.
+  return resolve(expandTokens(expandVariables(path, tokens.local, place), tokens, place));
 }

@@ -8,7 +8,14 @@ export interface ConfigPlace {
 }
 
 /** Programs that ssh_config can have run on this machine, by the names that allow them. */
-export type ConfigProgram = 'ProxyCommand' | 'LocalCommand' | 'Match exec' | 'KnownHostsCommand';
+export const configPrograms = [
+  'ProxyCommand',
+  'LocalCommand',
+  'Match exec',
+  'KnownHostsCommand',
+] as const;
+
+export type ConfigProgram = (typeof configPrograms)[number];
 
 export function badConfig(
   place: ConfigPlace,
@@ -22,7 +29,7 @@ export function badConfig(
 export function refusedProgram(place: ConfigPlace, program: ConfigProgram, found: string) {
   return problem('ssh-config-program', place, `${program} would run a program on this machine.`, {
     found,
-    hint: `Allow ${program} by its name, or reach the host without it (ProxyJump needs no program).`,
+    hint: `Allow it by its name (--allow-program '${program}', or the input allow-program), or reach the host without it (ProxyJump needs no program).`,
   });
 }
 
