@@ -2,16 +2,18 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import type { Host } from '../../src/host/host.ts';
 import { exits } from './conformance/exits.ts';
 import { files } from './conformance/files.ts';
+import { link } from './conformance/link.ts';
 import { stopping } from './conformance/stopping.ts';
 import { streams } from './conformance/streams.ts';
 import { Subject } from './conformance/subject.ts';
 import { words } from './conformance/words.ts';
 
 /**
- * What every backend must do. It asks nothing of the host but a POSIX shell and the usual tools,
- * and looks at it only through the interface.
+ * What every host must do, whatever it is behind. It asks nothing of the host but a POSIX shell
+ * and the usual tools, and looks at it only through the interface.
+ * @param drop breaks every connection to the host at once; a host without a link has none
  */
-export function describeHost(name: string, open: () => Promise<Host>): void {
+export function describeHost(name: string, open: () => Promise<Host>, drop?: () => unknown): void {
   describe(`host ${name}`, () => {
     const subject = new Subject(open);
     beforeAll(() => subject.begin());
@@ -21,5 +23,6 @@ export function describeHost(name: string, open: () => Promise<Host>): void {
     words(subject);
     stopping(subject);
     files(subject);
+    if (drop) link(subject, drop);
   });
 }

@@ -1,8 +1,10 @@
 import { connect, createServer, type Socket } from 'node:net';
 
 export interface RelayOptions {
-  /** Port on 127.0.0.1 that connections are passed on to. */
+  /** Port that connections are passed on to. */
   to: number;
+  /** Address that it is on; 127.0.0.1 unless told. */
+  host?: string;
   /** Milliseconds that every byte is late, each way: half of the round-trip time it adds. */
   delayMs?: number;
 }
@@ -19,6 +21,8 @@ export interface Relay extends AsyncDisposable {
   readonly turns: number;
   /** Connections accepted so far. */
   readonly connections: number;
+  /** Resets so many of the connections that are made from now on. */
+  refuse(next: number): void;
   /** Resets every connection, at both ends. New ones are accepted. */
   cut(): void;
   /** Passes on nothing any more and tells nobody: a half-open link. */
@@ -33,12 +37,17 @@ interface Talk {
   last: 'up' | 'down';
 }
 
-export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Relay> {
+export async function startRelay({
+  to,
+  host = '127.0.0.1',
+  delayMs = 0,
+}: RelayOptions): Promise<Relay> {
   const state = {
     bytes: { up: 0, down: 0 },
     turns: 0,
     connections: 0,
     stalled: false,
+    refused: 0,
   };
   const sockets = new Set<Socket>();
   const lines = new Set<DelayLine>();
@@ -68,7 +77,12 @@ export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Rel
 
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
     state.connections++;
-    const target = connect({ port: to, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+    if (state.refused > 0) {
+      state.refused--;
+      client.on('error', () => undefined).resetAndDestroy();
+      return;
+    }
+    const target = connect({ port: to, host, noDelay: true, allowHalfOpen: true });
     keep(client);
     keep(target);
     const talk: Talk = { last: 'down' };
@@ -100,6 +114,9 @@ export async function startRelay({ to, delayMs = 0 }: RelayOptions): Promise<Rel
     },
     get connections() {
       return state.connections;
+    },
+    refuse: (next) => {
+      state.refused = next;
     },
     cut,
     stall: () => hold(true),

@@ -20,7 +20,9 @@ const open = (user: string) => {
   return openHost(sshd.config());
 };
 
-describeHost('ssh', () => open('self'));
+const drop = (user: string) => () => servers.get(user)?.dropSessions();
+
+describeHost('ssh', () => open('self'), drop('self'));
 
 // Unlike for root, OpenSSH sends signals here; and few commands go over one connection.
-if (isRoot) describeHost('ssh as a user without rights', () => open('lab'));
+if (isRoot) describeHost('ssh as a user without rights', () => open('lab'), drop('lab'));

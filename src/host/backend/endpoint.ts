@@ -20,7 +20,7 @@ const endpoint = z.strictObject({
   sudo: z.boolean().optional(),
 });
 
-const answer = z.strictObject({ endpoint: endpoint.optional(), state: z.unknown() });
+const answer = z.strictObject({ endpoint: endpoint.optional(), state: z.unknown().optional() });
 
 /** What `open` of a backend said. */
 export interface OpenAnswer {

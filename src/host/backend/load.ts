@@ -22,15 +22,15 @@ export async function inspectBackend(use: string): Promise<{ use: string; sha256
 
 /**
  * Loads a backend: an ES module (`.mjs`, `.js`) into this process, anything else as a program.
- * @throws SavepointError `backend-refused` when its file is another than when it was chosen,
- *   `backend-bad`
+ * @throws SavepointError `backend-bad`; `backend-failed` when its file is another than when it was
+ *   chosen
  */
 export async function loadBackend({ use, sha256 }: BackendUse): Promise<Backend> {
   const now = await digestOf(use).catch(() => 'none');
   if (now !== sha256) {
-    throw new SavepointError('backend-refused', {
+    throw new SavepointError('backend-failed', {
       message: `The backend ${use} is not what it was when the run began, so it is not run.`,
-      details: { found: now, allowed: sha256 },
+      details: { backend: use, found: now, allowed: sha256 },
       hint: 'What it opened is still there: close it by hand.',
     });
   }

@@ -31,7 +31,7 @@ export interface OpenedBackend {
 
 /**
  * Has a backend make its host ready. What is left of one that fails is closed.
- * @throws SavepointError `backend-failed`, `backend-bad`, `backend-refused`; `job-cancelled`
+ * @throws SavepointError `backend-failed`, `backend-bad`; `job-cancelled`
  */
 export async function openBackend(
   asked: BackendTarget,
@@ -62,7 +62,7 @@ export async function openBackend(
 /**
  * Asks a backend for one of the things that it may be able to do.
  * @returns false when it is not able to.
- * @throws SavepointError `backend-failed`, `backend-bad`, `backend-refused`
+ * @throws SavepointError `backend-failed`, `backend-bad`
  */
 export async function callBackend(
   use: BackendUse,
