@@ -6,6 +6,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { bundleOptions } from './bundle-options.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({ options: { out: { type: 'string', default: join(root, 'dist') } } });
@@ -36,16 +37,9 @@ const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
 const entries = ['main', 'post', 'cli'].filter((name) => existsSync(at('src', `${name}.ts`)));
 const result = await build({
   entryPoints: entries.map((name) => at('src', `${name}.ts`)),
+  ...bundleOptions,
   outdir: out,
-  outExtension: { '.js': '.cjs' },
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  charset: 'utf8',
-  legalComments: 'none',
   absWorkingDir: root,
-  external: ['cpu-features', '*.node'],
   // Sources read these from the repository; a bundle carries them.
   define: {
     __SAVEPOINT__: JSON.stringify({ version, pin, releases, gate, policy }),
@@ -53,7 +47,6 @@ const result = await build({
   },
   banner: { js: 'const __importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },
   metafile: true,
-  logLevel: 'warning',
 });
 writeFileSync(join(out, 'guard.sh'), pinned);
 writeFileSync(join(out, 'licenses.txt'), licenses(Object.keys(result.metafile.inputs)));

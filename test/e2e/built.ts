@@ -15,7 +15,14 @@ import { join } from 'node:path';
 const cache = 'test/.cache';
 
 /** All that the bundles are made of. */
-const sources = ['action.yml', 'package-lock.json', 'scripts/build.mjs', 'guard', 'src'];
+const sources = [
+  'action.yml',
+  'package-lock.json',
+  'scripts/build.mjs',
+  'scripts/bundle-options.mjs',
+  'guard',
+  'src',
+];
 
 let folder: string | undefined;
 
