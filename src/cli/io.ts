@@ -2,6 +2,8 @@ import type { Environment } from '../ci/github.ts';
 import { terminal } from '../ci/terminal.ts';
 import { asSavepointError, describe } from '../errors.ts';
 import type { Screen } from '../report/console.ts';
+import { exitOf } from '../run/ending.ts';
+import { errorRecord } from '../run/error-record.ts';
 
 /** What a command of the command line has of the process it runs in. */
 export interface Io {
@@ -33,7 +35,7 @@ export function complain(io: Io, thrown: unknown, json: boolean | undefined): nu
   const label = `savepoint: ${what} [${error.code} ${error.name}]`;
   io.stderr.write(`${[label, ...facts].join('\n')}\n`);
   if (json) answer(io, { error });
-  return error.exitCode;
+  return exitOf(errorRecord(error));
 }
 
 /** The words of a command line before `--`, and those after it. */

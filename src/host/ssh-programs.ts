@@ -12,9 +12,15 @@ import { type SshTarget, targetName } from './ssh-target.ts';
 
 const shell = '/bin/sh';
 
+/** Not where the caller is: a later step of a CI is in a folder that the job may have changed. */
+const cwd = '/';
+
 /** The standard streams of a program that leads to the host (ssh_config(5), ProxyCommand). */
 export function dialThrough(target: SshTarget, command: string): Duplex {
-  const child = spawn(shell, ['-c', `exec ${command}`], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(shell, ['-c', `exec ${command}`], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    cwd,
+  });
   const stream = Duplex.from({ readable: child.stdout, writable: child.stdin });
   child.once('error', (error) =>
     stream.destroy(unreachable(target, sentenceOf(error), { details: { through: command } })),
@@ -30,7 +36,7 @@ export function dialThrough(target: SshTarget, command: string): Duplex {
  */
 export async function askForKnownHosts(command: string): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)(shell, ['-c', command]);
+    const { stdout } = await promisify(execFile)(shell, ['-c', command], { cwd });
     return stdout;
   } catch (error) {
     throw new SavepointError('known-hosts-missing', {
@@ -47,7 +53,7 @@ export async function askForKnownHosts(command: string): Promise<string> {
  */
 export async function runLocally(target: SshTarget, command: string): Promise<void> {
   try {
-    await promisify(execFile)(shell, ['-c', command]);
+    await promisify(execFile)(shell, ['-c', command], { cwd });
   } catch (error) {
     throw new SavepointError('host-unreachable', {
       message: `LocalCommand for ${targetName(target)} failed: ${sentenceOf(error)}`,

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { exitCodes } from '../errors.ts';
 import type { Job } from '../job/job.ts';
-import type { EventBody, JobStatus } from './events.ts';
+import type { ErrorRecord, EventBody, JobStatus } from './events.ts';
 import { type Ledger, type Trouble, wasCancelled } from './ledger.ts';
 
 /** The outcomes that are errors themselves, by the error that stands for each. */
@@ -29,7 +29,7 @@ export function jobEnd(
     ...(ledger.outcome && { outcome: ledger.outcome }),
     ...(ledger.outcome && ledger.outcome === job.expect && { expected: true }),
     ...(worst && { error: worst.error }),
-    exit: worst ? exitOf(worst) : told === 'success' ? 0 : exitCodes.job,
+    exit: worst ? exitOf(worst.error) : told === 'success' ? 0 : exitCodes.job,
   };
 }
 
@@ -39,7 +39,7 @@ export function jobEnd(
  */
 export function exitSince(job: Job, ledger: Ledger, before: number): number {
   const worst = worstOf(job, ledger, ledger.troubles.slice(before));
-  return worst ? exitOf(worst) : 0;
+  return worst ? exitOf(worst.error) : 0;
 }
 
 /** The same for the process that ends the run: phases that had failed are not its failure. */
@@ -48,7 +48,7 @@ export function exitOfFinish(job: Job, ledger: Ledger, before: number): number {
     .slice(before)
     .filter(({ phase }) => phase === undefined || phase === 'cleanup');
   const worst = worstOf(job, ledger, own);
-  return worst ? exitOf(worst) : 0;
+  return worst ? exitOf(worst.error) : 0;
 }
 
 function worstOf(job: Job, ledger: Ledger, troubles: Trouble[]): Trouble | undefined {
@@ -75,7 +75,8 @@ function severity({ error }: Trouble): number {
   return { recovery: 0, internal: 1, host: 2, usage: 3, job: 5 }[error.class];
 }
 
-function exitOf({ error }: Trouble): number {
+/** That of the error's class, or 128 plus the number of the signal that cancelled the job. */
+export function exitOf(error: ErrorRecord): number {
   const { signal } = error.details;
   if (error.name === 'job-cancelled' && typeof signal === 'string') {
     const number = constants.signals[signal as NodeJS.Signals];

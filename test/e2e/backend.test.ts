@@ -7,7 +7,7 @@ import { labImage } from '../lab/image.ts';
 import { folder } from '../unit/job-fixture.ts';
 import { scene as actionScene, resultFile, stage, savepoint as step } from './action-scene.ts';
 import { backendFile } from './backend-scene.ts';
-import { savepoint } from './command.ts';
+import { savepoint, start } from './command.ts';
 import { PATCHED, patchFiles, testRoot } from './root.ts';
 
 let sshd: Sshd;
@@ -91,6 +91,19 @@ describe('a backend that is a program', () => {
     const begun = await savepoint(['begin', ...it.options, '--host', `backend:${box.path}`], it);
     expect(begun).toMatchObject({ exit: 3 });
     expect(existsSync(join(it.cwd, '.savepoint-state.json'))).toBe(false);
+  });
+
+  test('that is waited for can be cancelled, and closes what it had begun', async () => {
+    const it = scene();
+    const path = join(it.cwd, 'box');
+    const verbs = `echo $1 >> ${path}.log
+case $1 in capabilities) echo '{"capabilities":["close"]}';; open) echo opening >&2; exec sleep 600;; esac`;
+    writeFileSync(path, `#!/bin/sh\n${verbs}\n`, { mode: 0o755 });
+    const running = start(['run', ...it.options, '--host', 'backend:box', '--', 'true'], it);
+    await running.seen('opening');
+    running.child.kill('SIGINT');
+    expect(await running.ended).toMatchObject({ exit: 130 });
+    expect(readFileSync(`${path}.log`, 'utf8').trim().split('\n').at(-1)).toBe('close');
   });
 
   test('that fails to close fails the job, whose outcome stands', async () => {
