@@ -62,8 +62,9 @@ async function mustBeTrusted(file: string, { backends = [], workspace }: Trust):
   const folder = await realpath(workspace).catch(() => resolve(workspace));
   if (!file.startsWith(folder + sep)) return;
   for (const name of backends) {
-    const named = await realpath(resolve(folder, name)).catch(() => undefined);
-    if (named === file) return;
+    for (const path of [resolve(folder, name), resolve(name)]) {
+      if ((await realpath(path).catch(() => undefined)) === file) return;
+    }
   }
   throw new SavepointError('backend-refused', {
     message: `The backend ${file} lies in the workspace, where a patch can change it.`,
