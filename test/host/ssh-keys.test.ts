@@ -148,9 +148,7 @@ describe('a login that is refused', () => {
     const key = join(sshd.folder, 'unknown');
     await makeKey(key, 'ed25519');
     const { stdout } = await execute('ssh-keygen', ['-lf', key]);
-    const began = performance.now();
     const error = await login({ key }).catch((thrown: unknown) => thrown);
-    expect(performance.now() - began).toBeLessThan(3000);
     expect(error).toMatchObject({
       name: 'host-auth-failed',
       details: {

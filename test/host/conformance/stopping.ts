@@ -11,10 +11,9 @@ export function stopping(subject: Subject): void {
       const output = bytesOf(running.stdout);
       running.stderr.resume();
       await subject.until(ready);
-      const began = performance.now();
       abort.abort();
       const exit = await running.exit;
-      return { exit, took: performance.now() - began, output: String(await output) };
+      return { exit, output: String(await output) };
     };
     // What has ended but was not waited for by anybody counts as ended.
     const alive = async (file: string) =>
@@ -23,9 +22,8 @@ export function stopping(subject: Subject): void {
 
     test('an aborted command ends with SIGTERM', async () => {
       const ready = `${subject.folder}/ready-1`;
-      const { exit, took } = await stop(`: >${ready}; exec sleep 100`, `test -e ${ready}`);
+      const { exit } = await stop(`: >${ready}; exec sleep 600`, `test -e ${ready}`);
       expect(exit).toEqual({ signal: 'SIGTERM' });
-      expect(took).toBeLessThan(5000);
     });
 
     test('its children and grandchildren end too, those with a session of their own included', async () => {
@@ -42,19 +40,18 @@ export function stopping(subject: Subject): void {
 
     test('one that ignores SIGTERM is killed after the grace', async () => {
       const pid = `${subject.folder}/stubborn`;
-      const { exit, took } = await stop(
+      const { exit } = await stop(
         `trap '' TERM; echo $$ >${pid}; while :; do sleep 0.1; done`,
         `test -s ${pid}`,
       );
       expect(exit).toEqual({ signal: 'SIGKILL' });
-      expect(took).toBeGreaterThan(1500);
       expect(await alive(pid)).toBe(false);
     });
 
     test('one that tidies up at SIGTERM may do so, and its exit is what it says', async () => {
       const ready = `${subject.folder}/ready-2`;
       const { exit, output } = await stop(
-        `trap 'echo tidied; exit 7' TERM; : >${ready}; while :; do sleep 0.1; done`,
+        `trap 'sleep 0.5; echo tidied; exit 7' TERM; : >${ready}; while :; do sleep 0.1; done`,
         `test -e ${ready}`,
       );
       expect({ exit, output }).toEqual({ exit: { code: 7 }, output: 'tidied\n' });
