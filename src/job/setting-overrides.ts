@@ -1,7 +1,7 @@
 import { type ErrorName, SavepointError } from '../errors.ts';
 import { parseBackend } from './backend-name.ts';
 import { type LoadContext, localPath } from './context.ts';
-import { looksLikeKnownHosts } from './host.ts';
+import { looksLikeKnownHosts } from './host-login.ts';
 import type { Override } from './override.ts';
 import { type SettingName, settingNames, settingOf } from './settings.ts';
 import { parseSshUrl, sshUrlForm } from './ssh-url.ts';

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Sshd } from '../host/sshd.ts';
 import { folder } from '../unit/job-fixture.ts';
+import { patchFiles, testRoot } from './root.ts';
 
 /** A backend that is a program, and what it was asked. */
 export interface BackendFile {
@@ -55,4 +56,13 @@ esac
         .filter((verb) => verb !== 'capabilities'),
     break: (verb) => writeFileSync(join(notes, `broken-${verb}`), ''),
   };
+}
+
+/** A root to protect, and options that make a transaction on it. */
+export function scene() {
+  const cwd = folder();
+  const root = testRoot();
+  patchFiles(cwd);
+  const options = ['--root', root.path, '--track', '/etc/apt', '--files', 'files'];
+  return { cwd, root, before: root.snapshot(), options };
 }
