@@ -1,5 +1,6 @@
-// npm run bench [-- --pairs N] [--only GROUP] [--cli FILE] [--out DIR]
-// Measures Savepoint beside what people use now and writes RESULTS.md and results.svg.
+// npm run bench [-- --pairs N] [--only GROUP] [--cli FILE] [--out DIR] [--mebibytes N] [--files N]
+// Measures Savepoint beside what people use now and writes RESULTS.md and results.svg. To see that it
+// works: --pairs 1 --mebibytes 1 --files 100 --out of some other folder.
 import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +27,9 @@ const { values } = parseArgs({
     only: { type: 'string' },
     cli: { type: 'string', default: join(here, '../dist/cli.cjs') },
     out: { type: 'string', default: here },
+    /** Of the large file, and how many small ones. */
+    mebibytes: { type: 'string', default: '256' },
+    files: { type: 'string', default: '10000' },
   },
 });
 requirePeers();
@@ -36,7 +40,11 @@ const several = many(bench, client);
 const groups: Record<string, () => Comparison[] | Promise<Comparison[]>> = {
   job: () => wholeJob(bench, values.cli),
   connect: () => connect(bench, client),
-  transfer: () => transfer(bench, client),
+  transfer: () =>
+    transfer(bench, client, {
+      mebibytes: Number(values.mebibytes),
+      files: Number(values.files),
+    }),
   many: () => several.comparisons,
 };
 if (values.only !== undefined && !(values.only in groups)) {

@@ -8,18 +8,30 @@ import { type Program, time } from '../program.ts';
 import { makeTree } from '../tree.ts';
 
 const cipher = sameAlgorithms.slice(0, 1);
-const size = 256 * 1024 * 1024;
-const files = 10_000;
+/** Folders that the small files are in. */
+const folders = 100;
+
+export interface TransferSizes {
+  /** Of the large file. */
+  mebibytes: number;
+  /** Small files of 4 KiB; at least as many as there are folders. */
+  files: number;
+}
 
 /** Files up and down, whole processes, with the same cipher on either side. */
-export function transfer(bench: BenchHost, client: (name: string) => string): Comparison[] {
+export function transfer(
+  bench: BenchHost,
+  client: (name: string) => string,
+  { mebibytes, files }: TransferSizes,
+): Comparison[] {
+  const size = mebibytes * 1024 * 1024;
   const folder = mkdtempSync(join(bench.folder, 'transfer-'));
   const large = join(folder, 'large');
   writeFileSync(large, randomFillSync(Buffer.alloc(size)));
   const small = join(folder, 'small');
   makeTree(
     small,
-    Array.from({ length: files }, (_, n) => ({ path: `${n % 100}/${n}`, bytes: 4096 })),
+    Array.from({ length: files }, (_, n) => ({ path: `${n % folders}/${n}`, bytes: 4096 })),
     'small',
   );
   const target = join(folder, 'target');
@@ -47,32 +59,33 @@ export function transfer(bench: BenchHost, client: (name: string) => string): Co
     const remote = ssh(link, cipher);
     return [
       {
-        task: '256 MiB up',
+        task: `${mebibytes} MiB up`,
         roundTrip,
         ours: oneFile('`host.send`', { argv: ours('send', large) }),
         peer: oneFile('`ssh cat`', { argv: [...remote, `cat >${target}`], stdin: large }),
         target: fileTarget,
       },
       {
-        task: '256 MiB down',
+        task: `${mebibytes} MiB down`,
         roundTrip,
         ours: oneFile('`host.fetch`', { argv: ours('fetch', large) }),
         peer: oneFile('`ssh cat`', { argv: [...remote, `cat ${large}`], stdout: target }),
         target: fileTarget,
       },
-      ...directory(bench, link, { small, target, ours: ours('send-directory', small) }),
+      ...directory(bench, link, { small, files, target, ours: ours('send-directory', small) }),
     ];
   });
 }
 
 interface DirectoryWorld {
   small: string;
+  files: number;
   target: string;
   ours: Program['argv'];
 }
 
 function directory(bench: BenchHost, link: Link, world: DirectoryWorld): Comparison[] {
-  const { small, target } = world;
+  const { small, files, target } = world;
   const contender = (name: string, argv: Program['argv']): Contender => ({
     name,
     run: () => {
@@ -81,7 +94,7 @@ function directory(bench: BenchHost, link: Link, world: DirectoryWorld): Compari
     },
     settle: async () => {
       const brought = readdirSync(target, { recursive: true }).length;
-      if (brought !== files + 100) throw new Error(`${name} brought ${brought} entries.`);
+      if (brought !== files + folders) throw new Error(`${name} brought ${brought} entries.`);
       rmSync(target, { recursive: true });
     },
   });
