@@ -12,7 +12,6 @@ import { loadJobs } from '../job/load.ts';
 import { lines } from '../job/setting-overrides.ts';
 import { createFolder } from '../report/folder.ts';
 import { deliver } from '../report/listener.ts';
-import { plain } from '../report/plain.ts';
 import { ResultFold } from '../report/result.ts';
 import { readyHost } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
@@ -25,7 +24,7 @@ import { type Plan, planRun } from '../run/plan.ts';
 import { openAndRun } from '../run/run.ts';
 import { withoutScripts } from '../run/saved.ts';
 import { freezeCredentials } from './credentials.ts';
-import { outputListener, reports, setFirstOutputs } from './reports.ts';
+import { backendOptions, outputListener, reports, setFirstOutputs } from './reports.ts';
 import { secretsOf } from './secrets.ts';
 import { type ActionState, ledgerState, saveRun } from './state.ts';
 
@@ -55,15 +54,13 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
   const ledger = newLedger();
 
   using signals = onSignals((message) => log.line(message));
-  const ready = await readyHost(
-    planned.host,
-    { log: (line) => log.line(plain(`backend: ${line}`)), signal: signals.cancel },
-    (target, backend) => {
-      record.host = freezeCredentials(target, state.credentials);
-      state.backend = backend;
-      saveRun(github, state);
-    },
-  );
+  const masking = masker([...masked, record.token]);
+  const options = { ...backendOptions(github, masking), signal: signals.cancel };
+  const ready = await readyHost(planned.host, options, (target, backend) => {
+    record.host = freezeCredentials(target, state.credentials);
+    state.backend = backend;
+    saveRun(github, state);
+  });
   await using connection = await connect(record, {
     signal: signals.cancel,
     passphrase,
@@ -72,7 +69,7 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
     job: planned.job,
     transaction: connection.transaction,
     controller: connection.controller,
-    masker: masker([...masked, record.token]),
+    masker: masking,
     ledger,
     ...(ready.backend && { backend: ready.backend }),
     cancel: signals.cancel,

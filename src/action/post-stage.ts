@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Environment, GitHub } from '../ci/github.ts';
 import { deliver } from '../report/listener.ts';
-import { plain } from '../report/plain.ts';
 import { replay } from '../report/replay.ts';
 import { ResultFold } from '../report/result.ts';
 import { summaryOf } from '../report/summary.ts';
@@ -15,7 +14,7 @@ import type { Run } from '../run/phases.ts';
 import { finishJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
 import { removeCredentials } from './credentials.ts';
-import { reports } from './reports.ts';
+import { backendOptions, reports } from './reports.ts';
 import { secretsOf } from './secrets.ts';
 import { type ActionState, loadLedger, loadRun } from './state.ts';
 
@@ -68,7 +67,8 @@ async function finish(
   const before = ledger.troubles.length;
   const status = jobStatus(github);
   const key = record.host.type === 'ssh' ? keyText(record.host.key) : undefined;
-  const backend = use && { use, log: (line: string) => log.line(plain(`backend: ${line}`)) };
+  const masking = masker([...secretsOf(github, env, key), record.token]);
+  const backend = use && { use, options: backendOptions(github, masking) };
   await using connection = await connect(record, {
     ...restartOf(backend),
     fence: record.fence + 1,
@@ -79,7 +79,7 @@ async function finish(
     job,
     transaction: connection.transaction,
     controller: connection.controller,
-    masker: masker([...secretsOf(github, env, key), record.token]),
+    masker: masking,
     ledger,
     ...(backend && { backend }),
     cancel: never,

@@ -1,10 +1,13 @@
 import { join } from 'node:path';
 import type { GitHub } from '../ci/github.ts';
 import { annotations, logGroups } from '../ci/github-report.ts';
+import type { BackendOptions } from '../host/backend/open.ts';
 import { consoleReport } from '../report/console.ts';
 import { diffFiles, fileNames, ndjsonFile, resultFile } from '../report/folder.ts';
 import type { Listener } from '../report/listener.ts';
+import { plain } from '../report/plain.ts';
 import type { ResultFold } from '../report/result.ts';
+import type { Masker } from '../run/mask.ts';
 import { phasesOf } from '../run/phases.ts';
 import type { ActionState } from './state.ts';
 
@@ -19,6 +22,14 @@ export function reports(github: GitHub, output: string, fold: ResultFold): Liste
     diffFiles(output),
     resultFile(output, fold),
   ];
+}
+
+/** Where what a backend says goes, without what nobody may read. */
+export function backendOptions({ log }: GitHub, masker: Masker): BackendOptions {
+  return {
+    log: (line) => log.line(plain(`backend: ${line}`)),
+    mask: (text) => masker.text(text),
+  };
 }
 
 /** The outputs that are known before the host is touched: they are there whatever happens. */

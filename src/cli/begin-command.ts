@@ -5,7 +5,6 @@ import { SavepointError } from '../errors.ts';
 import { withoutKeyText } from '../host/target.ts';
 import { keyTextOf } from '../job/host-config.ts';
 import { createFolder } from '../report/folder.ts';
-import { plain } from '../report/plain.ts';
 import { readyHost } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
 import { exitSince } from '../run/ending.ts';
@@ -15,6 +14,7 @@ import { masker } from '../run/mask.ts';
 import { planRun } from '../run/plan.ts';
 import { openJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
+import { backendOptions } from './backend-options.ts';
 import { follow, outputFolder } from './follow.ts';
 import { type Io, screenOf } from './io.ts';
 import { addJobOptions, jobsOf } from './options.ts';
@@ -89,8 +89,9 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
   using signals = onSignals((message) => screen.line(message));
   const passphrase = io.env.SAVEPOINT_KEY_PASSPHRASE;
   const { record } = saved;
-  const log = (line: string) => screen.line(plain(`backend: ${line}`));
-  const ready = await readyHost(host, { log, signal: signals.cancel }, (target, backend) => {
+  const masked = masker([...secrets, record.token]);
+  const options = { ...backendOptions(screen, masked), signal: signals.cancel };
+  const ready = await readyHost(host, options, (target, backend) => {
     record.host = withoutKeyText(target);
     state.backend = saved.backend = backend;
     writeState(path, state);
@@ -107,7 +108,7 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
     job,
     transaction: connection.transaction,
     controller: connection.controller,
-    masker: masker([...secrets, record.token]),
+    masker: masked,
     ledger,
     ...(ready.backend && { backend: ready.backend }),
     cancel: signals.cancel,

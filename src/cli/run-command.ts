@@ -8,7 +8,6 @@ import type { Flags } from '../job/flags.ts';
 import type { Job } from '../job/job.ts';
 import { readChange } from '../job/overlay.ts';
 import { createFolder } from '../report/folder.ts';
-import { plain } from '../report/plain.ts';
 import { readyHost } from '../run/backend.ts';
 import { connect } from '../run/connect.ts';
 import { jobEnd } from '../run/ending.ts';
@@ -17,6 +16,7 @@ import { masker } from '../run/mask.ts';
 import { planRun } from '../run/plan.ts';
 import { runJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
+import { backendOptions } from './backend-options.ts';
 import { follow, outputFolder } from './follow.ts';
 import { type Io, screenOf } from './io.ts';
 import { addJobOptions, jobsOf } from './options.ts';
@@ -90,8 +90,9 @@ async function runOne(
   });
   try {
     const output = createFolder(saved.output);
-    const log = (line: string) => screenOf(io, flags.json).line(plain(`backend: ${line}`));
-    const ready = await readyHost(host, { log, signal: cancel }, (target) => {
+    const masked = masker([...secrets, saved.record.token]);
+    const options = { ...backendOptions(screenOf(io, flags.json), masked), signal: cancel };
+    const ready = await readyHost(host, options, (target) => {
       saved.record.host = withoutKeyText(target);
     });
     await using connection = await connect(saved.record, {
@@ -104,7 +105,7 @@ async function runOne(
       job,
       transaction: connection.transaction,
       controller: connection.controller,
-      masker: masker([...secrets, saved.record.token]),
+      masker: masked,
       ledger,
       ...(ready.backend && { backend: ready.backend }),
       cancel,

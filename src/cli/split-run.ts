@@ -3,11 +3,11 @@ import { type Cancellation, onSignals } from '../ci/signals.ts';
 import { SavepointError } from '../errors.ts';
 import { type HostTarget, withKeyText } from '../host/target.ts';
 import type { Flags } from '../job/flags.ts';
-import { plain } from '../report/plain.ts';
 import { restartOf } from '../run/backend.ts';
 import { type Connection, connect } from '../run/connect.ts';
 import { masker } from '../run/mask.ts';
 import type { Run } from '../run/phases.ts';
+import { backendOptions } from './backend-options.ts';
 import { type Io, screenOf } from './io.ts';
 import { maskedVariables } from './options.ts';
 import type { SplitState } from './state-file.ts';
@@ -48,24 +48,22 @@ export async function takeUp(
   const host = hostWithKey(state, flags, io);
   const screen = screenOf(io, flags.json);
   const cancellation = signals ?? onSignals((message) => screen.line(message));
-  const backend = state.backend && {
-    use: state.backend,
-    log: (line: string) => screen.line(plain(`backend: ${line}`)),
-  };
+  const key = host.type === 'ssh' ? host.keyText : undefined;
+  const secrets = [...(key ? [key] : []), ...maskedVariables(flags.maskEnv, io.env), record.token];
+  const masked = masker(secrets);
+  const backend = state.backend && { use: state.backend, options: backendOptions(screen, masked) };
   const connection: Connection = await connect(record, {
     host,
     fence,
     passphrase: io.env.SAVEPOINT_KEY_PASSPHRASE,
     ...(away === 'restart' ? restartOf(backend) : {}),
   });
-  const key = host.type === 'ssh' ? host.keyText : undefined;
-  const secrets = [...(key ? [key] : []), ...maskedVariables(flags.maskEnv, io.env), record.token];
   return {
     run: {
       job,
       transaction: connection.transaction,
       controller: connection.controller,
-      masker: masker(secrets),
+      masker: masked,
       ledger: state.ledger,
       ...(backend && { backend }),
       cancel: cancellation.cancel,

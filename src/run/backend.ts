@@ -1,5 +1,5 @@
 import { asSavepointError } from '../errors.ts';
-import { callBackend, openBackend } from '../host/backend/open.ts';
+import { type BackendOptions, callBackend, openBackend } from '../host/backend/open.ts';
 import type { BackendUse, HostTarget } from '../host/target.ts';
 import { decide } from './decide.ts';
 import { errorRecord } from './error-record.ts';
@@ -10,8 +10,7 @@ import type { Run } from './phases.ts';
 /** The backend of a run's host, and where what it says goes. */
 export interface RunBackend {
   use: BackendUse;
-  /** A line that is data. */
-  log: (line: string) => void;
+  options: BackendOptions;
 }
 
 /**
@@ -21,20 +20,22 @@ export interface RunBackend {
  */
 export async function readyHost(
   host: HostTarget,
-  options: { log: (line: string) => void; signal?: AbortSignal },
+  options: BackendOptions,
   keep: (target: HostTarget, backend: BackendUse) => void,
 ): Promise<{ host: HostTarget; backend?: RunBackend }> {
   if (host.type !== 'backend') return { host };
   const { target, backend } = await openBackend(host, options);
   keep(target, backend);
-  return { host: target, backend: { use: backend, log: options.log } };
+  // A cancel gives up opening it, never taking it back.
+  const { signal: _cancel, ...rest } = options;
+  return { host: target, backend: { use: backend, options: rest } };
 }
 
 /** The restart of a host that does not answer, for `connect`; absent when nothing can. */
 export function restartOf(backend: RunBackend | undefined): { restart?: () => Promise<void> } {
   if (!backend?.use.can.includes('reboot')) return {};
-  const { use, log } = backend;
-  return { restart: async () => void (await callBackend(use, 'reboot', { log })) };
+  const { use, options } = backend;
+  return { restart: async () => void (await callBackend(use, 'reboot', options)) };
 }
 
 /**
@@ -46,7 +47,7 @@ export async function* releaseBackend(run: Run): AsyncGenerator<EventBody> {
   if (!backend) return;
   const call = async function* (verb: 'close' | 'revert' | 'reboot', did: string) {
     try {
-      const done = await callBackend(backend.use, verb, { log: backend.log });
+      const done = await callBackend(backend.use, verb, backend.options);
       if (done && did) yield { kind: 'warning', message: did } as const;
       return done;
     } catch (thrown) {

@@ -1,4 +1,11 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startRelay } from '../host/relay.ts';
@@ -93,6 +100,22 @@ case $1 in capabilities) echo '{"capabilities":["close"]}';; open) echo opening 
     running.child.kill('SIGINT');
     expect(await running.ended).toMatchObject({ exit: 130 });
     expect(readFileSync(`${path}.log`, 'utf8').trim().split('\n').at(-1)).toBe('close');
+  });
+
+  test.each(['open', 'close'])('that tells a secret at %s is not repeated', async (verb) => {
+    const it = { ...scene(), env: { LAB_TOKEN: 'hunter2-hunter2' } };
+    const box = backendFile(sshd);
+    box.break(verb);
+    const words = ['run', ...it.options, '--host', `backend:${box.path}`, '--json'];
+    const said = await savepoint([...words, '--mask-env', 'LAB_TOKEN', '--', 'true'], it);
+    expect(said.exit).toBe(3);
+    const kept = readdirSync(join(it.cwd, 'savepoint-results'), { recursive: true })
+      .map((name) => join(it.cwd, 'savepoint-results', String(name)))
+      .filter((path) => statSync(path).isFile())
+      .map((path) => readFileSync(path, 'utf8'));
+    const all = [said.stdout, said.stderr, ...kept].join('\n');
+    expect(all).toContain('token ***');
+    expect(all).not.toContain('hunter2');
   });
 
   test('that fails to close fails the job, whose outcome stands', async () => {

@@ -44,10 +44,13 @@ export const optionalVerbs = ['close', 'revert', 'reboot'] as const;
 export type OptionalVerb = (typeof optionalVerbs)[number];
 export type Verb = 'open' | OptionalVerb;
 
-/** A backend of either kind, loaded. What its verbs answer is data that nobody has checked. */
+/**
+ * A backend of either kind, loaded. What its verbs answer is data that nobody has checked, and
+ * what they throw is their own.
+ */
 export interface Backend {
   /** The optional verbs it has. */
-  capabilities(): Promise<string[]>;
+  capabilities(request: BackendContext): Promise<string[]>;
   call(verb: Verb, request: BackendContext): Promise<unknown>;
   connect?(request: BackendContext): Promise<CommandRunner>;
 }

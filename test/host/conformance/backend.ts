@@ -28,7 +28,10 @@ export async function describeBackend(
 ): Promise<void> {
   const { backend } = (await locate({ type: 'backend', use, with: {} })) as BackendTarget;
   const loaded = await loadBackend(backend);
-  const can = await loaded.capabilities();
+  const can = await loaded.capabilities({
+    ...{ id: '', with: {}, log: () => undefined },
+    signal: new AbortController().signal,
+  });
   describe(`backend ${name}`, { timeout: patience }, () => {
     let opened: OpenedBackend;
     let relay: Relay | undefined;
