@@ -1,4 +1,5 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { labImage } from '../lab/image.ts';
@@ -21,6 +22,26 @@ describe('a backend that is a module', () => {
       test_status: 5,
     });
     expect(said.stderr).toMatch(/backend: savepoint-\w+ answers on port/);
+  });
+
+  test('restarts a machine that died under its transaction, and it had rolled back', async () => {
+    const it = scene();
+    const { disk } = await labImage();
+    mkdirSync(join(it.cwd, 'motd/etc/motd.d'), { recursive: true });
+    writeFileSync(join(it.cwd, 'motd/etc/motd.d/patch'), 'patched\n');
+    const module = resolve('examples/backends/nspawn.mjs');
+    const job = 'track: [/etc/motd.d]\nfiles: motd\n';
+    const host = `host: { use: ${module}, with: { image: ${disk} } }\n`;
+    writeFileSync(join(it.cwd, 'job.yml'), job + host);
+    expect(await savepoint(['begin', 'job.yml', '--while', '0'], it)).toMatchObject({ exit: 0 });
+    const exec = await savepoint(['exec', '--', 'cat', '/etc/motd.d/patch'], it);
+    expect(exec.stdout).toContain('patched');
+    const { backend } = JSON.parse(readFileSync(join(it.cwd, '.savepoint-state.json'), 'utf8'));
+    crash(join(tmpdir(), `nspawn-${backend.id}`));
+    const said = await savepoint(['finish', '--status', 'failure', '--json'], it);
+    expect(JSON.parse(said.stdout)).toMatchObject({ outcome: 'rolled-back' });
+    expect(said).toMatchObject({ exit: 0, stderr: expect.stringContaining('booting') });
+    expect(existsSync(join(tmpdir(), `nspawn-${backend.id}`))).toBe(false);
   });
 
   test('runs the commands itself, in every process of the run', async () => {
@@ -52,6 +73,13 @@ describe('a backend that is a module', () => {
     expect(said.stderr).toContain(complaint);
   });
 });
+
+/** Kills the first process of a machine, and with it the machine, as a crash of its host does. */
+function crash(folder: string): void {
+  const nspawn = Number(readFileSync(join(folder, 'pid'), 'utf8'));
+  const children = readFileSync(`/proc/${nspawn}/task/${nspawn}/children`, 'utf8');
+  process.kill(Number(children.trim().split(' ')[0]), 'SIGKILL');
+}
 
 /** All that a module needs that runs commands itself, without a line of Savepoint's. */
 const ownModule = `
