@@ -8,7 +8,7 @@ import { layFiles, tracked } from './protected.ts';
 
 export interface JobOptions {
   readonly user: User;
-  /** Seconds; a sign of life comes every second. */
+  /** Seconds; a sign of life comes every second, later only from a busy machine. */
   readonly lease?: number;
   /** Scripts by the name of their phase. */
   readonly phases?: Readonly<Record<string, string>>;
@@ -39,7 +39,7 @@ export interface JobFile extends AsyncDisposable {
 
 export async function writeJob(
   machine: Machine,
-  { user, lease = 5, phases = {}, fields = {} }: JobOptions,
+  { user, lease = 15, phases = {}, fields = {} }: JobOptions,
 ): Promise<JobFile> {
   const folder = await mkdtemp(join(tmpdir(), 'savepoint-lab-job-'));
   const { address, sshKey, knownHosts } = machine;

@@ -1,19 +1,19 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { bootContainer } from './container.ts';
 import { startJob } from './controller.ts';
 import { labImage } from './image.ts';
+import { bePatient } from './patience.ts';
 import { expectRestored, furnish, look, owned } from './protected.ts';
 import { endOf, folderOf } from './transactions.ts';
 
-// Machines boot and leases run out, on a busy machine too.
-vi.setConfig({ testTimeout: 180_000 });
+bePatient();
 
 beforeAll(async () => {
   await labImage();
-}, 900_000);
+});
 
 /** logind as Debian has it: what a job leaves behind only the guard can end. */
 const lenient = `printf '[Login]\\nKillUserProcesses=no\\n' > /etc/systemd/logind.conf.d/lab.conf`;
@@ -59,7 +59,7 @@ test.concurrent.each([
     await using controller = await startJob(machine, {
       user,
       // Those that trap TERM are given a grace, which must not outlast a lease that is to be kept.
-      lease: by === 'watchdog' ? 5 : 60,
+      lease: by === 'watchdog' ? 15 : 120,
       phases: { test: `${start}\n${last}` },
     });
     const id = await controller.id();

@@ -1,16 +1,17 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, expect, test, vi } from 'vitest';
+import { setTimeout as delay } from 'node:timers/promises';
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { bootContainer, type Container } from './container.ts';
 import { startCommand, startJob, writeJob } from './controller.ts';
 import { labImage } from './image.ts';
+import { bePatient, eventually } from './patience.ts';
 import { expectRestored, furnish, look, mess, owned } from './protected.ts';
 import { lossTable } from './times.ts';
-import { endOf, folderOf, isOpen, transactionWith, until } from './transactions.ts';
+import { endOf, folderOf, transactionWith, until } from './transactions.ts';
 
-// Machines boot and leases run out, on a busy machine too.
-vi.setConfig({ testTimeout: 180_000 });
+bePatient();
 
 const losses = lossTable('lost');
 
@@ -20,7 +21,7 @@ const live = `while :; do date +%s.%N >> ${beats}; sleep 0.2; done`;
 
 beforeAll(async () => {
   await labImage();
-}, 900_000);
+});
 
 test.concurrent.each(['root', 'ci'] as const)(
   'a controller that is killed in a phase: logged in as %s',
@@ -30,7 +31,6 @@ test.concurrent.each(['root', 'ci'] as const)(
     const change = user === 'root' ? mess : `echo new > ${owned}/settings; rm -f ${owned}/../x`;
     await using controller = await startJob(machine, {
       user,
-      lease: 6,
       phases: { test: `${change}\necho ready\n${live}` },
     });
     const id = await controller.id();
@@ -43,16 +43,17 @@ test.concurrent.each(['root', 'ci'] as const)(
     losses.add({
       what: `controller killed in a phase, as ${user}`,
       seconds: (end.at - lost) / 1000,
-      of: 'lease 6 s',
+      of: 'lease 15 s',
     });
-    // logind has ended the login long before, and with it all that belonged to the login.
+    // logind had ended the login by then, and with it all that belonged to the login; the phase
+    // lived on until the guard ended it.
     const loggedOut = Number(
-      await machine.exec(`journalctl -u systemd-logind -o short-unix -g 'Removed session [0-9]' |
-        head -n 1 | cut -d . -f 1`),
+      await machine.exec(`journalctl --sync; journalctl -u systemd-logind -o short-unix -g 'Removed session [0-9]' |
+        head -n 1 | cut -d ' ' -f 1`),
     );
-    expect(loggedOut).toBeGreaterThanOrEqual(Math.floor(lost / 1000));
+    expect(loggedOut).toBeGreaterThan(lost / 1000);
     const alive = readFileSync(join(machine.root, beats), 'utf8').trim().split('\n');
-    expect(Number(alive.at(-1))).toBeGreaterThan(loggedOut + 2);
+    expect(Number(alive.at(-1))).toBeGreaterThan(loggedOut);
     await expectNothingRuns(machine);
   },
 );
@@ -71,7 +72,7 @@ test.concurrent('a login that is frozen: half-open, as after a crash of its netw
   const end = await endOf(machine.root, id);
   expect(end).toMatchObject({ outcome: 'rolled-back', by: 'watchdog' });
   expectRestored(machine.root, before);
-  losses.add({ what: 'login frozen', seconds: (end.at - lost) / 1000, of: 'lease 5 s' });
+  losses.add({ what: 'login frozen', seconds: (end.at - lost) / 1000, of: 'lease 15 s' });
   // The controller notices by itself, reaches the host anew and tells what became of the job.
   expect(await controller.ended).not.toBe(0);
   expect(controller.printed()).toContain('rolled-back');
@@ -93,7 +94,7 @@ test.concurrent('a cable that is pulled', async () => {
   const end = await endOf(machine.root, id);
   expect(end).toMatchObject({ outcome: 'rolled-back', by: 'watchdog' });
   expectRestored(machine.root, before);
-  losses.add({ what: 'cable pulled', seconds: (end.at - lost) / 1000, of: 'lease 5 s' });
+  losses.add({ what: 'cable pulled', seconds: (end.at - lost) / 1000, of: 'lease 15 s' });
   // Trouble with the host; nothing that the controller does later can change it.
   expect(await controller.ended).toBe(3);
   await machine.link('up');
@@ -114,7 +115,7 @@ test.concurrent('a transaction that is begun, and then nobody comes', async () =
   const end = await endOf(machine.root, id);
   expect(end).toMatchObject({ outcome: 'rolled-back', by: 'watchdog' });
   expectRestored(machine.root, before);
-  losses.add({ what: 'nobody after begin', seconds: (end.at - lost) / 1000, of: 'lease 5 s' });
+  losses.add({ what: 'nobody after begin', seconds: (end.at - lost) / 1000, of: 'lease 15 s' });
   // Whoever comes too late is told.
   await using late = startCommand(['finish', '--state', state, '--status', 'success']);
   expect(await late.ended).not.toBe(0);
@@ -126,7 +127,8 @@ test.concurrent('a keeper whose runner dies, and a watchdog that is killed', asy
   await using machine = await bootContainer({ furnish });
   const before = look(machine.root);
   await using job = await writeJob(machine, { user: 'ci' });
-  const runner = spawn('sleep', ['60'], { stdio: 'ignore' });
+  const runner = spawn('sleep', ['infinity'], { stdio: 'ignore' });
+  onTestFinished(() => void runner.kill('SIGKILL'));
   const words = ['--state', job.beside('state.json'), '--output', job.beside('output')];
   await using controller = startCommand([
     'begin',
@@ -137,11 +139,15 @@ test.concurrent('a keeper whose runner dies, and a watchdog that is killed', asy
   ]);
   const id = await controller.id();
   expect(await controller.ended).toBe(0);
-  // The keeper renews: two leases later the transaction is there.
+  // The keeper renews, again and again.
   const renewed = () =>
     Number(readFileSync(join(folderOf(machine.root, id), 'lease'), 'utf8').split(' ')[1]);
   const first = renewed();
-  await until('renewals for two leases', () => !isOpen(machine.root) || renewed() > first + 10);
+  await until(
+    'renewals',
+    () => renewed() > first + 2,
+    () => delay(50),
+  );
   expect(transactionWith(machine.root, 'decision')).toBeUndefined();
   const unit = `savepoint-${id}.service`;
   await machine.exec(`systemctl kill --signal=KILL ${unit}`);
@@ -153,7 +159,7 @@ test.concurrent('a keeper whose runner dies, and a watchdog that is killed', asy
   losses.add({
     what: 'runner dead between begin and finish, watchdog killed too',
     seconds: (end.at - lost) / 1000,
-    of: 'lease 5 s',
+    of: 'lease 15 s',
   });
   await expectNothingRuns(machine);
 });
@@ -162,5 +168,5 @@ test.concurrent('a keeper whose runner dies, and a watchdog that is killed', asy
 async function expectNothingRuns(machine: Container): Promise<void> {
   const left = `systemctl list-units --all --plain --no-legend 'savepoint-2*'
     grep -l -z '^SAVEPOINT_TRANSACTION=' /proc/[0-9]*/environ 2> /dev/null || true`;
-  await vi.waitFor(async () => expect(await machine.exec(left)).toBe(''), { timeout: 10_000 });
+  await vi.waitFor(async () => expect(await machine.exec(left)).toBe(''), eventually);
 }

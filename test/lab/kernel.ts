@@ -3,30 +3,20 @@ import { must, needs } from './command.ts';
 import type { Holder } from './holder.ts';
 import { type Kind, type Machine, type MachineOptions, makeMachine } from './machine.ts';
 
-/**
- * A machine with a kernel of its own: what it had not synced is lost when the plug is pulled,
- * its monotonic clock starts anew at boot, and its wall clock can be set. Slower by an order.
- */
+/** A machine with a kernel of its own, whose date can be set. Slower by an order. */
 export interface KernelMachine extends Machine {
   /** Moves its wall clock by so many seconds. */
   moveClock(seconds: number): Promise<void>;
-  /** Its root directory as its disk holds it, seen from here until the next boot; it must be off. */
-  disk(): Promise<string>;
 }
 
 /** Boots a Debian on user-mode Linux (Debian package user-mode-linux), an ordinary process. */
 export async function bootKernel(options: MachineOptions = {}): Promise<KernelMachine> {
   await needs('linux.uml', 'ssh');
-  const [machine, holder] = await makeMachine(userModeLinux, options);
+  const [machine] = await makeMachine(userModeLinux, options);
   return {
     ...machine,
     moveClock: async (seconds) => {
       await machine.exec(`date --set="@$(( $(date +%s) + ${Math.trunc(seconds)} ))"`);
-    },
-    disk: async () => {
-      const root = join(holder.folder, 'root');
-      await must(holder.enter('mount', '-o', 'loop', join(holder.folder, 'disk'), root));
-      return holder.root;
     },
   };
 }

@@ -154,6 +154,8 @@ async function answers(machine: Machine, ended: Promise<unknown>, console: strin
 function greets(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host: address, port, timeout: 1000 });
+    // Whoever listens greets, if late: on a busy machine not within a second.
+    socket.once('connect', () => socket.setTimeout(60_000));
     const end = (heard: boolean) => {
       socket.destroy();
       resolve(heard);

@@ -8,8 +8,11 @@ import type { Report } from '../../src/rehearsal/check.ts';
 import { differences, type Manifest } from '../guard/manifest.ts';
 import { bootContainer, type Container } from './container.ts';
 import { labImage } from './image.ts';
+import { bePatient } from './patience.ts';
 import { ask } from './pinned.ts';
 import { look } from './protected.ts';
+
+bePatient();
 
 const pinned = guardInUse();
 
@@ -31,16 +34,16 @@ describe('a guard is rehearsed on a host, under a transaction of the pinned one'
       },
     });
     before = look(machine.root);
-  }, 900_000);
+  });
   afterAll(async () => {
     await machine.destroy();
     rmSync(folder, { recursive: true, force: true });
   });
 
   /** A copy of the pinned guard with something replaced. */
-  function candidate(from: string, to: string): string {
+  function candidate(from: RegExp, to: string): string {
     const file = join(folder, 'guard.sh');
-    expect(pinned.text).toContain(from);
+    expect(pinned.text).toMatch(from);
     writeFileSync(file, pinned.text.replace(from, to));
     return file;
   }
@@ -73,15 +76,13 @@ describe('a guard is rehearsed on a host, under a transaction of the pinned one'
     expect(report.host.find).toContain('GNU');
     expect(report.protected).toMatch(/\/etc\/apt.*, by guard /);
     expect(stderr).toContain('Everything held.');
-    expect(stderr).toMatch(/held +begin, killed: .*: [12] of 2 kills/);
+    expect(stderr).toMatch(/held +begin, killed: .*: 2 kills, each at work/);
     expectNothingLeft();
   });
 
   test('one that does not restore is found out', async () => {
-    const { failed, code } = await check(
-      candidate('\nput_back() {\n', '\nput_back() { return 0\n'),
-      1,
-    );
+    const file = candidate(/^put_back\(\) \{.*$/m, 'put_back() { return 0');
+    const { failed, code } = await check(file, 1);
     expect(code).toBe(3);
     expect(failed.map(({ what }) => what)).toContain(
       'a transaction that is rolled back leaves everything as it was',
@@ -90,32 +91,27 @@ describe('a guard is rehearsed on a host, under a transaction of the pinned one'
   });
 
   test('one that loses metadata is found out', async () => {
-    const kept =
-      "--xattrs \\\n      --xattrs-include='*' --acls --selinux --no-recursion --same-order";
-    const { failed, code } = await check(candidate(kept, '--no-recursion --same-order'), 0);
+    const file = candidate(/--xattrs(-include=[^ ']*('\*')?)?|--acls|--selinux/g, '');
+    const { failed, code } = await check(file, 0);
     expect(code).toBe(3);
     expect(failed.length).toBeGreaterThan(0);
     expectNothingLeft();
   });
 
   test('one that takes anything for a commit is found out when it is killed', async () => {
-    const { failed, code } = await check(
-      candidate('  [ "$decision" = commit ] || decision=rollback\n', '  decision=commit\n'),
-      1,
+    const file = candidate(
+      /^ +\[ "\$decision" = commit \] \|\| decision=rollback$/m,
+      'decision=commit',
     );
+    const { failed, code } = await check(file, 1);
     expect(code).toBe(3);
     expect(failed.length).toBeGreaterThan(1);
     expectNothingLeft();
   });
 
   test('one that reaches out of its scratch root does no lasting harm', async () => {
-    const { failed, code } = await check(
-      candidate(
-        '\nset -u\n',
-        '\nset -u\necho "deb http://evil.example x y" >/etc/apt/sources.list\n',
-      ),
-      0,
-    );
+    const evil = 'echo "deb http://evil.example x y" >/etc/apt/sources.list';
+    const { failed, code } = await check(candidate(/^set -u$/m, `set -u\n${evil}`), 0);
     expect(code).toBe(3);
     expect(failed.map(({ what, detail }) => `${what}: ${detail}`).join('\n')).toMatch(
       /the host's own .*stay as they are: .*\/etc\/apt\/sources.list/,

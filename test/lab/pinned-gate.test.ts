@@ -7,9 +7,12 @@ import { attempt } from './command.ts';
 import { bootContainer, type Container } from './container.ts';
 import { startJob } from './controller.ts';
 import { labImage } from './image.ts';
+import { bePatient, eventually } from './patience.ts';
 import { ask, ciOptions, furnishPlainly, noSudo, protectedPaths, setUp, steps } from './pinned.ts';
 import { expectRestored, look } from './protected.ts';
 import { endOf } from './transactions.ts';
+
+bePatient();
 
 const guard = guardInUse();
 const track = protectedPaths;
@@ -27,7 +30,7 @@ describe("a key whose forced command is the host's gate", () => {
     const ended = await setUp(machine, ...ciOptions, ...key);
     expect(steps(ended)).toContain('add forced command');
     before = look(machine.root);
-  }, 900_000);
+  });
   afterAll(() => machine.destroy());
 
   test('takes the place of the line that allowed more, and twice changes nothing', async () => {
@@ -65,7 +68,7 @@ describe("a key whose forced command is the host's gate", () => {
     });
     expect(await job.ended, job.printed()).toBe(0);
     expect(job.printed()).toMatch(/test +\| ci\n/);
-    await vi.waitFor(() => expectRestored(machine.root, before), 5000);
+    await vi.waitFor(() => expectRestored(machine.root, before), eventually);
   });
 
   test('a phase that fails ends with its own status', async () => {
@@ -76,7 +79,7 @@ describe("a key whose forced command is the host's gate", () => {
     });
     expect(await job.ended).toBe(1);
     expect(job.printed()).toContain('exit status 7');
-    await vi.waitFor(() => expectRestored(machine.root, before), 5000);
+    await vi.waitFor(() => expectRestored(machine.root, before), eventually);
   });
 
   test('a controller that is killed is noticed as ever', async () => {

@@ -6,9 +6,12 @@ import { differences, snapshot } from '../guard/manifest.ts';
 import { bootContainer, type Container } from './container.ts';
 import { startJob } from './controller.ts';
 import { labImage } from './image.ts';
+import { bePatient, eventually } from './patience.ts';
 import { ask, ciOptions, furnishPlainly, noSudo, protectedPaths, setUp, steps } from './pinned.ts';
 import { expectRestored, look } from './protected.ts';
 import { endOf, folderOf } from './transactions.ts';
+
+bePatient();
 
 const guard = guardInUse();
 
@@ -22,14 +25,14 @@ function everything(machine: Container) {
 
 beforeAll(async () => {
   await labImage();
-}, 900_000);
+});
 
 describe('a host that is set up to pin its guard', () => {
   let machine: Container;
 
   beforeAll(async () => {
     machine = await bootContainer({ sudo: noSudo, furnish: furnishPlainly });
-  }, 120_000);
+  });
   afterAll(() => machine.destroy());
 
   test('a dry run tells what would be done, and does nothing', async () => {
@@ -99,7 +102,7 @@ describe('a host that is set up to pin its guard', () => {
     expect(job.printed()).toMatch(/test +\| ci\n.*no more/s);
     expect(await endOf(machine.root, await job.id())).toMatchObject({ outcome: 'rolled-back' });
     // The watchdog looks once more, under the lock, before it goes.
-    await vi.waitFor(() => expectRestored(machine.root, before), 5000);
+    await vi.waitFor(() => expectRestored(machine.root, before), eventually);
   });
 
   test.each([
@@ -141,6 +144,7 @@ describe('a host that is set up to pin its guard', () => {
     expect(steps(await setUp(machine))).toContain(`install guard ${guard.version}`);
     await using allowed = await startJob(machine, job);
     expect(await allowed.ended, allowed.printed()).toBe(0);
+    expect(readFileSync(join(machine.root, 'etc/absent.conf'), 'utf8')).toBe('laid\n');
   });
 
   test('it is not taken away under an open transaction', async () => {
@@ -184,7 +188,7 @@ describe('a user for whom a pin would mean nothing is refused, and nothing is ch
       furnish: furnishPlainly,
       prepare: 'useradd --groups disk tester; useradd builder',
     });
-  }, 120_000);
+  });
   afterAll(() => machine.destroy());
 
   test.each([

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { patience } from './patience.ts';
 
 /** How a transaction ended on its machine, as the machine's disk tells. */
 export interface Ending {
@@ -14,9 +15,6 @@ export interface Ending {
   readonly at: number;
 }
 
-/** Nothing in the lab takes as long; it only turns waiting forever into a failure. */
-const limit = 90_000;
-
 /** The guard's own record of a transaction. */
 export function folderOf(root: string, id: string): string {
   return join(root, 'var/lib/savepoint/tx', id);
@@ -24,12 +22,17 @@ export function folderOf(root: string, id: string): string {
 
 /** Waits until the host has ended the transaction, is free for another and its guard has gone. */
 export async function endOf(root: string, id: string): Promise<Ending> {
-  const outcome = join(folderOf(root, id), 'outcome');
   await until(
     `the end of ${id}`,
-    () => existsSync(outcome) && isFree(root),
+    () => existsSync(join(folderOf(root, id), 'outcome')) && isFree(root),
     () => delay(20),
   );
+  return recordOf(root, id);
+}
+
+/** How a transaction that has ended did so. */
+export function recordOf(root: string, id: string): Ending {
+  const outcome = join(folderOf(root, id), 'outcome');
   const [decision = '', ...by] = readFileSync(join(folderOf(root, id), 'decision'), 'utf8')
     .trim()
     .split(' ');
@@ -60,7 +63,7 @@ export async function until(
 ): Promise<void> {
   const since = Date.now();
   while (!isSo()) {
-    if (Date.now() - since > limit) throw new Error(`Not after ${limit / 1000} s: ${what}`);
+    if (Date.now() - since > patience) throw new Error(`Not after ${patience / 1000} s: ${what}`);
     await pause();
   }
 }
