@@ -2,10 +2,29 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/.cache/**'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: 'forks',
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'suite',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/.cache/**', 'test/lab/**'],
+        },
+      },
+      {
+        // Whole machines mostly wait: for a boot, or for a lease to end. So two files at a time, after
+        // the others.
+        extends: true,
+        test: {
+          name: 'lab',
+          include: ['test/lab/*.test.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { catalogue, type ErrorClass, exitCodes } from '../src/errors.ts';
 import { presetNames, presetOf } from '../src/job/presets.ts';
 import { jobJsonSchema } from '../src/job/schema.ts';
+import { labPage } from './lab-page.ts';
 
 /** Every file that is made from the source, with its text, by its path in the repository. */
 export function generatedFiles(): Record<string, string> {
@@ -8,7 +10,13 @@ export function generatedFiles(): Record<string, string> {
     'schema/job.schema.json': `${JSON.stringify(jobJsonSchema(), null, 2)}\n`,
     'docs/errors.md': errorsPage(),
     'docs/presets.md': presetsPage(),
+    'docs/lab.md': labPage(made, recorded('lab.json')),
   };
+}
+
+/** What a run has left in docs/ for the page about it. */
+function recorded(name: string) {
+  return JSON.parse(readFileSync(new URL(`../docs/${name}`, import.meta.url), 'utf8'));
 }
 
 const made = '<!-- Made from the source by scripts/docs.ts; edits here are lost. -->';

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { beforeAll, expect, test, vi } from 'vitest';
 import { bootContainer, type Container } from './container.ts';
 import { startCommand, startJob, writeJob } from './controller.ts';
 import { labImage } from './image.ts';
@@ -123,7 +123,9 @@ test.concurrent('a transaction that is begun, and then nobody comes', async () =
   await expectNothingRuns(machine);
 });
 
-test.concurrent('a keeper whose runner dies, and a watchdog that is killed', async () => {
+test.concurrent('a keeper whose runner dies, and a watchdog that is killed', async ({
+  onTestFinished,
+}) => {
   await using machine = await bootContainer({ furnish });
   const before = look(machine.root);
   await using job = await writeJob(machine, { user: 'ci' });
