@@ -91,6 +91,7 @@ export const catalogue = {
   'host-read-failed': entry(324, 'host', 'A file of the host cannot be read.'),
   'host-key-revoked': entry(325, 'host', "The host's key is marked as revoked."),
   'backend-failed': entry(341, 'host', 'The backend of the host failed.'),
+  'host-rebooted': entry(326, 'host', 'The host restarted unexpectedly and rolled back.'),
 
   'rollback-failed': entry(401, 'recovery', 'The host could not be brought back.'),
   'rolled-back-unhealthy': entry(402, 'recovery', 'Restored, but the host fails its probe.'),

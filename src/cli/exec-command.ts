@@ -7,6 +7,7 @@ import { replay } from '../report/replay.ts';
 import { ResultFold } from '../report/result.ts';
 import { exitSince } from '../run/ending.ts';
 import { runBetween, runPhasesBetween } from '../run/run.ts';
+import { keepsPhases } from '../transaction/phase-process.ts';
 import { follow } from './follow.ts';
 import type { Io } from './io.ts';
 import { addSplitOptions } from './split-options.ts';
@@ -27,6 +28,7 @@ interface ExecFlags extends SplitFlags {
   name?: string;
   timeout?: string;
   where?: string;
+  reboot?: string;
 }
 
 export function addExecCommand(program: Command, io: Io, done: (exit: number) => void): void {
@@ -37,15 +39,16 @@ export function addExecCommand(program: Command, io: Io, done: (exit: number) =>
     .option('--name <PHASE>', 'name of the phase in events and result (default "exec")')
     .option('--timeout <TIME>', 'how long the command may take, such as 10m')
     .option('--where <WHERE>', 'host (default) or controller')
+    .option('--reboot <TIME>', 'the command may restart the host, which is then away for so long')
     .addHelpText('after', help);
   addSplitOptions(command);
   command.action(async (flags: ExecFlags) => done(await exec(flags, io)));
 }
 
 async function exec(flags: ExecFlags, io: Io): Promise<number> {
-  const command = io.command.length > 0 ? commandOf(flags, io) : undefined;
   const path = statePath(flags.state, io.env);
   const state = readState(path);
+  const command = io.command.length > 0 ? commandOf(flags, io, state) : undefined;
   const name = phaseName(flags.name ?? 'exec', state);
   const before = state.ledger.troubles.length;
   await using taken = await takeUp(state, flags, io, { fence: state.record.fence });
@@ -60,7 +63,11 @@ async function exec(flags: ExecFlags, io: Io): Promise<number> {
   return exitSince(state.job, state.ledger, before) || unwritten;
 }
 
-function commandOf({ timeout, where = 'host' }: ExecFlags, { command }: Io): JobCommand {
+function commandOf(
+  { timeout, where = 'host', reboot }: ExecFlags,
+  { command }: Io,
+  { record }: SplitState,
+): JobCommand {
   if (where !== 'host' && where !== 'controller') {
     throw new SavepointError('bad-usage', {
       message: 'A command runs on the host or on the controller.',
@@ -68,16 +75,33 @@ function commandOf({ timeout, where = 'host' }: ExecFlags, { command }: Io): Job
       details: { found: where, allowed: 'host, controller' },
     });
   }
-  const seconds = timeout === undefined ? undefined : parseDuration(timeout);
-  if (timeout !== undefined && !seconds) {
+  const limit = secondsOf('--timeout', timeout);
+  const away = secondsOf('--reboot', reboot);
+  const restarts =
+    where === 'host' && record.host.type === 'ssh' && keepsPhases(record.guard.version);
+  if (away && !restarts) {
     throw new SavepointError('bad-usage', {
-      message: 'The time-out is no duration.',
-      place: { field: '--timeout' },
-      details: { found: timeout, allowed: '90, 90s, 5m, 2h' },
+      message: 'The machine that this command runs on cannot restart meanwhile.',
+      place: { field: '--reboot' },
+      details: {
+        found: reboot,
+        allowed: 'a host that is reached over SSH, with guard 1.1.0 or later',
+      },
     });
   }
   const run = command.map(quoteWord).join(' ');
-  return { run, env: {}, where, ...(seconds && { timeout: seconds }) };
+  return { run, env: {}, where, ...(limit && { timeout: limit }), ...(away && { reboot: away }) };
+}
+
+function secondsOf(field: string, found: string | undefined): number | undefined {
+  if (found === undefined) return undefined;
+  const seconds = parseDuration(found);
+  if (seconds) return seconds;
+  throw new SavepointError('bad-usage', {
+    message: 'That is no duration.',
+    place: { field },
+    details: { found, allowed: '90, 90s, 5m, 2h' },
+  });
 }
 
 /** A name that no phase before had: `exec`, `exec-2`, `exec-3`. */

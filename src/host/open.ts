@@ -7,6 +7,8 @@ export interface OpenOptions {
   passphrase?: string;
   /** Gives up connecting. */
   signal?: AbortSignal;
+  /** The first command makes the connection, not this: then that fails when the host is away. */
+  later?: boolean;
 }
 
 /**

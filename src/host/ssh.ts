@@ -15,6 +15,8 @@ export interface SshOptions {
   passphrase?: string;
   /** Gives up connecting. */
   signal?: AbortSignal;
+  /** Leaves connecting to the first command. */
+  later?: boolean;
 }
 
 /**
@@ -26,7 +28,7 @@ export async function openSsh(target: SshTarget, options: SshOptions = {}): Prom
   const hops = [...(target.jumps ?? []), target];
   const route = await Promise.all(hops.map((hop) => prepareLogin(hop, options.passphrase)));
   const pool = new ConnectionPool(route);
-  await pool.open(options.signal);
+  if (!options.later) await pool.open(options.signal);
   return new SshHost(target, pool);
 }
 

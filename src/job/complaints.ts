@@ -72,23 +72,16 @@ function complaintsOf(
       }));
     }
     case 'invalid_type':
-      if (found === undefined) {
-        const message = `${field} is missing.`;
-        return [{ name: 'job-missing-field', path, message, allowed: typeNames[issue.expected] }];
-      }
+      if (found === undefined) return [missing(path, field, [issue.expected])];
       return [wrongType(path, field, found, [issue.expected])];
     case 'invalid_union': {
       // The alternative that was meant is the one whose type fits; its complaints are the real ones.
       const fitting = issue.errors.find((errors) => !errors.some(isAboutType));
       if (fitting) return fitting.flatMap((one) => complaintsOf(one, path, data, allowedKeys));
       const expected = issue.errors.flat().filter(isAboutType);
+      const types = expected.map(({ expected }) => expected);
       return [
-        wrongType(
-          path,
-          field,
-          found,
-          expected.map(({ expected }) => expected),
-        ),
+        found === undefined ? missing(path, field, types) : wrongType(path, field, found, types),
       ];
     }
     case 'invalid_key':
@@ -124,8 +117,17 @@ const typeNames: Record<string, string> = {
   record: 'a mapping',
 };
 
+function missing(path: FieldPath, field: string, types: string[]): Complaint {
+  const message = `${field} is missing.`;
+  return { name: 'job-missing-field', path, message, allowed: namesOf(types) };
+}
+
+function namesOf(types: string[]): string {
+  return [...new Set(types.map((type) => typeNames[type] ?? type))].join(' or ');
+}
+
 function wrongType(path: FieldPath, field: string, found: unknown, types: string[]): Complaint {
-  const allowed = [...new Set(types.map((type) => typeNames[type] ?? type))].join(' or ');
+  const allowed = namesOf(types);
   const message = `${field} must be ${allowed}, not ${kindOf(found)}.`;
   const shown = typeof found === 'object' && found !== null ? kindOf(found) : found;
   return { name: 'job-wrong-type', path, message, found: shown, allowed };

@@ -38,13 +38,18 @@ export type PhaseWhere = 'host' | 'controller';
 
 /** A command of the job: a phase, or the check. */
 export interface JobCommand {
-  /** A shell script, or one for the interpreter that its `#!` line names. */
-  run: string;
+  /**
+   * A shell script, or one for the interpreter that its `#!` line names; or several, which run one
+   * after the other until one fails.
+   */
+  run: string | string[];
   /** Added to the job's own `env`; wins over it. */
   env: Record<string, string>;
   /** Seconds; none means the transaction's deadline is the only limit. */
   timeout?: number;
   where: PhaseWhere;
+  /** The host may restart meanwhile, and be away for so many seconds. */
+  reboot?: number;
 }
 
 export interface JobPhase extends JobCommand {

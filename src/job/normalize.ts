@@ -4,6 +4,7 @@ import { type LoadContext, localPath } from './context.ts';
 import type { FieldPath, JobDocument } from './document.ts';
 import { takeExtensions } from './extensions.ts';
 import { resolveHost } from './host.ts';
+import type { HostConfig } from './host-config.ts';
 import { type HostCommand, type Job, type JobCommand, phaseNames, unfilledRoot } from './job.ts';
 import { isPresetName, presetOf } from './presets.ts';
 import { allowedKeys, jobSchema, type RawCommand, type RawJob } from './schema.ts';
@@ -23,6 +24,9 @@ export interface NormalizeInput {
 
 /** Clean-up gets this many seconds unless the job says more: it runs while others wait. */
 const cleanupTimeout = 120;
+
+/** How long a host that is expected to restart may be away, in seconds: servers test their memory first. */
+const rebootAway = 600;
 
 /**
  * Checks one job and fills in everything it leaves out.
@@ -71,7 +75,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
     presets,
     ...(files !== undefined && { files }),
     remove: resolveRemove(raw, root, track, fail),
-    ...(raw.check !== undefined && { check: resolveCommand(raw.check, ['check'], fail) }),
+    ...(raw.check !== undefined && { check: resolveCommand(raw.check, ['check'], host, fail) }),
     onSuccess: raw['on-success'] ?? 'commit',
     onConflict: raw['on-conflict'] ?? 'backup',
     degraded: raw.degraded ?? false,
@@ -79,7 +83,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
     refresh: ownCommand(raw.refresh) ?? commands.refresh,
     probe: ownCommand(raw.probe) ?? commands.probe,
     env: texts(raw.env),
-    phases: resolvePhases(raw, fail),
+    phases: resolvePhases(raw, host, fail),
     ...(raw.expect !== undefined && { expect: raw.expect }),
     extensions,
   };
@@ -134,25 +138,38 @@ function resolveRemove(raw: RawJob, root: string, track: Job['track'], fail: Fai
   return sorted.filter((path) => !sorted.some((one) => one !== path && isWithin(path, one)));
 }
 
-function resolveCommand(raw: NonNullable<RawCommand>, path: FieldPath, fail: Fail): JobCommand {
+function resolveCommand(
+  raw: NonNullable<RawCommand>,
+  path: FieldPath,
+  host: HostConfig,
+  fail: Fail,
+): JobCommand {
   if (typeof raw === 'string') return { run: raw, env: {}, where: 'host' };
-  const { run, env, timeout, where = 'host' } = raw;
+  const { run, env, timeout, where = 'host', reboot } = raw;
+  if (reboot !== undefined && (where === 'controller' || host.type === 'local')) {
+    const message = 'The machine that runs savepoint cannot restart meanwhile.';
+    const allowed = 'a host that is reached over SSH';
+    fail({ name: 'job-bad-value', path: [...path, 'reboot'], message, found: reboot, allowed });
+  }
+  const inSeconds = (value: number | string, field: string) =>
+    seconds(value, [...path, field], { least: 1 }, fail);
   return {
     run,
     env: texts(env),
     where,
-    ...(timeout !== undefined && {
-      timeout: seconds(timeout, [...path, 'timeout'], { least: 1 }, fail),
+    ...(timeout !== undefined && { timeout: inSeconds(timeout, 'timeout') }),
+    ...(reboot !== undefined && {
+      reboot: reboot === 'expected' ? rebootAway : inSeconds(reboot, 'reboot'),
     }),
   };
 }
 
-function resolvePhases({ phases = {} }: RawJob, fail: Fail): Job['phases'] {
+function resolvePhases({ phases = {} }: RawJob, host: HostConfig, fail: Fail): Job['phases'] {
   return phaseNames.flatMap((name) => {
     const raw = phases[name];
     if (raw === undefined) return [];
     const defaults = name === 'cleanup' ? { timeout: cleanupTimeout } : {};
-    return [{ name, ...defaults, ...resolveCommand(raw, ['phases', name], fail) }];
+    return [{ name, ...defaults, ...resolveCommand(raw, ['phases', name], host, fail) }];
   });
 }
 

@@ -6,6 +6,9 @@ import { presetNames } from './presets.ts';
 /** Names of environment variables, as POSIX has them (XBD 8.1, lower case included). */
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
+/** `expected`, or a duration. */
+const rebootPattern = new RegExp(`^expected$|${durationPattern.source}`);
+
 function duration(about: string) {
   return z
     .union([z.int().min(0), z.string().regex(durationPattern, durationForms)])
@@ -25,11 +28,23 @@ const where = z
   .enum(['host', 'controller'])
   .describe('Where it runs: on the host (default), or on the machine that runs savepoint.');
 
+const script = 'A shell script that ends at its first failing command, or one with #!';
+
+const reboot = z
+  .union([
+    z.int().min(0),
+    z.string().regex(rebootPattern, `expected, or how long it may be away: ${durationForms}`),
+  ])
+  .describe(
+    'Expect the host to restart meanwhile: "expected", or how long it may be away; expected is 10m.',
+  );
+
 const command = z.strictObject({
-  run: text.describe('A shell script that ends at its first failing command, or one with #!.'),
+  run: z.union([text, z.array(text).min(1)]).describe(`${script}; or a list of them.`),
   env: env.optional(),
   timeout: duration('How long it may take.').optional(),
   where: where.optional(),
+  reboot: reboot.optional(),
 });
 
 const commandOrScript = z.union([text, command]);

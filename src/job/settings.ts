@@ -82,6 +82,12 @@ export const settings = {
   probe: setting('text', 'probe', 'COMMAND', 'must succeed on the host after a rollback'),
   env: setting('variables', 'env', 'NAME=VALUE', 'variable for every phase'),
   timeout: setting('text', 'phases.test.timeout', 'TIME', 'limit for the test phase'),
+  reboot: setting(
+    'text',
+    'phases.test.reboot',
+    'TIME',
+    'the test phase may restart the host, which is then away for so long',
+  ),
   expect: setting('text', 'expect', 'OUTCOME', 'the outcome the job must end with'),
 } as const satisfies Record<string, Setting>;
 

@@ -87,6 +87,16 @@ export function consoleReport(screen: Screen): Listener {
       case 'warning':
         say('warning', plain(event.message));
         break;
+      case 'connection_lost':
+        say('warning', plain(event.reason));
+        more(`trying again for ${duration(event.patience)}`);
+        break;
+      case 'connection_resumed':
+        say('warning', `connected again after ${duration(event.after)}`);
+        break;
+      case 'host_rebooted':
+        say(event.phase, `the host has restarted (${count(event.count, 'time')})`);
+        break;
       case 'error':
         say('error', paint.bad(failure(event.error)));
         for (const [key, value] of Object.entries(event.error.details)) {

@@ -100,6 +100,9 @@ export class ResultFold {
       case 'warning':
         result.warnings.push(event.message);
         break;
+      case 'connection_lost':
+        result.warnings.push(event.reason);
+        break;
       case 'error':
         result.errors.push(event.error);
         break;

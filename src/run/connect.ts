@@ -3,11 +3,15 @@ import type { Host } from '../host/host.ts';
 import { openLocal } from '../host/local.ts';
 import { openHost } from '../host/open.ts';
 import type { HostTarget } from '../host/target.ts';
+import { News } from '../transaction/news.ts';
 import { attach } from '../transaction/transaction.ts';
 import type { Transaction, TransactionRecord } from '../transaction/types.ts';
 
 export interface ConnectOptions {
-  /** Higher than that of the process before, which is refused from then on. */
+  /**
+   * Given by a process that takes up what an earlier one began; when it is higher than that one's, that
+   * one is refused from then on. A host that is away is then waited for, as long as the lease.
+   */
   fence?: number;
   /** The record's host with what a record never holds: the text of a key. */
   host?: HostTarget;
@@ -42,6 +46,8 @@ export async function connect(
       openHost(config, {
         ...(passphrase !== undefined && { passphrase }),
         ...(options.signal && { signal: options.signal }),
+        // One that can be restarted is not waited for.
+        later: options.fence !== undefined && restart === undefined,
       });
     host = await open().catch(async (error: unknown) => {
       const isAway = error instanceof SavepointError && error.name === 'host-unreachable';
@@ -67,6 +73,7 @@ function outOfReach(record: TransactionRecord, error: unknown): Transaction {
   const fail = () => Promise.reject(error);
   return {
     record,
+    news: new News(),
     begin: fail,
     apply: fail,
     exec: fail,

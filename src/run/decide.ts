@@ -1,8 +1,10 @@
 import { asSavepointError, SavepointError, sentenceOf } from '../errors.ts';
 import { hostArgument } from '../host/target.ts';
+import { rebooted } from '../transaction/fate.ts';
 import type { Decided } from '../transaction/types.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody } from './events.ts';
+import { meanwhile } from './meanwhile.ts';
 import type { Run } from './phases.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -31,12 +33,14 @@ async function* ask(
   { transaction }: Run,
   { decision, reason }: Verdict,
 ): AsyncGenerator<EventBody, Decided> {
-  if (decision === 'rollback') return await transaction.rollback(reason);
+  const { news } = transaction;
+  if (decision === 'rollback') return yield* meanwhile(news, transaction.rollback(reason));
   try {
-    return await transaction.commit();
+    return yield* meanwhile(news, transaction.commit());
   } catch (error) {
     yield { kind: 'error', error: errorRecord(error) };
-    return await transaction.rollback(`the commit failed: ${sentenceOf(error)}`);
+    const why = `the commit failed: ${sentenceOf(error)}`;
+    return yield* meanwhile(news, transaction.rollback(why));
   }
 }
 
@@ -57,6 +61,7 @@ function outcomeError(decided: Decided, verdict: Verdict): SavepointError | unde
     default:
   }
   if (verdict.decision === 'commit' && decision === 'rollback') {
+    if (by === 'boot') return rebooted();
     return new SavepointError('lease-expired', {
       message: `The change was to be committed, but ${by} had rolled it back.`,
       details: { by },

@@ -1,5 +1,6 @@
 import type { ErrorClass } from '../errors.ts';
 import type { PhaseWhere } from '../job/job.ts';
+import type { LinkNews } from '../transaction/news.ts';
 import type { Decided, Outcome, PathChange } from '../transaction/types.ts';
 
 /** A SavepointError as it stands in events and results. */
@@ -109,6 +110,16 @@ interface Warning {
   message: string;
 }
 
+/** The host restarted in a phase that expected it, and the phase goes on. */
+interface HostRebooted {
+  kind: 'host_rebooted';
+  phase: string;
+  /** Reboots of this phase so far. */
+  count: number;
+  /** The boot id it has now. */
+  boot: string;
+}
+
 /** Something outside any phase went wrong. */
 interface Failure {
   kind: 'error';
@@ -139,6 +150,8 @@ export type EventBody =
   | PhaseFail
   | PhaseSkipped
   | Output
+  | LinkNews
+  | HostRebooted
   | Warning
   | Failure
   | JobEnd;

@@ -54,7 +54,7 @@ export async function keepUntilOver(input: AsyncIterable<Uint8Array>): Promise<v
   const { record } = parseSaved(JSON.stringify(order.saved), 'the order of the keeper');
   const { key, passphrase } = order;
   const host = key === undefined ? record.host : withKeyText(record.host, key);
-  await using connection = await connect(record, { host, passphrase });
+  await using connection = await connect(record, { host, passphrase, fence: record.fence });
   const over = new AbortController();
   using _lease = keepLease(connection.transaction, () => over.abort());
   for await (const _ of setInterval(LOOK)) {

@@ -3,11 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asSavepointError, SavepointError, sentenceOf } from '../errors.ts';
 import type { Exit } from '../host/host.ts';
 import type { PhaseWhere } from '../job/job.ts';
+import type { LinkNews, News } from '../transaction/news.ts';
 import type { PhaseProcess } from '../transaction/types.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody, Output, ProcessEnd } from './events.ts';
-import { lines } from './lines.ts';
+import { type Line, lines } from './lines.ts';
 import type { Masker } from './mask.ts';
+import { meanwhile } from './meanwhile.ts';
 import { merge } from './merge.ts';
 
 /** How long the last output of a killed process may take, in milliseconds. */
@@ -22,7 +24,14 @@ export interface PhaseRun {
   where: PhaseWhere;
   /** Seconds; none means no limit of its own. */
   timeout?: number;
-  start(): Promise<PhaseProcess>;
+  /** How many commands it has; they run one after the other until one fails. */
+  commands: number;
+  /**
+   * Starts one of them.
+   * @param reboots How often the host has restarted in this phase.
+   * @param signal Gives it up.
+   */
+  start(command: number, reboots: number, signal: AbortSignal): Promise<PhaseProcess>;
   /** The error for a command that ended with anything but 0. */
   failed(end: ProcessEnd): SavepointError;
 }
@@ -31,6 +40,8 @@ export interface PhaseOptions {
   masker: Masker;
   /** Aborting kills the phase; its reason, when it is a SavepointError, becomes the phase's error. */
   cancel: AbortSignal;
+  /** Of the host's connection. */
+  news: News;
 }
 
 /**
@@ -39,7 +50,7 @@ export interface PhaseOptions {
  */
 export async function* runPhase(
   phase: PhaseRun,
-  { masker, cancel }: PhaseOptions,
+  { masker, cancel, news }: PhaseOptions,
 ): AsyncGenerator<EventBody> {
   yield { kind: 'phase_start', phase: phase.name, where: phase.where };
   const began = performance.now();
@@ -47,11 +58,29 @@ export async function* runPhase(
   let end: ProcessEnd = {};
   let error: SavepointError | undefined;
   try {
-    const process = limit.watch(await phase.start());
-    for await (const [stream, batch] of merge(outputs(process, masker))) {
-      for (const line of batch) yield { kind: 'output', phase: phase.name, stream, ...line };
+    let reboots = 0;
+    for (let command = 0; command < phase.commands && !limit.error; ) {
+      end = {};
+      const starting = phase.start(command, reboots, limit.signal);
+      const process = limit.watch(yield* meanwhile(news, starting));
+      for await (const each of merge(outputs(process, masker, news))) {
+        if (!('batch' in each)) yield each;
+        else for (const line of each.batch) yield output(phase, each.stream, line);
+      }
+      const exit = yield* meanwhile(news, process.exit);
+      limit.left();
+      if (exit.rebooted === undefined) {
+        end = endOf(exit);
+        if (end.exit !== 0) break;
+        command++;
+      } else {
+        reboots++;
+        yield { kind: 'host_rebooted', phase: phase.name, count: reboots, boot: exit.rebooted };
+        // A list goes on behind the command that restarted the host; a script finds its place itself.
+        if (phase.commands > 1) command++;
+        end = { exit: 0 };
+      }
     }
-    end = endOf(await process.exit);
     limit.settled();
     error = end.exit === 0 ? undefined : phase.failed(end);
   } catch (thrown) {
@@ -76,11 +105,25 @@ export async function* runPhase(
   }
 }
 
-function outputs(process: PhaseProcess, masker: Masker) {
+interface Batch {
+  stream: Output['stream'];
+  batch: Line[];
+}
+
+function outputs(
+  process: PhaseProcess,
+  masker: Masker,
+  news: News,
+): AsyncIterable<Batch | LinkNews>[] {
   const tagged = async function* (stream: Output['stream']) {
-    for await (const batch of lines(process[stream], masker)) yield [stream, batch] as const;
+    for await (const batch of lines(process[stream], masker)) yield { stream, batch };
   };
-  return [tagged('stdout'), tagged('stderr')];
+  const over = Promise.allSettled([finished(process.stdout), finished(process.stderr)]);
+  return [tagged('stdout'), tagged('stderr'), news.until(over)];
+}
+
+function output({ name }: PhaseRun, stream: Output['stream'], line: Line): EventBody {
+  return { kind: 'output', phase: name, stream, ...line };
 }
 
 function endOf(exit: Exit): ProcessEnd {
@@ -90,6 +133,7 @@ function endOf(exit: Exit): ProcessEnd {
 /** Kills the phase's process when its time is over or the job is cancelled, whichever is first. */
 class Limit implements Disposable {
   error: SavepointError | undefined;
+  readonly #over = new AbortController();
   /** Why the process may still be running although it had to be killed. */
   notKilled: string | undefined;
   readonly #phase: PhaseRun;
@@ -125,9 +169,18 @@ class Limit implements Disposable {
     return process;
   }
 
-  /** The process has ended; no limit applies any more. */
-  settled(): void {
+  /** Aborted when a limit was met: nothing more is to be started. */
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** The process has ended; another may follow. */
+  left(): void {
     this.#process = undefined;
+  }
+
+  /** The phase has ended; no limit applies any more. */
+  settled(): void {
     this[Symbol.dispose]();
   }
 
@@ -146,6 +199,7 @@ class Limit implements Disposable {
   #stop(error: SavepointError): void {
     if (this.error) return;
     this.error = error;
+    this.#over.abort(error);
     if (this.#process) this.#kill();
   }
 

@@ -9,7 +9,7 @@ import { errorRecord } from './error-record.ts';
 import type { EventBody, ProcessEnd } from './events.ts';
 import { type Ledger, wasCancelled } from './ledger.ts';
 import type { Masker } from './mask.ts';
-import { cancellation, type PhaseRun, runPhase } from './phase.ts';
+import { cancellation, type PhaseOptions, type PhaseRun, runPhase } from './phase.ts';
 
 /** One run of a job and all it works with. */
 export interface Run {
@@ -42,7 +42,7 @@ export async function* runCheck(run: Run): AsyncGenerator<EventBody> {
   if (!check) return;
   const reason = skipReason(run);
   if (reason) yield { kind: 'phase_skipped', phase: 'check', reason };
-  else yield* runPhase(phaseRun(run, 'check', check), run);
+  else yield* runPhase(phaseRun(run, 'check', check), optionsOf(run));
 }
 
 /**
@@ -54,7 +54,7 @@ export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
     if (phase.name === 'cleanup') continue;
     const reason = skipReason(run);
     if (reason) yield { kind: 'phase_skipped', phase: phase.name, reason };
-    else yield* runPhase(phaseRun(run, phase.name, phase), run);
+    else yield* runPhase(phaseRun(run, phase.name, phase), optionsOf(run));
   }
   yield* noteCancel(run);
   if (run.leaveCleanup === 'always') return;
@@ -74,12 +74,16 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
   const { timeout = Number.POSITIVE_INFINITY } = cleanup;
   const limit = Math.min(timeout, run.cleanupLimit ?? timeout);
   const timed = Number.isFinite(limit) ? { ...cleanup, timeout: limit } : cleanup;
-  yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
+  yield* runPhase(phaseRun(run, 'cleanup', timed), { ...optionsOf(run), cancel: run.abandon });
 }
 
 /** Runs a command that is none of the job's phases as one of its own. */
 export function runCommand(run: Run, name: string, command: JobCommand): AsyncGenerator<EventBody> {
-  return runPhase(phaseRun(run, name, command), run);
+  return runPhase(phaseRun(run, name, command), optionsOf(run));
+}
+
+function optionsOf({ masker, cancel, transaction }: Run): PhaseOptions {
+  return { masker, cancel, news: transaction.news };
 }
 
 /** A cancel that met no running phase has no phase to be the error of. */
@@ -102,19 +106,25 @@ function skipReason({ ledger, cancel }: Run): string | undefined {
 
 function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
   const { job, transaction, controller } = run;
-  const start = {
-    phase: name,
-    script: command.run,
-    env: { ...job.env, ...command.env, ...ownEnvironment(run) },
-  };
+  const scripts = [command.run].flat();
+  const { where, timeout, reboot } = command;
   return {
     name,
-    where: command.where,
-    ...(command.timeout !== undefined && { timeout: command.timeout }),
-    start: () =>
-      command.where === 'controller'
+    where,
+    ...(timeout !== undefined && { timeout }),
+    commands: scripts.length,
+    start: (index, reboots, signal) => {
+      const count = reboot === undefined ? {} : { SAVEPOINT_REBOOTS: String(reboots) };
+      const start = {
+        phase: name,
+        script: scripts[index] as string,
+        env: { ...job.env, ...command.env, ...ownEnvironment(run), ...count },
+        ...(reboot !== undefined && { reboot }),
+      };
+      return where === 'controller'
         ? bracketed(transaction, () => startOnController(controller, start, job.directory))
-        : transaction.exec(start),
+        : transaction.exec(start, signal);
+    },
     failed: (end) => commandFailed(name, end),
   };
 }

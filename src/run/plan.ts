@@ -1,9 +1,11 @@
-import { guardInUse } from '../guard/releases.ts';
+import { SavepointError } from '../errors.ts';
+import { type Guard, guardInUse } from '../guard/releases.ts';
 import { locate } from '../host/locate.ts';
 import type { HostTarget } from '../host/target.ts';
 import type { Trust } from '../host/trust.ts';
 import type { Job } from '../job/job.ts';
 import { type Change, readChange } from '../job/overlay.ts';
+import { keepsPhases } from '../transaction/phase-process.ts';
 import { prepare } from '../transaction/prepare.ts';
 import type { SavedRun } from './saved.ts';
 import { withScratchRoot } from './scratch.ts';
@@ -35,6 +37,7 @@ export interface PlanOptions {
  */
 export async function planRun(asked: Job, options: PlanOptions): Promise<Plan> {
   const guard = guardInUse(options.guard);
+  refuseReboots(asked, guard);
   const host = await locate(asked.host, options.trust);
   const change = await readChange(asked);
   const job = await withScratchRoot(asked);
@@ -59,4 +62,15 @@ function withoutKey(job: Job): Job {
   if (job.host.type === 'local') return job;
   const { keyText: _secret, ...host } = job.host;
   return { ...job, host };
+}
+
+/** A guard that knows nothing of expected reboots would roll back at boot, in the middle of the job. */
+function refuseReboots({ check, phases }: Job, { version }: Guard): void {
+  const named = [...(check ? [{ ...check, name: 'check' }] : []), ...phases];
+  const phase = named.find(({ reboot }) => reboot !== undefined);
+  if (!phase || keepsPhases(version)) return;
+  throw new SavepointError('guard-unavailable', {
+    message: `Phase ${phase.name} expects its host to restart, which guard ${version} does not allow for.`,
+    details: { phase: phase.name, guard: version, allowed: 'guard 1.1.0 or later' },
+  });
 }

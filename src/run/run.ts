@@ -9,6 +9,7 @@ import { jobEnd } from './ending.ts';
 import { errorRecord } from './error-record.ts';
 import { type EventBody, eventName, type JobStatus, type RunEvent } from './events.ts';
 import { mayBeOpen, note } from './ledger.ts';
+import { meanwhile } from './meanwhile.ts';
 import { phasesOf, type Run, runCheck, runCleanup, runCommand, runPhases } from './phases.ts';
 import { type Verdict, verdictOf } from './verdict.ts';
 
@@ -119,7 +120,9 @@ async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
 async function* applyAndCheck(run: Run, change: Change): AsyncGenerator<EventBody> {
   try {
     if (run.ledger.opened && !run.cancel.aborted) {
-      yield { kind: 'transaction_applied', ...(await run.transaction.apply(change)) };
+      const { transaction } = run;
+      const applied = yield* meanwhile(transaction.news, transaction.apply(change));
+      yield { kind: 'transaction_applied', ...applied };
     }
   } catch (error) {
     yield { kind: 'error', error: errorRecord(error) };

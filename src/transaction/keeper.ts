@@ -16,7 +16,7 @@ export function keepLease(
     try {
       await transaction.renew();
     } catch (error) {
-      const over = ['not-open', 'fenced', 'bad-token'];
+      const over = ['not-open', 'fenced', 'bad-token', 'lease-expired', 'host-rebooted'];
       if (error instanceof SavepointError && over.includes(error.name)) {
         clearInterval(timer);
         onOver(error);

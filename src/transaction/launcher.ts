@@ -9,10 +9,14 @@ export interface Launch {
   cwd?: string;
   /** A word that the script does not contain. */
   nonce: string;
+  /** Seconds for which the host may be away when the script restarts it; none when it may not. */
+  reboot?: number;
 }
 
 // Shell's syntax, not a template of ours.
 const homeOrRoot = '"${HOME:-/}"';
+
+const early = `trap 'rm -rf "$savepoint_dir"; exit 143' HUP PIPE TERM`;
 
 /**
  * Shell text that sets the environment, writes the script to a folder only its user may enter, and
@@ -20,7 +24,7 @@ const homeOrRoot = '"${HOME:-/}"';
  * command that fails ends it. The script reads nothing and finds no secret in any argv. What ends a
  * job early begins with TERM, and a shell whose reader is gone learns of it by PIPE: the folder goes then too.
  */
-export function launcher({ phase, script, env, cwd, nonce }: Launch): string {
+export function launcher({ phase, script, env, cwd, nonce, reboot }: Launch): string {
   const variables = Object.entries(env)
     .map(([name, value]) => `export ${name}=${quoteWord(value)}\n`)
     .join('');
@@ -31,7 +35,7 @@ export function launcher({ phase, script, env, cwd, nonce }: Launch): string {
   return `savepoint_phase=${quoteWord(phase)}
 cd ${cwd === undefined ? homeOrRoot : quoteWord(cwd)} || cd / || exit 126
 savepoint_dir=$(mktemp -d "\${TMPDIR:-/tmp}/savepoint.XXXXXXXX") || exit 126
-trap 'rm -rf "$savepoint_dir"; exit 143' HUP PIPE TERM
+${reboot === undefined ? early : 'trap : HUP PIPE TERM'}
 cat >"$savepoint_dir/$savepoint_phase" <<'${nonce}'
 ${script.endsWith('\n') ? script : `${script}\n`}${nonce}
 chmod 700 "$savepoint_dir/$savepoint_phase"
@@ -41,9 +45,21 @@ ${run} </dev/null
 )
 savepoint_status=$?
 rm -rf "$savepoint_dir"
-exit "$savepoint_status"
+${reboot === undefined ? '' : goingDown}exit "$savepoint_status"
 `;
 }
+
+/**
+ * A host that is going down ends the script with TERM, or after it has asked for that: neither is how
+ * the script ended, so nothing is said of it. Where the host does not say whether it goes down, what was
+ * ended by a signal is given the time in which it would.
+ */
+const goingDown = `trap : HUP TERM
+case $(systemctl is-system-running 2>/dev/null) in
+  stopping) while :; do sleep 1; done ;;
+esac
+case $savepoint_status in 129 | 137 | 143) sleep 15 ;; esac
+`;
 
 /** Names of the CI's own channels: what a phase on this machine writes there would steer later steps. */
 const channels =

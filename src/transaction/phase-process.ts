@@ -1,74 +1,79 @@
 import { randomBytes } from 'node:crypto';
-import { PassThrough, type Readable } from 'node:stream';
-import { SavepointError } from '../errors.ts';
-import { ask, type GuardSite, load, siteFields } from '../guard/client.ts';
-import { decodeAnswer, encodeRequest, type Fields } from '../guard/protocol.ts';
-import { refuseLoaderExit } from '../guard/refusal.ts';
-import type { Exit, Running } from '../host/host.ts';
+import { ask, type GuardSite } from '../guard/client.ts';
+import type { Fields } from '../guard/protocol.ts';
+import { type Followed, Follower } from './follower.ts';
 import { controllerEnvironment, launcher } from './launcher.ts';
-import { Trailer } from './trailer.ts';
+import type { Link } from './link.ts';
+import type { LastWord } from './trailer.ts';
 import type { PhaseCommand, PhaseProcess } from './types.ts';
+
+/** A phase's command as the guard runs it: `lost` is one whose host or supervisor is gone. */
+export type GuardedProcess = Omit<PhaseProcess, 'exit'> & { exit: Promise<LastWord> };
 
 /**
  * Starts a phase's command on the host, through the guard, so that all its descendants can be found.
- * Resolves once it runs.
- * @throws SavepointError what the guard answered instead of starting it (`not-open`, `fenced`, ...).
+ * Resolves once it runs. From then on it outlives its connection, where the guard keeps its output:
+ * the streams go on over the next one.
+ * @param signal Gives up starting it; what may have been started is killed before this rejects.
+ * @throws SavepointError what the guard answered instead of starting it (`not-open`, `fenced`, ...);
+ *   `host-lost`, `host-unreachable`
  */
 export async function startPhase(
   site: GuardSite,
   credentials: Fields,
   command: PhaseCommand,
-): Promise<PhaseProcess> {
+  link: Link,
+  signal?: AbortSignal,
+): Promise<GuardedProcess> {
+  const resumable = keepsPhases(site.guard.version);
+  const follower = new Follower(site, followed(site, credentials, command, resumable));
+  const kill = async () => void (await link.again(() => ask(site, 'kill', credentials)));
+  const starting = new AbortController();
+  const giveUp = (): void => {
+    if (!follower.isStarted) starting.abort(signal?.reason);
+  };
+  signal?.addEventListener('abort', giveUp);
+  const exit = link
+    .again(() => follower.attempt(), { repeatable: resumable, signal: starting.signal })
+    .finally(() => {
+      signal?.removeEventListener('abort', giveUp);
+      follower.end();
+    });
+  // Awaited later; a rejection must not end Node until then.
+  exit.catch(() => undefined);
+  try {
+    await Promise.race([follower.started, exit]);
+  } catch (error) {
+    if (starting.signal.aborted) await kill();
+    throw error;
+  }
+  return { stdout: follower.stdout, stderr: follower.stderr, exit, kill };
+}
+
+/** From 1.1.0 on a guard keeps what a phase prints and how it ended. */
+export function keepsPhases(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 1 || (major === 1 && minor >= 1);
+}
+
+function followed(
+  site: GuardSite,
+  credentials: Fields,
+  command: PhaseCommand,
+  resumable: boolean,
+): Followed {
   const nonce = randomBytes(16).toString('hex');
-  const fields: Fields = [...credentials, ...siteFields(site), ['nonce', nonce]];
   const local = site.host.kind === 'local';
   const env = local ? { ...controllerEnvironment(process.env), ...command.env } : command.env;
   const cwd = local ? (command.env.SAVEPOINT_JOB_DIR ?? process.cwd()) : undefined;
-  const script = launcher({ ...command, env, nonce, ...(cwd !== undefined && { cwd }) });
-  const running = load(site, 'exec', Buffer.from(encodeRequest(fields) + script));
-  const trailer = new Trailer(nonce);
-  running.stderr.on('error', (error) => trailer.destroy(error)).pipe(trailer);
-  const stdout = new PassThrough();
-  const started = await Promise.race([trailer.started, running.exit.then(() => false)]);
-  if (!started) throw await refusal(site, running, trailer);
-  running.stdout.on('error', (error) => stdout.destroy(error)).pipe(stdout);
   return {
-    stdout,
-    stderr: trailer,
-    exit: exitOf(running, trailer),
-    kill: async () => void (await ask(site, 'kill', credentials)),
+    phase: command.phase,
+    script: launcher({ ...command, env, nonce, ...(cwd !== undefined && { cwd }) }),
+    fields: [
+      ...credentials,
+      ...(command.reboot === undefined ? [] : [['reboot', String(command.reboot)] as const]),
+    ],
+    nonce,
+    resumable,
   };
-}
-
-/** The status of the phase's own command, which the guard says last. */
-async function exitOf(running: Running, trailer: Trailer): Promise<Exit> {
-  const end = await running.exit;
-  const status = await trailer.status;
-  if (status !== undefined) return { code: status };
-  throw new SavepointError('host-lost', {
-    message: `The phase's command was cut off (${end.code === undefined ? end.signal : `exit ${end.code}`}) and left no status.`,
-    details: { end },
-  });
-}
-
-async function refusal(site: GuardSite, running: Running, trailer: Trailer): Promise<Error> {
-  const [stdout, stderr] = await Promise.all([collect(running.stdout), collect(trailer)]);
-  refuseLoaderExit({ ...site, verb: 'exec' }, await running.exit, stderr.toString());
-  if (stdout.length > 0) {
-    try {
-      decodeAnswer(stdout, 'exec');
-    } catch (error) {
-      if (error instanceof Error) return error;
-    }
-  }
-  return new SavepointError('guard-protocol', {
-    message: `The guard on ${site.host.name} did not start the phase: ${stderr.toString().trim() || 'it said nothing'}`,
-    details: { stderr: stderr.toString() },
-  });
-}
-
-async function collect(stream: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks);
 }

@@ -1,5 +1,11 @@
 import { Transform, type TransformCallback } from 'node:stream';
 
+/** Characters of the preamble that are kept: the end of it. */
+const LONGEST_PREAMBLE = 64 * 1024;
+
+/** What the guard said last: the exit status, or that there can be none any more. */
+export type LastWord = number | 'lost';
+
 /**
  * Passes a phase's standard error through and takes out what the guard says in it: a line with the
  * nonce when the command has started, another with its exit status when it has ended. The job does
@@ -8,20 +14,26 @@ import { Transform, type TransformCallback } from 'node:stream';
 export class Trailer extends Transform {
   /** Resolves to true when the command runs, to false if the stream ends before. */
   readonly started: Promise<boolean>;
-  /** The exit status, or undefined when the stream ended without one. */
-  readonly status: Promise<number | undefined>;
+  /** Undefined when the stream ended without one. */
+  readonly lastWord: Promise<LastWord | undefined>;
+  /** What was said before the command started, by whatever starts it: none of it is the phase's own. */
+  preamble = '';
   readonly #marker: Buffer;
+  readonly #comesAgain: boolean;
   #held: Buffer = Buffer.alloc(0);
+  #isStarted = false;
   #start: (started: boolean) => void = () => undefined;
-  #end: (status: number | undefined) => void = () => undefined;
+  #end: (word: LastWord | undefined) => void = () => undefined;
 
-  constructor(nonce: string) {
+  /** @param comesAgain What is held back when the stream breaks off is dropped: it will be sent again. */
+  constructor(nonce: string, comesAgain: boolean) {
     super();
+    this.#comesAgain = comesAgain;
     this.#marker = Buffer.from(`\n${nonce} `);
     this.started = new Promise((resolve) => {
       this.#start = resolve;
     });
-    this.status = new Promise((resolve) => {
+    this.lastWord = new Promise((resolve) => {
       this.#end = resolve;
     });
     this.once('close', () => this.#ended());
@@ -40,17 +52,18 @@ export class Trailer extends Transform {
         return;
       }
       const word = this.#held.subarray(after, end).toString();
-      if (at > 0) this.push(this.#held.subarray(0, at));
-      this.#held = this.#held.subarray(end + 1);
-      if (word === 'started') this.#start(true);
-      else this.#end(Number(word));
+      this.#emit(at);
+      this.#held = this.#held.subarray(end + 1 - at);
+      this.#isStarted = true;
+      this.#start(true);
+      if (word !== 'started') this.#end(word === 'lost' ? word : Number(word));
     }
     this.#emit(this.#held.length - this.#mayBegin());
     done();
   }
 
   override _flush(done: TransformCallback): void {
-    this.#emit(this.#held.length);
+    if (!(this.#isStarted && this.#comesAgain)) this.#emit(this.#held.length);
     this.#ended();
     done();
   }
@@ -61,8 +74,11 @@ export class Trailer extends Transform {
   }
 
   #emit(length: number): void {
-    if (length > 0) this.push(this.#held.subarray(0, length));
+    if (length === 0) return;
+    const bytes = this.#held.subarray(0, length);
     this.#held = this.#held.subarray(length);
+    if (this.#isStarted) this.push(bytes);
+    else this.preamble = (this.preamble + bytes.toString()).slice(-LONGEST_PREAMBLE);
   }
 
   /** How many bytes at the end of what is held could be the beginning of the marker. */

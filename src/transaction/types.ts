@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Exit } from '../host/host.ts';
 import type { HostTarget } from '../host/target.ts';
 import type { OverlayEntry } from '../job/job.ts';
+import type { News } from './news.ts';
 
 /** Everything a later process needs to decide the transaction; saved before the host is touched. */
 export interface TransactionRecord {
@@ -66,12 +67,25 @@ export interface PhaseCommand {
   /** A shell script (run with `set -e`), or one for the interpreter that its `#!` line names. */
   script: string;
   env: Record<string, string>;
+  /** The host may reboot while this runs, and be gone for so many seconds. */
+  reboot?: number;
 }
+
+/** How a phase's command ended: as any command, or with its host, which is there again. */
+export type PhaseExit =
+  | (Exit & { readonly rebooted?: undefined })
+  | {
+      readonly code?: undefined;
+      readonly signal?: undefined;
+      /** The boot id that the host has now. */
+      readonly rebooted: string;
+    };
 
 export interface PhaseProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
-  readonly exit: Promise<Exit>;
+  /** @throws SavepointError `host-lost`, `host-unreachable`; why the transaction is over. */
+  readonly exit: Promise<PhaseExit>;
   /** TERM, grace, KILL for the whole tree; resolves when all of it is gone. */
   kill(): Promise<void>;
 }
@@ -98,9 +112,12 @@ export interface Decided {
 
 export interface Transaction {
   readonly record: TransactionRecord;
+  /** What happens to the connection meanwhile. */
+  readonly news: News;
   begin(): Promise<Begun>;
   apply(change: Change): Promise<Applied>;
-  exec(command: PhaseCommand): Promise<PhaseProcess>;
+  /** @param signal Gives up starting it, also while the host is away. */
+  exec(command: PhaseCommand, signal?: AbortSignal): Promise<PhaseProcess>;
   /** Tells the host that this controller lives, or throws what became of the transaction. */
   renew(): Promise<void>;
   /** Brackets what a phase on the controller does, so that its changes count as the job's. */

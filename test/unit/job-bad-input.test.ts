@@ -24,7 +24,7 @@ const cases: BadInput[] = [
     name: 'job-unknown-key',
     line: 5,
     field: 'phases.test.time-out',
-    says: ['run, env, timeout, where', 'Did you mean "timeout"?'],
+    says: ['run, env, timeout, where, reboot', 'Did you mean "timeout"?'],
   },
   {
     what: 'an unknown key of a host',

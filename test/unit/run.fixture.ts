@@ -7,6 +7,7 @@ import { newLedger } from '../../src/run/ledger.ts';
 import { masker } from '../../src/run/mask.ts';
 import type { Run } from '../../src/run/phases.ts';
 import { runJob } from '../../src/run/run.ts';
+import { News } from '../../src/transaction/news.ts';
 import type { Decided, Outcome, Transaction } from '../../src/transaction/types.ts';
 
 type PhaseOverride = string | Partial<JobPhase>;
@@ -68,6 +69,7 @@ export function recorded(overrides: Partial<Transaction> = {}): Recorded {
     warnings: [],
   });
   const own: Transaction = {
+    news: new News(),
     record: {
       version: 1,
       id: 'tx-1',

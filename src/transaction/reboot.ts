@@ -1,0 +1,31 @@
+import { SavepointError } from '../errors.ts';
+import type { LastWord } from './trailer.ts';
+import type { PhaseCommand, PhaseExit } from './types.ts';
+
+/** Where a command ran, and since which boot. */
+export interface Booted {
+  name: string;
+  /** Boot id when the command was started; undefined when the host has not told it. */
+  before: string | undefined;
+  /** Asks for the boot id as it is now; a host that is away is waited for. */
+  now(): Promise<string | undefined>;
+}
+
+/**
+ * How a command ended, from the guard's last word.
+ * @throws SavepointError `host-lost` for a command without a status whose host did not restart as
+ *   expected; what became of the transaction
+ */
+export async function exitOf(
+  word: LastWord,
+  { phase, reboot }: Pick<PhaseCommand, 'phase' | 'reboot'>,
+  host: Booted,
+): Promise<PhaseExit> {
+  if (word !== 'lost') return { code: word };
+  const now = await host.now();
+  if (reboot !== undefined && now && now !== host.before) return { rebooted: now };
+  throw new SavepointError('host-lost', {
+    message: `What watched over the command of phase ${phase} on ${host.name} was killed: nobody knows how it ended.`,
+    details: { host: host.name, phase },
+  });
+}
