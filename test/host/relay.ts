@@ -29,6 +29,10 @@ export interface Relay extends AsyncDisposable {
   stall(): void;
   /** Passes on what was held back, in order, and all that follows. */
   resume(): void;
+  /** Resets every connection, and each new one too: the host is gone. */
+  down(): void;
+  /** New connections are passed on again. */
+  up(): void;
   stop(): Promise<void>;
 }
 
@@ -48,6 +52,7 @@ export async function startRelay({
     connections: 0,
     stalled: false,
     refused: 0,
+    down: false,
   };
   const sockets = new Set<Socket>();
   const lines = new Set<DelayLine>();
@@ -76,6 +81,10 @@ export async function startRelay({
   };
 
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
+    if (state.down) {
+      client.on('error', () => undefined).resetAndDestroy();
+      return;
+    }
     state.connections++;
     if (state.refused > 0) {
       state.refused--;
@@ -121,6 +130,13 @@ export async function startRelay({
     cut,
     stall: () => hold(true),
     resume: () => hold(false),
+    down: () => {
+      state.down = true;
+      cut();
+    },
+    up: () => {
+      state.down = false;
+    },
     stop,
     [Symbol.asyncDispose]: stop,
   };

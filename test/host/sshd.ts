@@ -30,10 +30,14 @@ export interface SshdOptions {
   env?: Readonly<Record<string, string>>;
   /** All of the sudoers file that `lab` finds; that of the machine unless told. */
   sudoers?: string;
+  /** Files that only this sshd and its children see in the place of others; needs root. */
+  instead?: Readonly<Record<string, string>>;
 }
 
 /** A real sshd on a free loopback port, all of its files in one temporary folder. */
 export interface Sshd extends AsyncDisposable {
+  /** Of the process that listens. */
+  readonly pid: number;
   readonly port: number;
   readonly user: string;
   /** Home of the user in these sessions. */
@@ -99,9 +103,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   ];
   const configFile = join(folder, 'sshd_config');
   await writeFile(configFile, `${sshdConfig.join('\n')}\n`);
-  const child = lab
-    ? await startAsLab(folder, home, configFile, options.sudoers)
-    : spawnSshd('/usr/sbin/sshd', ['-D', '-e', '-f', configFile]);
+  const instead = {
+    ...options.instead,
+    ...(lab && (await labFiles(folder, home, options.sudoers))),
+  };
+  const child = spawnInstead(instead, configFile);
   let log = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     log += text;
@@ -124,6 +130,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     await rm(folder, { recursive: true, force: true });
   };
   return {
+    pid: child.pid ?? 0,
     port,
     user,
     home,
@@ -176,26 +183,33 @@ function spawnSshd(command: string, args: string[]): ChildProcess {
   });
 }
 
-/** The user `lab`, and its sudoers, are only in files that this sshd and its children see. */
-async function startAsLab(
+/** The user `lab`, and its sudoers: the files that make them. */
+async function labFiles(
   folder: string,
   home: string,
-  configFile: string,
   sudoers = '',
-): Promise<ChildProcess> {
+): Promise<Record<string, string>> {
   const uid = 47_111;
   const passwd = join(folder, 'passwd');
   const system = await readFile('/etc/passwd', 'utf8');
   // `*` is no password at all; with `x` su and sudo would look for one in /etc/shadow.
   await writeFile(passwd, `${system}lab:*:${uid}:${uid}::${home}:/bin/sh\n`, { mode: 0o644 });
   await chown(home, uid, uid);
+  if (!sudoers) return { '/etc/passwd': passwd };
   const rules = join(folder, 'sudoers');
-  if (sudoers) await writeFile(rules, sudoers, { mode: 0o440 });
-  const script = `mount --make-rprivate / && mount --bind "$1" /etc/passwd || exit
-[ ! -e "$2" ] || mount --bind "$2" /etc/sudoers || exit
-exec /usr/sbin/sshd -D -e -f "$3"`;
-  const words = [passwd, rules, configFile];
-  return spawnSshd('unshare', ['--mount', 'sh', '-c', script, 'sh', ...words]);
+  await writeFile(rules, sudoers, { mode: 0o440 });
+  return { '/etc/passwd': passwd, '/etc/sudoers': rules };
+}
+
+/** Starts sshd where it and its children see other files in the place of some. */
+function spawnInstead(instead: Readonly<Record<string, string>>, configFile: string): ChildProcess {
+  const pairs = Object.entries(instead).map(([path, file]) => [file, path]);
+  if (pairs.length === 0) return spawnSshd('/usr/sbin/sshd', ['-D', '-e', '-f', configFile]);
+  const script = `config=$1 && shift && mount --make-rprivate / || exit
+while [ $# -gt 0 ]; do mount --bind "$1" "$2" && shift 2 || exit; done
+exec /usr/sbin/sshd -D -e -f "$config"`;
+  const words = ['--mount', 'sh', '-c', script, 'sh', configFile, ...pairs.flat()];
+  return spawnSshd('unshare', words);
 }
 
 async function freePort(): Promise<number> {
