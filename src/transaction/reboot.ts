@@ -22,8 +22,8 @@ export async function exitOf(
   host: Booted,
 ): Promise<PhaseExit> {
   if (word !== 'lost') return { code: word };
-  const now = await host.now();
-  if (reboot !== undefined && now && now !== host.before) return { rebooted: now };
+  const now = reboot === undefined ? host.before : await host.now();
+  if (now && now !== host.before) return { rebooted: now };
   throw new SavepointError('host-lost', {
     message: `What watched over the command of phase ${phase} on ${host.name} was killed: nobody knows how it ended.`,
     details: { host: host.name, phase },
