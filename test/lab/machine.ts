@@ -30,6 +30,8 @@ export interface Machine extends AsyncDisposable {
   boot(): Promise<void>;
   /** Everything in it is gone at once, as when the plug is pulled; its disk stays. */
   powerOff(): Promise<void>;
+  /** Resolves when it has gone off by itself: also for a restart, after which `boot` starts it. */
+  wentOff(): Promise<void>;
   /** Runs a shell script in it as root; its output, when it succeeds. */
   exec(script: string): Promise<string>;
   /** Logs in with ssh(1) and runs a shell script; never rejects for its status. */
@@ -102,6 +104,10 @@ function describe(kind: Kind, image: LabImage, holder: Holder): Machine {
       if (existsSync(plug)) writeFileSync(plug, '1');
       await must(holder.enter('sh', '-euc', killGroup, 'sh', holder.group));
       await ended;
+    },
+    wentOff: async () => {
+      await ended;
+      await machine.powerOff();
     },
     exec: async (script) => must(await kind.shell(machine, holder), { input: script }),
     ssh: (user, script) => attempt(machine.sshArgv(user, 'sh', '-s'), { input: script }),
