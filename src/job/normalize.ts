@@ -9,6 +9,7 @@ import { isPresetName, presetOf } from './presets.ts';
 import { allowedKeys, jobSchema, type RawCommand, type RawJob } from './schema.ts';
 import { resolveTiming, seconds } from './timing.ts';
 import { comparePaths, isWithin, outermost, pathProblem, resolveTracked } from './tracked-paths.ts';
+import { resolveTransfers } from './transfers.ts';
 
 export interface NormalizeInput {
   document: JobDocument;
@@ -80,6 +81,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
     probe: ownCommand(raw.probe) ?? commands.probe,
     env: texts(raw.env),
     phases: resolvePhases(raw, fail),
+    ...(await resolveTransfers(raw, inDirectory, fail)),
     ...(raw.expect !== undefined && { expect: raw.expect }),
     extensions,
   };
@@ -147,10 +149,11 @@ function resolveCommand(raw: NonNullable<RawCommand>, path: FieldPath, fail: Fai
   };
 }
 
-function resolvePhases({ phases = {} }: RawJob, fail: Fail): Job['phases'] {
-  return phaseNames.flatMap((name) => {
+function resolvePhases({ phases = {}, attachments = [] }: RawJob, fail: Fail): Job['phases'] {
+  return phaseNames.flatMap((name): Job['phases'] => {
     const raw = phases[name];
-    if (raw === undefined) return [];
+    const places = name === 'unpack' && attachments.length > 0;
+    if (raw === undefined) return places ? [{ name, run: '', env: {}, where: 'host' }] : [];
     const defaults = name === 'cleanup' ? { timeout: cleanupTimeout } : {};
     return [{ name, ...defaults, ...resolveCommand(raw, ['phases', name], fail) }];
   });

@@ -11,6 +11,8 @@ export type SettingKind =
   | 'agent'
   /** Several: repeated, or split at commas and line ends. */
   | 'list'
+  /** Like `list`, of local paths relative to the working directory. */
+  | 'paths'
   /** Several NAME=VALUE: repeated, or one a line. */
   | 'variables'
   /** `local`, `ssh://user@name:port`, `user@name` or a name. */
@@ -69,6 +71,20 @@ export const settings = {
   probe: setting('text', 'probe', 'COMMAND', 'must succeed on the host after a rollback'),
   env: setting('variables', 'env', 'NAME=VALUE', 'variable for every phase'),
   timeout: setting('text', 'phases.test.timeout', 'TIME', 'limit for the test phase'),
+  attachments: setting('paths', 'attachments', 'PATH', 'file or directory placed on the host'),
+  artifacts: setting('list', 'artifacts', 'PATH', 'file or directory of the host to fetch'),
+  'artifacts-max-size': setting(
+    'text',
+    'artifacts-max-size',
+    'SIZE',
+    'most that may be fetched (default 1G)',
+  ),
+  'artifacts-max-entries': setting(
+    'number',
+    'artifacts-max-entries',
+    'NUMBER',
+    'most entries that may be fetched (default 100000)',
+  ),
   expect: setting('text', 'expect', 'OUTCOME', 'the outcome the job must end with'),
 } as const satisfies Record<string, Setting>;
 
