@@ -57,6 +57,7 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
     job: planned.job,
     transaction: connection.transaction,
     controller: connection.controller,
+    output,
     masker: masker([...masked, record.token]),
     ledger,
     cancel: signals.cancel,

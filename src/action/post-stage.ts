@@ -75,6 +75,7 @@ async function finish(
     job,
     transaction: connection.transaction,
     controller: connection.controller,
+    output,
     masker: masker([...secretsOf(github, env, key), record.token]),
     ledger,
     cancel: never,

@@ -91,6 +91,7 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
     job,
     transaction: connection.transaction,
     controller: connection.controller,
+    output: saved.output,
     masker: masker([...secrets, record.token]),
     ledger,
     cancel: signals.cancel,

@@ -95,6 +95,7 @@ async function runOne(
       job,
       transaction: connection.transaction,
       controller: connection.controller,
+      output,
       masker: masker([...secrets, saved.record.token]),
       ledger,
       cancel,

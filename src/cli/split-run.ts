@@ -51,6 +51,7 @@ export async function takeUp(
       job,
       transaction: connection.transaction,
       controller: connection.controller,
+      output: state.output,
       masker: masker(secrets),
       ledger: state.ledger,
       cancel: cancellation.cancel,

@@ -55,8 +55,12 @@ export async function connect(
 
 function outOfReach(record: TransactionRecord, error: unknown): Transaction {
   const fail = () => Promise.reject(error);
+  const run = () => {
+    throw error;
+  };
   return {
     record,
+    login: { name: 'the host', run },
     begin: fail,
     apply: fail,
     exec: fail,

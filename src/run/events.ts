@@ -1,6 +1,7 @@
 import type { ErrorClass } from '../errors.ts';
 import type { PhaseWhere } from '../job/job.ts';
 import type { Decided, Outcome, PathChange } from '../transaction/types.ts';
+import type { Progress } from '../transfer/progress.ts';
 
 /** A SavepointError as it stands in events and results. */
 export interface ErrorRecord {
@@ -42,6 +43,12 @@ interface TransactionBegin {
   /** Files, directories and links that were copied, and their bytes. */
   entries: number;
   bytes: number;
+}
+
+/** Where attachments are placed and artifacts are looked for: on the host, for this run alone. */
+interface WorkDir {
+  kind: 'work_dir';
+  path: string;
 }
 
 interface TransactionApplied {
@@ -104,6 +111,12 @@ export interface Output {
   partial?: true;
 }
 
+/** How far a phase that sends or fetches files is. Its end says so; one that lasts, every second. */
+interface Transferred extends Progress {
+  kind: 'progress';
+  phase: string;
+}
+
 interface Warning {
   kind: 'warning';
   message: string;
@@ -131,6 +144,7 @@ interface JobEnd {
 export type EventBody =
   | JobStart
   | TransactionBegin
+  | WorkDir
   | TransactionApplied
   | TransactionCommit
   | TransactionRollback
@@ -139,6 +153,7 @@ export type EventBody =
   | PhaseFail
   | PhaseSkipped
   | Output
+  | Transferred
   | Warning
   | Failure
   | JobEnd;

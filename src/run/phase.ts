@@ -48,9 +48,7 @@ export async function* runPhase(
   let error: SavepointError | undefined;
   try {
     const process = limit.watch(await phase.start());
-    for await (const [stream, batch] of merge(outputs(process, masker))) {
-      for (const line of batch) yield { kind: 'output', phase: phase.name, stream, ...line };
-    }
+    for await (const batch of merge(tellers(process, phase.name, masker))) yield* batch;
     end = endOf(await process.exit);
     limit.settled();
     error = end.exit === 0 ? undefined : phase.failed(end);
@@ -76,11 +74,17 @@ export async function* runPhase(
   }
 }
 
-function outputs(process: PhaseProcess, masker: Masker) {
-  const tagged = async function* (stream: Output['stream']) {
-    for await (const batch of lines(process[stream], masker)) yield [stream, batch] as const;
+/** What a process tells while it runs, in batches of events. */
+function tellers(process: PhaseProcess, phase: string, masker: Masker) {
+  const output = async function* (stream: Output['stream']): AsyncGenerator<EventBody[]> {
+    for await (const batch of lines(process[stream], masker)) {
+      yield batch.map((line) => ({ kind: 'output', phase, stream, ...line }));
+    }
   };
-  return [tagged('stdout'), tagged('stderr')];
+  const progress = async function* (): AsyncGenerator<EventBody[]> {
+    for await (const now of process.progress ?? []) yield [{ kind: 'progress', phase, ...now }];
+  };
+  return [output('stdout'), output('stderr'), progress()];
 }
 
 function endOf(exit: Exit): ProcessEnd {

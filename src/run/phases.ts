@@ -8,6 +8,10 @@ import type { EventBody, ProcessEnd } from './events.ts';
 import { type Ledger, wasCancelled } from './ledger.ts';
 import type { Masker } from './mask.ts';
 import { cancellation, type PhaseRun, runPhase } from './phase.ts';
+import { startFetching, startUnpacking } from './transfers.ts';
+
+/** Seconds that fetching may take after a cancel, when somebody waits for the end. */
+const TRANSFER_AFTER_CANCEL = 120;
 
 /** One run of a job and all it works with. */
 export interface Run {
@@ -15,6 +19,8 @@ export interface Run {
   transaction: Transaction;
   /** Runs the phases that belong on the controller. */
   controller: Host;
+  /** Absolute path of the folder for what the run leaves. */
+  output: string;
   masker: Masker;
   ledger: Ledger;
   /** Stops the phase that runs and skips the others; cleanup still runs. */
@@ -29,7 +35,11 @@ export interface Run {
 
 /** The phases that a job's events name, in the order they run. */
 export function phasesOf(job: Job): string[] {
-  return [...(job.check ? ['check'] : []), ...job.phases.map(({ name }) => name)];
+  const names: string[] = job.phases.map(({ name }) => name);
+  // Fetched when the phases are over, but before cleanup takes anything away.
+  const last = names.at(-1) === 'cleanup' ? -1 : names.length;
+  if (job.transfers?.artifacts.length) names.splice(last, 0, 'artifacts');
+  return [...(job.check ? ['check'] : []), ...names];
 }
 
 /** Runs the check on the changed configuration, if the job has one. */
@@ -47,7 +57,7 @@ export async function* runCheck(run: Run): AsyncGenerator<EventBody> {
  */
 export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
   for (const phase of run.job.phases) {
-    if (phase.name === 'cleanup') continue;
+    if (phase.name === 'cleanup' || wasPlaced(run, phase.name)) continue;
     const reason = skipReason(run);
     if (reason) yield { kind: 'phase_skipped', phase: phase.name, reason };
     else yield* runPhase(phaseRun(run, phase.name, phase), run);
@@ -55,7 +65,48 @@ export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
   yield* noteCancel(run);
   if (run.leaveCleanup === 'always') return;
   if (run.leaveCleanup === 'cancelled' && wasCancelled(run.ledger)) return;
+  yield* fetchArtifacts(run);
   yield* runCleanup(run);
+}
+
+async function* placeAttachments(run: Run): AsyncGenerator<EventBody> {
+  const unpack = run.job.phases.find(({ name }) => name === 'unpack');
+  if (!unpack || !run.job.transfers?.attachments.length || wasPlaced(run, 'unpack')) return;
+  const reason = skipReason(run);
+  if (reason) yield { kind: 'phase_skipped', phase: 'unpack', reason };
+  else yield* runPhase(phaseRun(run, 'unpack', unpack), run);
+}
+
+/** True for an unpack phase that a command between the halves has run already. */
+function wasPlaced({ ledger }: Run, name: string): boolean {
+  return name === 'unpack' && ledger.phases.unpack !== undefined;
+}
+
+/**
+ * Fetches what the job wants of the host, once, whatever became of its phases: a failure is what
+ * its logs are for. After one, what is not there is no failure more.
+ */
+export async function* fetchArtifacts(run: Run): AsyncGenerator<EventBody> {
+  const { job, ledger, abandon, cancel, cleanupLimit } = run;
+  if (!job.transfers?.artifacts.length || ledger.phases.artifacts) return;
+  const reason = !ledger.opened
+    ? 'no transaction was opened'
+    : ledger.workDir === undefined
+      ? 'there is no work directory'
+      : abandon.aborted && 'the transaction ended early';
+  if (reason) {
+    yield { kind: 'phase_skipped', phase: 'artifacts', reason };
+    return;
+  }
+  const timeout = cleanupLimit ?? (cancel.aborted ? TRANSFER_AFTER_CANCEL : undefined);
+  const phase: PhaseRun = {
+    name: 'artifacts',
+    where: 'host',
+    ...(timeout !== undefined && { timeout }),
+    start: async () => startFetching(run),
+    failed: (end) => commandFailed('artifacts', end),
+  };
+  yield* runPhase(phase, { masker: run.masker, cancel: abandon });
 }
 
 /** Runs the job's cleanup, unless it has run before or there is no transaction to clean up in. */
@@ -73,9 +124,21 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
   yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
 }
 
-/** Runs a command that is none of the job's phases as one of its own. */
-export function runCommand(run: Run, name: string, command: JobCommand): AsyncGenerator<EventBody> {
-  return runPhase(phaseRun(run, name, command), run);
+/**
+ * Runs a command that is none of the job's phases as one of its own. The first one has the job's
+ * attachments placed: where its phases do not run, nothing else does.
+ */
+export async function* runCommand(
+  run: Run,
+  name: string,
+  command: JobCommand,
+): AsyncGenerator<EventBody> {
+  yield* placeAttachments(run);
+  if (run.ledger.phases.unpack === 'failure') {
+    yield { kind: 'phase_skipped', phase: name, reason: 'unpack failed' };
+  } else {
+    yield* runPhase(phaseRun(run, name, command), run);
+  }
 }
 
 /** A cancel that met no running phase has no phase to be the error of. */
@@ -98,19 +161,24 @@ function skipReason({ ledger, cancel }: Run): string | undefined {
 
 function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
   const { job, transaction, controller } = run;
+  const places = name === 'unpack' && (job.transfers?.attachments.length ?? 0) > 0;
   const start = {
     phase: name,
     script: command.run,
     env: { ...job.env, ...command.env, ...ownEnvironment(run) },
   };
+  const startCommand = (): Promise<PhaseProcess> =>
+    command.where === 'controller'
+      ? bracketed(transaction, () => startOnController(controller, start, job.directory))
+      : transaction.exec(start);
   return {
     name,
     where: command.where,
     ...(command.timeout !== undefined && { timeout: command.timeout }),
-    start: () =>
-      command.where === 'controller'
-        ? bracketed(transaction, () => startOnController(controller, start, job.directory))
-        : transaction.exec(start),
+    start: async () => {
+      if (!places) return startCommand();
+      return startUnpacking(run, command.run === '' ? undefined : startCommand);
+    },
     failed: (end) => commandFailed(name, end),
   };
 }
@@ -127,13 +195,15 @@ async function bracketed(
 }
 
 /** What every phase is told; the directory of the job file exists only on the controller. */
-function ownEnvironment({ job, transaction }: Run): Record<string, string> {
+function ownEnvironment({ job, transaction, ledger }: Run): Record<string, string> {
   const { record } = transaction;
+  const { workDir } = ledger;
   return {
     SAVEPOINT_HOST: record.host.type === 'local' ? 'local' : record.host.name,
     SAVEPOINT_ROOT: record.root,
     SAVEPOINT_TRANSACTION: record.id,
     SAVEPOINT_JOB_DIR: job.directory,
+    ...(workDir !== undefined && { SAVEPOINT_WORK_DIR: workDir }),
   };
 }
 

@@ -8,7 +8,16 @@ import { jobEnd } from './ending.ts';
 import { errorRecord } from './error-record.ts';
 import { type EventBody, eventName, type JobStatus, type RunEvent } from './events.ts';
 import { mayBeOpen, note } from './ledger.ts';
-import { phasesOf, type Run, runCheck, runCleanup, runCommand, runPhases } from './phases.ts';
+import {
+  fetchArtifacts,
+  phasesOf,
+  type Run,
+  runCheck,
+  runCleanup,
+  runCommand,
+  runPhases,
+} from './phases.ts';
+import { findPlace, leavePlace, takePlace } from './transfers.ts';
 import { type Verdict, verdictOf } from './verdict.ts';
 
 /** A whole job in one process: open, run, decide. What fails is in the events, never thrown. */
@@ -75,6 +84,7 @@ export async function* finishJob(
 ): AsyncGenerator<RunEvent> {
   yield* published(run, closeInterrupted(run));
   using lease = hold(run);
+  yield* published(run, fetchArtifacts(lease.run));
   yield* published(run, runCleanup(lease.run));
   yield* published(run, end(run, status, asked));
 }
@@ -95,7 +105,8 @@ export async function* published(
   }
 }
 
-async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
+async function* begin(run: Run): AsyncGenerator<EventBody> {
+  const { job, transaction } = run;
   const { id, host, root } = transaction.record;
   yield {
     kind: 'job_start',
@@ -107,9 +118,11 @@ async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
     phases: phasesOf(job),
   };
   try {
+    const place = await findPlace(run);
     const { entries, bytes, warnings } = await transaction.begin();
     yield { kind: 'transaction_begin', entries, bytes };
     for (const message of warnings) yield { kind: 'warning', message };
+    yield* takePlace(run, place);
   } catch (error) {
     yield { kind: 'error', error: errorRecord(error) };
   }
@@ -141,6 +154,7 @@ function hold(run: Run): Disposable & { run: Run } {
 async function* end(run: Run, status: JobStatus, asked?: Verdict): AsyncGenerator<EventBody> {
   if (mayBeOpen(run.ledger)) {
     yield* decide(run, asked ?? verdictOf(run.job, run.ledger, status));
+    yield* leavePlace(run);
   }
   const { expect } = run.job;
   const { outcome } = run.ledger;
@@ -167,7 +181,7 @@ async function* closeInterrupted({ job, ledger }: Run): AsyncGenerator<EventBody
     yield { kind: 'phase_fail', phase, duration, error: errorRecord(error) };
   }
   for (const phase of phasesOf(job)) {
-    if (phase === 'cleanup' || ledger.phases[phase]) continue;
+    if (phase === 'cleanup' || phase === 'artifacts' || ledger.phases[phase]) continue;
     yield { kind: 'phase_skipped', phase, reason: 'nothing had run it when the job ended' };
   }
 }

@@ -41,11 +41,13 @@ export function attach(
 
 class GuardedTransaction implements Transaction {
   readonly record: TransactionRecord;
+  readonly login: Host;
   readonly #site: GuardSite;
   readonly #signal: AbortSignal | undefined;
 
   constructor(record: TransactionRecord, host: Host, signal: AbortSignal | undefined) {
     this.record = record;
+    this.login = host;
     this.#signal = signal;
     this.#site = {
       host,

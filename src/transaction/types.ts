@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
-import type { Exit } from '../host/host.ts';
+import type { Exit, Host } from '../host/host.ts';
 import type { HostConfig } from '../job/host-config.ts';
 import type { OverlayEntry } from '../job/job.ts';
+import type { Progress } from '../transfer/progress.ts';
 
 /** Everything a later process needs to decide the transaction; saved before the host is touched. */
 export interface TransactionRecord {
@@ -72,6 +73,8 @@ export interface PhaseProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly exit: Promise<Exit>;
+  /** Of one that transfers files. */
+  readonly progress?: AsyncIterable<Progress>;
   /** TERM, grace, KILL for the whole tree; resolves when all of it is gone. */
   kill(): Promise<void>;
 }
@@ -98,6 +101,8 @@ export interface Decided {
 
 export interface Transaction {
   readonly record: TransactionRecord;
+  /** The host as its login has it, without the guard: for what is sent and fetched. */
+  readonly login: Pick<Host, 'run' | 'name'>;
   begin(): Promise<Begun>;
   apply(change: Change): Promise<Applied>;
   exec(command: PhaseCommand): Promise<PhaseProcess>;
