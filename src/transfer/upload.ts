@@ -23,8 +23,11 @@ export interface UploadOptions {
   transaction: string;
 }
 
-/** Modes as they are sent, owners as the login's own: both GNU tar and busybox know these. */
-const UNPACK = 'cd "$1" || exit; exec tar -xpof -';
+/**
+ * Modes as they are sent, owners as the login's own: both GNU tar and busybox know these. busybox
+ * takes the umask off all the same unless it is root; only its user may enter the directory.
+ */
+const UNPACK = 'cd "$1" || exit; umask 0; exec tar -xpof -';
 
 /**
  * Puts files into a directory of the host as one stream: no copy on either side, one command.

@@ -43,6 +43,7 @@ export interface Survey {
 export function* walk(sources: readonly Source[]): Generator<Found> {
   for (const { local, as } of sources) {
     const path = Buffer.from(local);
+    yield* ancestors(path, byteName(as));
     yield* descend(
       path,
       byteName(as),
@@ -60,6 +61,16 @@ export function survey(sources: readonly Source[]): Survey {
     total.bytes += found.size;
   }
   return total;
+}
+
+/** The directories that lead to a place, which are nobody's here. */
+function* ancestors(path: Buffer, name: string): Generator<Found> {
+  const above = name.split('/').slice(0, -1);
+  const mtime = Math.floor(Date.now() / 1000);
+  for (const [depth] of above.entries()) {
+    const leading = above.slice(0, depth + 1).join('/');
+    yield { path, name: leading, kind: 'directory', mode: 0o755, size: 0, mtime, target: '' };
+  }
 }
 
 function* descend(path: Buffer, name: string, stats: Stats): Generator<Found> {
