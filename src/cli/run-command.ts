@@ -14,6 +14,7 @@ import { masker } from '../run/mask.ts';
 import { planRun } from '../run/plan.ts';
 import { runJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
+import { checkAttachments } from '../run/transfers.ts';
 import { follow, outputFolder } from './follow.ts';
 import { type Io, screenOf } from './io.ts';
 import { addJobOptions, jobsOf } from './options.ts';
@@ -56,7 +57,10 @@ async function runJobs(
     });
   }
   // All of them are read before the first touches its host.
-  for (const job of jobs) await readChange(job);
+  for (const job of jobs) {
+    await readChange(job);
+    checkAttachments(job);
+  }
   const screen = screenOf(io, flags.json);
   using signals = onSignals((message) => screen.line(message));
   for (const [index, job] of jobs.entries()) {

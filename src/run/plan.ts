@@ -4,6 +4,7 @@ import { type Change, readChange } from '../job/overlay.ts';
 import { prepare } from '../transaction/prepare.ts';
 import type { SavedRun } from './saved.ts';
 import { withScratchRoot } from './scratch.ts';
+import { checkAttachments } from './transfers.ts';
 
 /** A job that is ready to begin; nothing of the host was touched yet. */
 export interface Plan {
@@ -29,6 +30,7 @@ export interface PlanOptions {
 export async function planRun(asked: Job, options: PlanOptions): Promise<Plan> {
   const guard = guardInUse(options.guard);
   const change = await readChange(asked);
+  checkAttachments(asked);
   const job = await withScratchRoot(asked);
   const record = prepare(job, guard, options.holder);
   return {

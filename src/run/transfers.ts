@@ -3,16 +3,30 @@ import { PassThrough, Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { SavepointError, sentenceOf } from '../errors.ts';
 import type { Exit } from '../host/host.ts';
+import type { Job } from '../job/job.ts';
 import { isWithin } from '../job/tracked-paths.ts';
 import type { PhaseProcess } from '../transaction/types.ts';
 import { download } from '../transfer/download.ts';
 import { type Transfer, upload } from '../transfer/upload.ts';
+import { type Source, survey } from '../transfer/walk.ts';
 import { findWorkDir, makeWorkDir, removeWorkDir } from '../transfer/work-dir.ts';
 import type { EventBody } from './events.ts';
 import type { Run } from './phases.ts';
 
 /** Where artifacts are, in the folder of what the run leaves. */
 export const ARTIFACTS = 'artifacts';
+
+/**
+ * Looks at everything the job would send, before any host is touched.
+ * @throws SavepointError `files-missing`, `files-bad-entry`
+ */
+export function checkAttachments(job: Job): void {
+  survey(sourcesOf(job));
+}
+
+function sourcesOf({ transfers }: Job): Source[] {
+  return transfers?.attachments.map(({ local, agent }) => ({ local, as: agent })) ?? [];
+}
 
 /**
  * Where on the host the work directory will be, for a job that needs one. Changes nothing there.
@@ -58,9 +72,7 @@ export async function* leavePlace({ ledger, transaction }: Run): AsyncGenerator<
  */
 export function startUnpacking(run: Run, command?: () => Promise<PhaseProcess>): PhaseProcess {
   const { transaction, job } = run;
-  const sources =
-    job.transfers?.attachments.map(({ local, agent }) => ({ local, as: agent })) ?? [];
-  const sending = upload(transaction.login, sources, {
+  const sending = upload(transaction.login, sourcesOf(job), {
     into: workDirOf(run),
     transaction: transaction.record.id,
   });

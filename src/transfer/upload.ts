@@ -31,14 +31,15 @@ const UNPACK = 'cd "$1" || exit; umask 0; exec tar -xpof -';
 
 /**
  * Puts files into a directory of the host as one stream: no copy on either side, one command.
- * @throws SavepointError `files-missing`, `files-bad-entry` before anything is sent
+ * @throws SavepointError `attachment-changed` when something cannot be sent, which `survey` would
+ *   have told before the job began
  */
 export function upload(
   login: Login,
   sources: readonly Source[],
   { into, transaction }: UploadOptions,
 ): Transfer {
-  const { bytes: total } = survey(sources);
+  const total = totalOf(sources);
   const sent = { entries: 0, bytes: 0, total };
   const stop = new AbortController();
   const running = login.run({
@@ -49,7 +50,11 @@ export function upload(
   });
   running.stdout.resume();
   const stderr = new LastWords(running);
-  const exit = unpacked(running, stderr, login).finally(() => stderr.close());
+  const exit = unpacked(running, stderr, login)
+    .catch((error: unknown) => {
+      throw changedMeanwhile(error);
+    })
+    .finally(() => stderr.close());
   exit.catch(() => undefined);
   return {
     stderr,
@@ -60,6 +65,21 @@ export function upload(
       await Promise.allSettled([exit]);
     },
   };
+}
+
+function totalOf(sources: readonly Source[]): number {
+  try {
+    return survey(sources).bytes;
+  } catch (error) {
+    throw changedMeanwhile(error);
+  }
+}
+
+/** Bad input is no longer what it is once the job runs: something took it away. */
+function changedMeanwhile(error: unknown): unknown {
+  if (!(error instanceof SavepointError) || error.class !== 'usage') return error;
+  const { message, details } = error;
+  return new SavepointError('attachment-changed', { message, details, cause: error });
 }
 
 async function unpacked(running: Running, stderr: LastWords, login: Login): Promise<Exit> {
