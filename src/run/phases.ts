@@ -10,8 +10,8 @@ import type { Masker } from './mask.ts';
 import { cancellation, type PhaseRun, runPhase } from './phase.ts';
 import { startFetching, startUnpacking } from './transfers.ts';
 
-/** Seconds that fetching may take after a cancel, when somebody waits for the end. */
-const TRANSFER_AFTER_CANCEL = 120;
+/** Seconds that fetching may take after a cancel, when cleanup and rollback need what time is left. */
+const FETCH_AFTER_CANCEL = 60;
 
 /** One run of a job and all it works with. */
 export interface Run {
@@ -98,11 +98,11 @@ export async function* fetchArtifacts(run: Run): AsyncGenerator<EventBody> {
     yield { kind: 'phase_skipped', phase: 'artifacts', reason };
     return;
   }
-  const timeout = cleanupLimit ?? (cancel.aborted ? TRANSFER_AFTER_CANCEL : undefined);
+  const hurried = cancel.aborted || cleanupLimit !== undefined;
   const phase: PhaseRun = {
     name: 'artifacts',
     where: 'host',
-    ...(timeout !== undefined && { timeout }),
+    ...(hurried && { timeout: FETCH_AFTER_CANCEL }),
     start: async () => startFetching(run),
     failed: (end) => commandFailed('artifacts', end),
   };

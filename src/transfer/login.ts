@@ -22,6 +22,9 @@ export function asJobUser(script: string, words: readonly string[]): Command['ar
   return ['/bin/sh', '-c', AS_JOB_USER, 'sh', script, 'sh', ...words];
 }
 
+/** GNU tar ends with one of these after what it had to say. */
+const noNews = /(due to|delayed from) previous errors$/;
+
 /**
  * A command's standard error, passed through, whose last line can be told. It goes on after the
  * command's end until it is ended, so that something can be added to it.
@@ -41,10 +44,11 @@ export class LastWords extends Transform {
     done(null, chunk);
   }
 
-  /** The last line that was said; without one, how the command ended. */
+  /** The last line that says something; without one, how the command ended. */
   async of({ code, signal }: Exit): Promise<string> {
     await this.#whole;
-    const line = this.#tail.toString('utf8').trim().split('\n').at(-1)?.trim();
+    const lines = this.#tail.toString('utf8').split('\n');
+    const line = lines.findLast((one) => one.trim() !== '' && !noNews.test(one))?.trim();
     return line || (code === undefined ? `it was ended by ${signal}` : `exit status ${code}`);
   }
 
