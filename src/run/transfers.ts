@@ -6,6 +6,7 @@ import type { Exit } from '../host/host.ts';
 import type { Job } from '../job/job.ts';
 import { isWithin } from '../job/tracked-paths.ts';
 import type { PhaseProcess } from '../transaction/types.ts';
+import { again } from '../transfer/again.ts';
 import { download } from '../transfer/download.ts';
 import { type Transfer, upload } from '../transfer/upload.ts';
 import { type Source, survey } from '../transfer/walk.ts';
@@ -72,10 +73,10 @@ export async function* leavePlace({ ledger, transaction }: Run): AsyncGenerator<
  */
 export function startUnpacking(run: Run, command?: () => Promise<PhaseProcess>): PhaseProcess {
   const { transaction, job } = run;
-  const sending = upload(transaction.login, sourcesOf(job), {
-    into: workDirOf(run),
-    transaction: transaction.record.id,
-  });
+  const { login, record } = transaction;
+  const into = workDirOf(run);
+  const begin = () => upload(login, sourcesOf(job), { into, transaction: record.id });
+  const sending = again(begin, record.request.lease);
   return command ? followedBy(sending, command) : alone(sending);
 }
 
@@ -86,7 +87,7 @@ export function startFetching(run: Run): PhaseProcess {
   const workDir = workDirOf(run);
   const paths = wanted.map((path) => (path.startsWith('/') ? path : `${workDir}/${path}`));
   const required = ledger.troubles.length === 0 && !run.cancel.aborted;
-  return alone(
+  const begin = () =>
     download(transaction.login, {
       paths,
       workDir,
@@ -94,8 +95,8 @@ export function startFetching(run: Run): PhaseProcess {
       limits,
       transaction: transaction.record.id,
       required,
-    }),
-  );
+    });
+  return alone(again(begin, transaction.record.request.lease));
 }
 
 function workDirOf({ ledger }: Run): string {

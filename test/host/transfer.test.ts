@@ -7,6 +7,7 @@ import { SavepointError } from '../../src/errors.ts';
 import type { Host } from '../../src/host/host.ts';
 import { openLocal } from '../../src/host/local.ts';
 import { openSsh } from '../../src/host/ssh.ts';
+import { again } from '../../src/transfer/again.ts';
 import { type DownloadOptions, download } from '../../src/transfer/download.ts';
 import type { Progress } from '../../src/transfer/progress.ts';
 import { type Transfer, upload } from '../../src/transfer/upload.ts';
@@ -169,7 +170,7 @@ describe.each(hosts)('%s', (_, open) => {
     const { transfer, folder: inside } = fetching(place, ['endless'], {
       limits: { size: 2 ** 50, entries: 10 },
     });
-    while (!existsSync(join(inside, 'endless'))) await new Promise((done) => setTimeout(done, 10));
+    await until(() => existsSync(join(inside, 'endless')));
     await transfer.kill();
     const error = await refusal(ended(transfer));
     expect(error.name).toBe('transfer-failed');
@@ -203,10 +204,78 @@ test('a transfer to a host whose link breaks ends as lost', async () => {
   const source = join(folder(), 'big');
   execFileSync('truncate', ['-s', '1T', source]);
   const sending = upload(host, [{ local: source, as: 'big' }], { into: workDir, transaction: 'x' });
-  while (!existsSync(join(workDir, 'big'))) await new Promise((done) => setTimeout(done, 10));
+  await until(() => existsSync(join(workDir, 'big')));
   await other.dropSessions();
   expect((await refusal(ended(sending))).name).toBe('host-lost');
 });
+
+describe('a transfer that may begin again', () => {
+  test('comes whole through a link that breaks under it, both ways', async () => {
+    const other = await startSshd();
+    onTestFinished(() => other.stop());
+    const host = await openSsh(other.config());
+    onTestFinished(() => host.close());
+    const root = tree();
+    execFileSync('truncate', ['-s', '256M', join(root, 'zz-last')]);
+    const workDir = folder();
+    const begin = () =>
+      upload(host, [{ local: root, as: 'in' }], { into: workDir, transaction: 'x' });
+    const sending = ended(again(begin, 60));
+    await until(() => existsSync(join(workDir, 'in/zz-last')));
+    await other.dropSessions();
+    const sent = await sending;
+    expect(sent.said).toContain('the connection broke: beginning again\n');
+    expect(sent.last).toMatchObject({ done: true, bytes: sent.last?.total });
+    execFileSync('diff', ['-r', '--no-dereference', root, join(workDir, 'in')]);
+    const inside = join(folder(), 'artifacts');
+    const fetch = () =>
+      download(host, {
+        paths: [join(workDir, 'in')],
+        workDir,
+        folder: inside,
+        limits: { size: 2 ** 30, entries: 10_000 },
+        transaction: 'x',
+        required: true,
+      });
+    const fetching = ended(again(fetch, 60));
+    await until(() => existsSync(join(inside, 'in/zz-last')));
+    await other.dropSessions();
+    expect((await fetching).said).toContain('the connection broke: beginning again\n');
+    execFileSync('diff', ['-r', '--no-dereference', root, join(inside, 'in')]);
+  });
+
+  test('gives up when the host does not come back in time', async () => {
+    const other = await startSshd();
+    const host = await openSsh(other.config());
+    onTestFinished(() => host.close());
+    const source = join(folder(), 'big');
+    execFileSync('truncate', ['-s', '1T', source]);
+    const workDir = folder();
+    const begin = () =>
+      upload(host, [{ local: source, as: 'big' }], { into: workDir, transaction: 'x' });
+    const sending = refusal(ended(again(begin, 1.5)));
+    await until(() => existsSync(join(workDir, 'big')));
+    await other.stop();
+    expect((await sending).name).toBe('host-unreachable');
+  });
+
+  test('does not when it was the transfer itself that failed', async () => {
+    const host = openLocal();
+    onTestFinished(() => host.close());
+    let begun = 0;
+    const begin = () => {
+      begun++;
+      const into = '/nowhere/at all';
+      return upload(host, [{ local: tree(), as: 'in' }], { into, transaction: 'x' });
+    };
+    expect((await refusal(ended(again(begin, 60)))).name).toBe('transfer-failed');
+    expect(begun).toBe(1);
+  });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((done) => setTimeout(done, 5));
+}
 
 test('a login that runs the guard alone is refused before anything is there', async () => {
   const gate = resolve('guard/gate.sh');
