@@ -10,6 +10,9 @@ const LINE_EVERY = 5000;
 const LONGEST_BAR = 30;
 const SHORTEST_BAR = 8;
 
+/** The bar keeps its length while the numbers behind it do not. */
+const USUAL_WORDS = 54;
+
 /**
  * Shows transfers: a bar that is drawn over where that can be done, elsewhere a line now and then,
  * and at the end a line of what was transferred.
@@ -50,15 +53,18 @@ function portion({ bytes: size, total, entries }: Told): string {
 }
 
 function pace({ rate, remaining }: Told): string {
-  const left = remaining === undefined ? '' : `, ${duration(remaining)} left`;
+  const left = !remaining
+    ? ''
+    : `, ${remaining < 120 ? `${remaining} s` : duration(remaining)} left`;
   return `${bytes(rate)}/s${left}`;
 }
 
-/** `unpack   [#####-----] 12 MiB of 64 MiB (18 %), 4.0 MiB/s, 13 s left`, if there is room. */
+/** `unpack   [##----------] 12 MiB of 64 MiB (18 %), 4.0 MiB/s, 13 s left`, if there is room. */
 function bar(event: Told, label: string, width: number): string {
   const words = [portion(event), pace(event)].join(', ');
   // The last column stays free: some terminals go to the next line once it is written.
-  const room = Math.min(LONGEST_BAR, width - 1 - label.length - words.length - 3);
+  const rest = label.length + Math.max(words.length, USUAL_WORDS) + 3;
+  const room = Math.min(LONGEST_BAR, width - 1 - rest);
   if (!event.total || room < SHORTEST_BAR)
     return `${label}${words}`.slice(0, Math.max(0, width - 1));
   const full = Math.round((percent(event.bytes, event.total) / 100) * room);

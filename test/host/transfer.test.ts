@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -18,18 +28,26 @@ import { type Sshd, startSshd } from './sshd.ts';
 
 let sshd: Sshd;
 let lab: Sshd;
+let busybox: Sshd;
+let applets: string;
 beforeAll(async () => {
+  applets = mkdtempSync(join(tmpdir(), 'savepoint-busybox-'));
+  execFileSync('busybox', ['--install', '-s', applets]);
+  busybox = await startSshd({ env: { PATH: applets } });
   sshd = await startSshd();
   lab = await startSshd({ user: 'lab' });
 });
 afterAll(async () => {
   await sshd?.stop();
   await lab?.stop();
+  await busybox?.stop();
+  rmSync(applets, { recursive: true });
 });
 
 const hosts: [string, () => Promise<Host>][] = [
   ['this machine', async () => openLocal()],
   ['a host over SSH', () => openSsh(sshd.config())],
+  ['a host over SSH with the tools of busybox', () => openSsh(busybox.config())],
   ['a host over SSH whose login has no rights', () => openSsh(lab.config())],
 ];
 

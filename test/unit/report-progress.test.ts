@@ -41,8 +41,8 @@ function shown(events: RunEvent[], width?: number): { lines: string[]; statuses:
 test('a log gets a line at once, then one every five seconds, and one for the whole', () => {
   const events = [2, 3, 4, 5, 6, 7, 8, 9].map((seconds) => sample(seconds));
   expect(shown([...events, end]).lines).toEqual([
-    'unpack     20 MiB of 100 MiB (20 %), 10 MiB/s, 8.0 s left',
-    'unpack     70 MiB of 100 MiB (70 %), 10 MiB/s, 3.0 s left',
+    'unpack     20 MiB of 100 MiB (20 %), 10 MiB/s, 8 s left',
+    'unpack     70 MiB of 100 MiB (70 %), 10 MiB/s, 3 s left',
     'unpack     12 entries (100 MiB) in 10 s, 10 MiB/s',
   ]);
 });
@@ -50,8 +50,8 @@ test('a log gets a line at once, then one every five seconds, and one for the wh
 test('a terminal gets a bar that is drawn over, and the same last line', () => {
   const { lines, statuses } = shown([sample(2), sample(9), end], 100);
   expect(statuses).toEqual([
-    `unpack     [${'#'.repeat(6)}${'-'.repeat(24)}] 20 MiB of 100 MiB (20 %), 10 MiB/s, 8.0 s left`,
-    `unpack     [${'#'.repeat(27)}${'-'.repeat(3)}] 90 MiB of 100 MiB (90 %), 10 MiB/s, 1.0 s left`,
+    `unpack     [${'#'.repeat(6)}${'-'.repeat(24)}] 20 MiB of 100 MiB (20 %), 10 MiB/s, 8 s left`,
+    `unpack     [${'#'.repeat(27)}${'-'.repeat(3)}] 90 MiB of 100 MiB (90 %), 10 MiB/s, 1 s left`,
   ]);
   expect(lines).toEqual(['unpack     12 entries (100 MiB) in 10 s, 10 MiB/s']);
 });
