@@ -9,7 +9,7 @@ import { isPresetName, presetOf } from './presets.ts';
 import { allowedKeys, jobSchema, type RawCommand, type RawJob } from './schema.ts';
 import { resolveTiming, seconds } from './timing.ts';
 import { comparePaths, isWithin, outermost, pathProblem, resolveTracked } from './tracked-paths.ts';
-import { resolveTransfers } from './transfers.ts';
+import { resolveTransfers, withUnpack } from './transfers.ts';
 
 export interface NormalizeInput {
   document: JobDocument;
@@ -37,7 +37,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
   const { rest, extensions } = takeExtensions(document.data);
   const parsed = jobSchema.safeParse(rest);
   if (!parsed.success) throw complainAll(document, parsed.error.issues, allowedKeys);
-  const raw = parsed.data;
+  const raw = withUnpack(parsed.data);
   const inDirectory = (path: string) => localPath(path, directory, context);
   const { root, scratch } = resolveRoot(raw, inDirectory, fail);
   const { track, presets } = resolveTrack(raw, root, fail);
@@ -72,6 +72,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
     presets,
     ...(files !== undefined && { files }),
     remove: resolveRemove(raw, root, track, fail),
+    ...(await resolveTransfers(raw, inDirectory, fail)),
     ...(raw.check !== undefined && { check: resolveCommand(raw.check, ['check'], fail) }),
     onSuccess: raw['on-success'] ?? 'commit',
     onConflict: raw['on-conflict'] ?? 'backup',
@@ -81,7 +82,6 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
     probe: ownCommand(raw.probe) ?? commands.probe,
     env: texts(raw.env),
     phases: resolvePhases(raw, fail),
-    ...(await resolveTransfers(raw, inDirectory, fail)),
     ...(raw.expect !== undefined && { expect: raw.expect }),
     extensions,
   };
@@ -149,11 +149,10 @@ function resolveCommand(raw: NonNullable<RawCommand>, path: FieldPath, fail: Fai
   };
 }
 
-function resolvePhases({ phases = {}, attachments = [] }: RawJob, fail: Fail): Job['phases'] {
-  return phaseNames.flatMap((name): Job['phases'] => {
+function resolvePhases({ phases = {} }: RawJob, fail: Fail): Job['phases'] {
+  return phaseNames.flatMap((name) => {
     const raw = phases[name];
-    const places = name === 'unpack' && attachments.length > 0;
-    if (raw === undefined) return places ? [{ name, run: '', env: {}, where: 'host' }] : [];
+    if (raw === undefined) return [];
     const defaults = name === 'cleanup' ? { timeout: cleanupTimeout } : {};
     return [{ name, ...defaults, ...resolveCommand(raw, ['phases', name], fail) }];
   });

@@ -11,6 +11,13 @@ type Fail = (complaint: Complaint) => never;
 /** A CI's logs and test results, many times over; more than that is asked for. */
 const defaults = { size: 1024 ** 3, entries: 100_000 };
 
+/** Attachments are placed in the unpack phase: a job that has some has that phase, if without a command. */
+export function withUnpack(raw: RawJob): RawJob {
+  const { attachments = [], phases } = raw;
+  if (attachments.length === 0 || phases?.unpack !== undefined) return raw;
+  return { ...raw, phases: { ...phases, unpack: '' } };
+}
+
 /**
  * What the job sends and fetches.
  * @param inDirectory gives a local path of the job as an absolute one

@@ -60,7 +60,6 @@ function outOfReach(record: TransactionRecord, error: unknown): Transaction {
   };
   return {
     record,
-    login: { name: 'the host', run },
     begin: fail,
     apply: fail,
     exec: fail,
@@ -68,5 +67,6 @@ function outOfReach(record: TransactionRecord, error: unknown): Transaction {
     running: fail,
     commit: fail,
     rollback: fail,
+    login: { name: 'the host', run },
   };
 }

@@ -51,6 +51,12 @@ interface WorkDir {
   path: string;
 }
 
+/** How far a phase that sends or fetches files is. Its end says so; one that lasts, every second. */
+interface Transferred extends Progress {
+  kind: 'progress';
+  phase: string;
+}
+
 interface TransactionApplied {
   kind: 'transaction_applied';
   changed: PathChange[];
@@ -111,12 +117,6 @@ export interface Output {
   partial?: true;
 }
 
-/** How far a phase that sends or fetches files is. Its end says so; one that lasts, every second. */
-interface Transferred extends Progress {
-  kind: 'progress';
-  phase: string;
-}
-
 interface Warning {
   kind: 'warning';
   message: string;
@@ -145,6 +145,7 @@ export type EventBody =
   | JobStart
   | TransactionBegin
   | WorkDir
+  | Transferred
   | TransactionApplied
   | TransactionCommit
   | TransactionRollback
@@ -153,7 +154,6 @@ export type EventBody =
   | PhaseFail
   | PhaseSkipped
   | Output
-  | Transferred
   | Warning
   | Failure
   | JobEnd;

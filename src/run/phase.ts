@@ -6,7 +6,7 @@ import type { PhaseWhere } from '../job/job.ts';
 import type { PhaseProcess } from '../transaction/types.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody, Output, ProcessEnd } from './events.ts';
-import { lines } from './lines.ts';
+import { type Line, lines } from './lines.ts';
 import type { Masker } from './mask.ts';
 import { merge } from './merge.ts';
 
@@ -48,7 +48,10 @@ export async function* runPhase(
   let error: SavepointError | undefined;
   try {
     const process = limit.watch(await phase.start());
-    for await (const batch of merge(tellers(process, phase.name, masker))) yield* batch;
+    for await (const each of merge(outputs(process, masker, phase))) {
+      if (!('batch' in each)) yield each;
+      else for (const line of each.batch) yield output(phase, each.stream, line);
+    }
     end = endOf(await process.exit);
     limit.settled();
     error = end.exit === 0 ? undefined : phase.failed(end);
@@ -74,17 +77,32 @@ export async function* runPhase(
   }
 }
 
-/** What a process tells while it runs, in batches of events. */
-function tellers(process: PhaseProcess, phase: string, masker: Masker) {
-  const output = async function* (stream: Output['stream']): AsyncGenerator<EventBody[]> {
-    for await (const batch of lines(process[stream], masker)) {
-      yield batch.map((line) => ({ kind: 'output', phase, stream, ...line }));
-    }
+interface Batch {
+  stream: Output['stream'];
+  batch: Line[];
+}
+
+/** What a process prints, and how far it is where it says so. */
+function outputs(
+  process: PhaseProcess,
+  masker: Masker,
+  phase: PhaseRun,
+): AsyncIterable<Batch | EventBody>[] {
+  const tagged = async function* (stream: Output['stream']) {
+    for await (const batch of lines(process[stream], masker)) yield { stream, batch };
   };
-  const progress = async function* (): AsyncGenerator<EventBody[]> {
-    for await (const now of process.progress ?? []) yield [{ kind: 'progress', phase, ...now }];
-  };
-  return [output('stdout'), output('stderr'), progress()];
+  return [tagged('stdout'), tagged('stderr'), progressOf(process, phase)];
+}
+
+async function* progressOf(
+  { progress }: PhaseProcess,
+  { name }: PhaseRun,
+): AsyncGenerator<EventBody> {
+  for await (const now of progress ?? []) yield { kind: 'progress', phase: name, ...now };
+}
+
+function output({ name }: PhaseRun, stream: Output['stream'], line: Line): EventBody {
+  return { kind: 'output', phase: name, stream, ...line };
 }
 
 function endOf(exit: Exit): ProcessEnd {

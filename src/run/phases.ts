@@ -2,16 +2,14 @@ import { SavepointError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Job, JobCommand } from '../job/job.ts';
 import type { PhaseProcess, Transaction } from '../transaction/types.ts';
+import { fetchArtifacts } from './artifacts.ts';
 import { startOnController } from './controller.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody, ProcessEnd } from './events.ts';
 import { type Ledger, wasCancelled } from './ledger.ts';
 import type { Masker } from './mask.ts';
 import { cancellation, type PhaseRun, runPhase } from './phase.ts';
-import { startFetching, startUnpacking } from './transfers.ts';
-
-/** Seconds that fetching may take after a cancel, when cleanup and rollback need what time is left. */
-const FETCH_AFTER_CANCEL = 60;
+import { withAttachments } from './transfers.ts';
 
 /** One run of a job and all it works with. */
 export interface Run {
@@ -69,44 +67,28 @@ export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
   yield* runCleanup(run);
 }
 
-async function* placeAttachments(run: Run): AsyncGenerator<EventBody> {
-  const unpack = run.job.phases.find(({ name }) => name === 'unpack');
-  if (!unpack || !run.job.transfers?.attachments.length || wasPlaced(run, 'unpack')) return;
-  const reason = skipReason(run);
-  if (reason) yield { kind: 'phase_skipped', phase: 'unpack', reason };
-  else yield* runPhase(phaseRun(run, 'unpack', unpack), run);
+/**
+ * What follows it, with the job's attachments placed first, unless that was done. Of a run whose
+ * phases are in processes of their own, or are none of the job's, the first one places them.
+ */
+export async function* afterAttachments(
+  run: Run,
+  name: string,
+  following: AsyncIterable<EventBody>,
+): AsyncGenerator<EventBody> {
+  const unpack = run.job.phases.find((phase) => phase.name === 'unpack');
+  if (unpack && run.job.transfers?.attachments.length && !wasPlaced(run, 'unpack')) {
+    const reason = skipReason(run);
+    if (reason) yield { kind: 'phase_skipped', phase: 'unpack', reason };
+    else yield* runPhase(phaseRun(run, 'unpack', unpack), run);
+  }
+  if (run.ledger.phases.unpack !== 'failure') yield* following;
+  else yield { kind: 'phase_skipped', phase: name, reason: 'unpack failed' };
 }
 
 /** True for an unpack phase that a command between the halves has run already. */
 function wasPlaced({ ledger }: Run, name: string): boolean {
   return name === 'unpack' && ledger.phases.unpack !== undefined;
-}
-
-/**
- * Fetches what the job wants of the host, once, whatever became of its phases: a failure is what
- * its logs are for. After one, what is not there is no failure more.
- */
-export async function* fetchArtifacts(run: Run): AsyncGenerator<EventBody> {
-  const { job, ledger, abandon, cancel, cleanupLimit } = run;
-  if (!job.transfers?.artifacts.length || ledger.phases.artifacts) return;
-  const reason = !ledger.opened
-    ? 'no transaction was opened'
-    : ledger.workDir === undefined
-      ? 'there is no work directory'
-      : abandon.aborted && 'the transaction ended early';
-  if (reason) {
-    yield { kind: 'phase_skipped', phase: 'artifacts', reason };
-    return;
-  }
-  const hurried = cancel.aborted || cleanupLimit !== undefined;
-  const phase: PhaseRun = {
-    name: 'artifacts',
-    where: 'host',
-    ...(hurried && { timeout: FETCH_AFTER_CANCEL }),
-    start: async () => startFetching(run),
-    failed: (end) => commandFailed('artifacts', end),
-  };
-  yield* runPhase(phase, { masker: run.masker, cancel: abandon });
 }
 
 /** Runs the job's cleanup, unless it has run before or there is no transaction to clean up in. */
@@ -124,21 +106,9 @@ export async function* runCleanup(run: Run): AsyncGenerator<EventBody> {
   yield* runPhase(phaseRun(run, 'cleanup', timed), { masker: run.masker, cancel: run.abandon });
 }
 
-/**
- * Runs a command that is none of the job's phases as one of its own. The first one has the job's
- * attachments placed: where its phases do not run, nothing else does.
- */
-export async function* runCommand(
-  run: Run,
-  name: string,
-  command: JobCommand,
-): AsyncGenerator<EventBody> {
-  yield* placeAttachments(run);
-  if (run.ledger.phases.unpack === 'failure') {
-    yield { kind: 'phase_skipped', phase: name, reason: 'unpack failed' };
-  } else {
-    yield* runPhase(phaseRun(run, name, command), run);
-  }
+/** Runs a command that is none of the job's phases as one of its own. */
+export function runCommand(run: Run, name: string, command: JobCommand): AsyncGenerator<EventBody> {
+  return runPhase(phaseRun(run, name, command), run);
 }
 
 /** A cancel that met no running phase has no phase to be the error of. */
@@ -161,26 +131,21 @@ function skipReason({ ledger, cancel }: Run): string | undefined {
 
 function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
   const { job, transaction, controller } = run;
-  const places = name === 'unpack' && (job.transfers?.attachments.length ?? 0) > 0;
   const start = {
     phase: name,
     script: command.run,
     env: { ...job.env, ...command.env, ...ownEnvironment(run) },
   };
-  const startCommand = (): Promise<PhaseProcess> =>
-    command.where === 'controller'
-      ? bracketed(transaction, () => startOnController(controller, start, job.directory))
-      : transaction.exec(start);
-  return {
+  return withAttachments(run, command, {
     name,
     where: command.where,
     ...(command.timeout !== undefined && { timeout: command.timeout }),
-    start: async () => {
-      if (!places) return startCommand();
-      return startUnpacking(run, command.run === '' ? undefined : startCommand);
-    },
+    start: () =>
+      command.where === 'controller'
+        ? bracketed(transaction, () => startOnController(controller, start, job.directory))
+        : transaction.exec(start),
     failed: (end) => commandFailed(name, end),
-  };
+  });
 }
 
 /** The host learns that what changes from now on is the job's doing, though not by its guard. */

@@ -3,13 +3,14 @@ import { targetName } from '../host/ssh-target.ts';
 import type { JobCommand } from '../job/job.ts';
 import { keepLease } from '../transaction/keeper.ts';
 import type { Change } from '../transaction/types.ts';
+import { fetchArtifacts } from './artifacts.ts';
 import { decide } from './decide.ts';
 import { jobEnd } from './ending.ts';
 import { errorRecord } from './error-record.ts';
 import { type EventBody, eventName, type JobStatus, type RunEvent } from './events.ts';
 import { mayBeOpen, note } from './ledger.ts';
 import {
-  fetchArtifacts,
+  afterAttachments,
   phasesOf,
   type Run,
   runCheck,
@@ -62,7 +63,8 @@ export async function* runBetween(
   command: JobCommand,
 ): AsyncGenerator<RunEvent> {
   using lease = hold(run);
-  yield* published(run, runCommand(lease.run, name, command));
+  const events = runCommand(lease.run, name, command);
+  yield* published(run, afterAttachments(lease.run, name, events));
 }
 
 /** The job's own phases, between the halves; cleanup is the second half's. */

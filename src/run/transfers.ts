@@ -2,8 +2,7 @@ import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { SavepointError, sentenceOf } from '../errors.ts';
-import type { Exit } from '../host/host.ts';
-import type { Job } from '../job/job.ts';
+import type { Job, JobCommand } from '../job/job.ts';
 import { isWithin } from '../job/tracked-paths.ts';
 import type { PhaseProcess } from '../transaction/types.ts';
 import { again } from '../transfer/again.ts';
@@ -12,6 +11,7 @@ import { type Transfer, upload } from '../transfer/upload.ts';
 import { type Source, survey } from '../transfer/walk.ts';
 import { findWorkDir, makeWorkDir, removeWorkDir } from '../transfer/work-dir.ts';
 import type { EventBody } from './events.ts';
+import type { PhaseRun } from './phase.ts';
 import type { Run } from './phases.ts';
 
 /** Where artifacts are, in the folder of what the run leaves. */
@@ -67,17 +67,26 @@ export async function* leavePlace({ ledger, transaction }: Run): AsyncGenerator<
   }
 }
 
-/**
- * Sends the attachments, then runs the command of the phase, if it has one: one process to who
- * watches it.
- */
-export function startUnpacking(run: Run, command?: () => Promise<PhaseProcess>): PhaseProcess {
-  const { transaction, job } = run;
-  const { login, record } = transaction;
+/** The phase as it is, or, where it is the one to do so, with the attachments placed before its command. */
+export function withAttachments(run: Run, command: JobCommand, phase: PhaseRun): PhaseRun {
+  if (phase.name !== 'unpack' || sourcesOf(run.job).length === 0) return phase;
+  let placed = false;
+  return {
+    ...phase,
+    start: async (...given) => {
+      if (placed) return phase.start(...given);
+      placed = true;
+      const sending = startSending(run);
+      return command.run === '' ? alone(sending) : followedBy(sending, () => phase.start(...given));
+    },
+  };
+}
+
+function startSending(run: Run): Transfer {
+  const { login, record } = run.transaction;
   const into = workDirOf(run);
-  const begin = () => upload(login, sourcesOf(job), { into, transaction: record.id });
-  const sending = again(begin, record.request.lease);
-  return command ? followedBy(sending, command) : alone(sending);
+  const begin = () => upload(login, sourcesOf(run.job), { into, transaction: record.id });
+  return again(begin, record.request.lease);
 }
 
 /** Fetches the artifacts into the folder of what the run leaves. */
@@ -108,6 +117,7 @@ function alone({ stderr, exit, progress, kill }: Transfer): PhaseProcess {
   return { stdout: Readable.from([]), stderr, exit, progress, kill };
 }
 
+/** A transfer and the command after it as one process to who watches it. */
 function followedBy(sending: Transfer, command: () => Promise<PhaseProcess>): PhaseProcess {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
@@ -122,7 +132,7 @@ function followedBy(sending: Transfer, command: () => Promise<PhaseProcess>): Ph
       await finished(sending.stderr, { writable: false });
     }
   };
-  const proceed = async (): Promise<Exit> => {
+  const proceed = async (): Promise<Awaited<PhaseProcess['exit']>> => {
     const process = await start().catch((error: unknown) => {
       stdout.end();
       stderr.end();

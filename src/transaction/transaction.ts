@@ -41,13 +41,11 @@ export function attach(
 
 class GuardedTransaction implements Transaction {
   readonly record: TransactionRecord;
-  readonly login: Host;
   readonly #site: GuardSite;
   readonly #signal: AbortSignal | undefined;
 
   constructor(record: TransactionRecord, host: Host, signal: AbortSignal | undefined) {
     this.record = record;
-    this.login = host;
     this.#signal = signal;
     this.#site = {
       host,
@@ -109,6 +107,10 @@ class GuardedTransaction implements Transaction {
       .trim()
       .slice(0, 200);
     return decidedFrom(await this.#ask('rollback', [['reason', words || 'controller']]));
+  }
+
+  get login(): Host {
+    return this.#site.host;
   }
 
   #credentials(): Fields {

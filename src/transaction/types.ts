@@ -73,10 +73,10 @@ export interface PhaseProcess {
   readonly stdout: Readable;
   readonly stderr: Readable;
   readonly exit: Promise<Exit>;
-  /** Of one that transfers files. */
-  readonly progress?: AsyncIterable<Progress>;
   /** TERM, grace, KILL for the whole tree; resolves when all of it is gone. */
   kill(): Promise<void>;
+  /** Of one that transfers files. */
+  readonly progress?: AsyncIterable<Progress>;
 }
 
 export type Outcome =
@@ -101,8 +101,6 @@ export interface Decided {
 
 export interface Transaction {
   readonly record: TransactionRecord;
-  /** The host as its login has it, without the guard: for what is sent and fetched. */
-  readonly login: Pick<Host, 'run' | 'name'>;
   begin(): Promise<Begun>;
   apply(change: Change): Promise<Applied>;
   exec(command: PhaseCommand): Promise<PhaseProcess>;
@@ -112,4 +110,6 @@ export interface Transaction {
   running(phase: boolean): Promise<void>;
   commit(): Promise<Decided>;
   rollback(reason: string): Promise<Decided>;
+  /** The host as its login has it, without the guard: for what is sent and fetched. */
+  readonly login: Pick<Host, 'run' | 'name'>;
 }
