@@ -48,7 +48,8 @@ export async function* runPhase(
   let error: SavepointError | undefined;
   try {
     const process = limit.watch(await phase.start());
-    for await (const each of merge(outputs(process, masker, phase))) {
+    const told = [...outputs(process, masker), progressOf(process, phase)];
+    for await (const each of merge(told)) {
       if (!('batch' in each)) yield each;
       else for (const line of each.batch) yield output(phase, each.stream, line);
     }
@@ -82,18 +83,14 @@ interface Batch {
   batch: Line[];
 }
 
-/** What a process prints, and how far it is where it says so. */
-function outputs(
-  process: PhaseProcess,
-  masker: Masker,
-  phase: PhaseRun,
-): AsyncIterable<Batch | EventBody>[] {
+function outputs(process: PhaseProcess, masker: Masker): AsyncIterable<Batch | EventBody>[] {
   const tagged = async function* (stream: Output['stream']) {
     for await (const batch of lines(process[stream], masker)) yield { stream, batch };
   };
-  return [tagged('stdout'), tagged('stderr'), progressOf(process, phase)];
+  return [tagged('stdout'), tagged('stderr')];
 }
 
+/** How far it is, of a process that says so. */
 async function* progressOf(
   { progress }: PhaseProcess,
   { name }: PhaseRun,
