@@ -45,7 +45,8 @@ export function* pack(sources: readonly Source[], packed: Packed): Generator<Buf
   }
   yield* out.zeros(2 * BLOCK);
   yield* out.zeros((RECORD - (out.total % RECORD)) % RECORD);
-  yield out.rest();
+  const rest = out.rest();
+  if (rest.length > 0) yield rest;
 }
 
 function* entry(out: Pieces, found: Found, mode: number): Generator<Buffer> {

@@ -177,9 +177,17 @@ test('the split form places attachments at its first command and fetches when it
   );
   expect(begun.exit).toBe(0);
   const command = 'cd "$SAVEPOINT_WORK_DIR" && tests/smoke split >out';
-  expect((await savepoint(['exec', '--', 'sh', '-c', command], it)).exit).toBe(0);
+  expect(
+    (await savepoint(['exec', '--name', 'artifacts', '--', 'sh', '-c', command], it)).exit,
+  ).toBe(0);
   expect((await savepoint(['finish', '--status', 'success'], it)).exit).toBe(0);
   expect(readFileSync(join(it.output, 'artifacts/out'), 'utf8')).toBe('smoke of split\n');
+  // Nobody takes the name of the phase that fetches.
+  expect(resultIn(it).phases.map(({ name }) => name)).toEqual([
+    'unpack',
+    'artifacts-2',
+    'artifacts',
+  ]);
   expect(resultIn(it)).toMatchObject({ outcome: 'committed' });
   expect(existsSync(workDirIn(it))).toBe(false);
 });
