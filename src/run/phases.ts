@@ -130,13 +130,17 @@ function skipReason({ ledger, cancel }: Run): string | undefined {
 }
 
 function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
+  return withAttachments(run, command, commandRun(run, name, command));
+}
+
+function commandRun(run: Run, name: string, command: JobCommand): PhaseRun {
   const { job, transaction, controller } = run;
   const start = {
     phase: name,
     script: command.run,
     env: { ...job.env, ...command.env, ...ownEnvironment(run) },
   };
-  return withAttachments(run, command, {
+  return {
     name,
     where: command.where,
     ...(command.timeout !== undefined && { timeout: command.timeout }),
@@ -145,7 +149,7 @@ function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
         ? bracketed(transaction, () => startOnController(controller, start, job.directory))
         : transaction.exec(start),
     failed: (end) => commandFailed(name, end),
-  });
+  };
 }
 
 /** The host learns that what changes from now on is the job's doing, though not by its guard. */
