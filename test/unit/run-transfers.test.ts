@@ -1,6 +1,15 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { SavepointError } from '../../src/errors.ts';
 import { openLocal } from '../../src/host/local.ts';
 import type { JobFiles } from '../../src/job/job.ts';
@@ -8,6 +17,14 @@ import type { EventOf, RunEvent } from '../../src/run/events.ts';
 import { finishJob, openJob, runBetween } from '../../src/run/run.ts';
 import { folder } from './job-fixture.ts';
 import { collect, job, namesOf, outcomeOf, outputOf, recorded, run } from './run.fixture.ts';
+
+// The transaction of these tests always has the same id, so each run of them has a place of its own.
+const place = realpathSync(mkdtempSync(join(tmpdir(), 'savepoint-work-')));
+beforeAll(() => void vi.stubEnv('TMPDIR', place));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  rmSync(place, { recursive: true });
+});
 
 const limits = { size: 1024 ** 2, entries: 100 };
 
@@ -147,12 +164,12 @@ describe('a job with files', () => {
   test('is not begun where its directory would be below a tracked path', async () => {
     const it = scene({
       transfers: transfers({ artifacts: ['x'] }),
-      track: [{ path: '/var/tmp' }],
+      track: [{ path: place }],
       phases: { test: 'true' },
     });
     const { verbs, end } = await outcomeOf(it.job, it);
     expect(verbs).toEqual([]);
-    expect(end.error).toMatchObject({ name: 'transfer-refused', details: { tracked: '/var/tmp' } });
+    expect(end.error).toMatchObject({ name: 'transfer-refused', details: { tracked: place } });
   });
 
   test('that is cancelled while it unpacks runs no command, and is rolled back', async () => {
