@@ -91,8 +91,8 @@ export const catalogue = {
   'host-write-failed': entry(323, 'host', 'The host could not write what it had to.'),
   'host-read-failed': entry(324, 'host', 'A file of the host cannot be read.'),
   'host-key-revoked': entry(325, 'host', "The host's key is marked as revoked."),
-  'transfer-refused': entry(341, 'host', 'The login on the host cannot transfer files.'),
-  'transfer-failed': entry(342, 'host', 'Files could not be sent to the host, or fetched.'),
+  'transfer-refused': entry(351, 'host', 'The login on the host cannot transfer files.'),
+  'transfer-failed': entry(352, 'host', 'Files could not be sent to the host, or fetched.'),
 
   'rollback-failed': entry(401, 'recovery', 'The host could not be brought back.'),
   'rolled-back-unhealthy': entry(402, 'recovery', 'Restored, but the host fails its probe.'),

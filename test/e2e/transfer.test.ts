@@ -87,7 +87,7 @@ describe('savepoint run', () => {
     });
     expect(status).toBe(3);
     expect(stdout).toMatch(
-      /unpack +failed after .*No space left on device.* \[342 transfer-failed\]/,
+      /unpack +failed after .*No space left on device.* \[352 transfer-failed\]/,
     );
     expect(stdout).toMatch(/test +skipped: unpack failed/);
     expect(it.root.snapshot()).toEqual(it.before);
@@ -114,7 +114,7 @@ describe('savepoint run', () => {
     const it = scene(both, host);
     const { exit, stdout } = await savepoint(['run', 'job.yml'], it);
     expect(exit).toBe(3);
-    expect(stdout).toContain('[341 transfer-refused]');
+    expect(stdout).toContain('[351 transfer-refused]');
     expect(stdout).toContain('leave out `attachments` and `artifacts`');
     expect(existsSync(join(it.root.path, 'var'))).toBe(false);
     expect(it.root.snapshot()).toEqual(it.before);
