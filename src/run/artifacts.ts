@@ -28,7 +28,8 @@ export async function* fetchArtifacts(run: Run): AsyncGenerator<EventBody> {
     // A transfer that fails throws why; only one that was killed has no status.
     failed: () => new SavepointError('transfer-failed'),
   };
-  yield* runPhase(phase, { masker: run.masker, cancel: abandon });
+  // A cancel stops what it meets; what begins after it is for whoever wants to know why.
+  yield* runPhase(phase, { masker: run.masker, cancel: cancel.aborted ? abandon : cancel });
 }
 
 function skipReason({ ledger, abandon }: Run): string | undefined {

@@ -98,6 +98,32 @@ describe('savepoint run', () => {
     });
   });
 
+  test('tells which artifact the disk here had no room for, and rolls the host back', async () => {
+    const it = scene(
+      'artifacts: [log]\nphases: { test: "head -c 2000000 /dev/zero >$SAVEPOINT_WORK_DIR/log" }\n',
+    );
+    mkdirSync(it.output);
+    // A disk that is full after 1 MB, which only this command sees; what it leaves is copied off it.
+    const script = `mount -t tmpfs -o size=1m tmpfs out && node "$@"; status=$?
+mkdir kept && cp -r out/. kept && exit $status`;
+    const words = ['sh', '-c', script, 'sh', cliFile(), 'run', 'job.yml', '--output', 'out'];
+    const { status, stdout } = spawnSync('unshare', ['--mount', ...words], {
+      cwd: it.cwd,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, HOME: it.cwd },
+    });
+    expect(status).toBe(2);
+    expect(stdout).toMatch(/artifacts +failed after .*no space left.* \[129 output-unwritable\]/i);
+    expect(it.root.snapshot()).toEqual(it.before);
+    const kept = { output: join(it.cwd, 'kept') };
+    expect(resultIn(kept)).toMatchObject({
+      outcome: 'rolled-back',
+      error: { name: 'output-unwritable', details: { entry: expect.stringMatching(/\/log$/) } },
+    });
+    // Of a file that has no room nothing is left.
+    expect(readdirSync(join(kept.output, 'artifacts'))).toEqual([]);
+  });
+
   test('refuses an attachment that cannot be sent before it touches the host', async () => {
     const it = scene(both);
     execFileSync('mkfifo', [join(it.cwd, 'tests/pipe')]);

@@ -23,7 +23,7 @@ import type { Progress } from '../../src/transfer/progress.ts';
 import { type Transfer, upload } from '../../src/transfer/upload.ts';
 import { findWorkDir, makeWorkDir, removeWorkDir } from '../../src/transfer/work-dir.ts';
 import { folder, refusal } from '../unit/job-fixture.ts';
-import { treeOf } from '../unit/transfer-archives.ts';
+import { archiveOf, type Entry, treeOf } from '../unit/transfer-archives.ts';
 import { type Sshd, startSshd } from './sshd.ts';
 
 let sshd: Sshd;
@@ -294,6 +294,49 @@ describe('a transfer that may begin again', () => {
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((done) => setTimeout(done, 5));
 }
+
+test.each<[string, Entry[] | string, string]>([
+  ['a path out of the folder', [{ name: '../../outside', text: 'x' }], '".."'],
+  [
+    'a file through a link it made itself',
+    [
+      { name: 'l', type: 'symlink', linkname: '..' },
+      { name: 'l/outside', text: 'x' },
+    ],
+    'out of the folder',
+  ],
+  ['anything but an archive', 'x'.repeat(10_000), 'no archive'],
+])('a host that sends %s instead is refused, and ended', async (_, entries, says) => {
+  const evil = folder({ outside: 'untouched' });
+  const archive = typeof entries === 'string' ? Buffer.from(entries) : await archiveOf(entries);
+  writeFileSync(join(evil, 'archive'), archive);
+  // It would go on for ever.
+  const script = `#!/bin/sh
+[ "$1" != --version ] || exit 0
+cat ${join(evil, 'archive')}
+exec cat /dev/zero
+`;
+  writeFileSync(join(evil, 'tar'), script, { mode: 0o755 });
+  await using other = await startSshd({ env: { PATH: `${evil}:/usr/bin:/bin` } });
+  await using host = await openSsh(other.config());
+  const inside = join(evil, 'in/artifacts');
+  mkdirSync(join(evil, 'in'));
+  const id = `evil-${process.pid}-${++count}`;
+  const transfer = download(host, {
+    paths: ['/etc/hostname'],
+    workDir: '/nowhere',
+    folder: inside,
+    limits: { size: 2 ** 20, entries: 10 },
+    transaction: id,
+    required: true,
+  });
+  const error = await refusal(ended(transfer));
+  expect(error.name).toBe('artifact-refused');
+  expect(error.reason).toContain(says);
+  expect(readFileSync(join(evil, 'outside'), 'utf8')).toBe('untouched');
+  expect(existsSync(join(evil, 'in/outside'))).toBe(false);
+  expect(processesOf(id)).toEqual([]);
+});
 
 test('a login that runs the guard alone is refused before anything is there', async () => {
   const gate = resolve('guard/gate.sh');

@@ -199,6 +199,33 @@ describe('a job with files', () => {
   });
 });
 
+test('a cancel stops fetching from a host that sends nothing, and cleanup runs all the same', async () => {
+  const cancel = new AbortController();
+  const local = openLocal();
+  const login = {
+    name: local.name,
+    run: (command: Parameters<typeof local.run>[0]) => {
+      const fetches = command.argv.some((word) => word.includes('savepoint-files'));
+      if (!fetches) return local.run(command);
+      setTimeout(() => cancel.abort(new SavepointError('job-cancelled')), 50);
+      return local.run({ ...command, argv: ['sleep', '1000'] });
+    },
+  };
+  const it = scene({
+    transfers: transfers({ artifacts: ['log'] }),
+    phases: { test: 'true', cleanup: 'echo swept' },
+  });
+  const { events, end } = await outcomeOf(it.job, {
+    transaction: { login },
+    run: { ...it.run, cancel: cancel.signal },
+  });
+  expect(events.find(({ event }) => event === 'artifacts_fail')).toMatchObject({
+    error: { name: 'job-cancelled' },
+  });
+  expect(outputOf(events, 'cleanup')).toEqual(['swept']);
+  expect(end).toMatchObject({ status: 'cancelled', outcome: 'rolled-back' });
+});
+
 test('a run in several processes places attachments before its first command, and fetches in its last', async () => {
   const output = folder();
   const { transaction } = recorded();
