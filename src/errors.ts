@@ -64,6 +64,9 @@ export const catalogue = {
   'check-failed': entry(203, 'job', 'The changed configuration did not pass its check.'),
   'job-cancelled': entry(204, 'job', 'The job was cancelled.'),
   'outcome-unexpected': entry(205, 'job', 'The job did not end with the outcome it expects.'),
+  'attachment-changed': entry(221, 'job', 'An attachment changed while it was being sent.'),
+  'artifact-missing': entry(222, 'job', 'The host does not have an artifact.'),
+  'artifact-refused': entry(223, 'job', 'What the host sent as an artifact is not allowed.'),
 
   'host-unreachable': entry(301, 'host', 'The host cannot be reached.'),
   'host-auth-failed': entry(302, 'host', 'The host refused every way to log in.'),
@@ -92,6 +95,8 @@ export const catalogue = {
   'host-key-revoked': entry(325, 'host', "The host's key is marked as revoked."),
   'backend-failed': entry(341, 'host', 'The backend of the host failed.'),
   'host-rebooted': entry(326, 'host', 'The host restarted unexpectedly and rolled back.'),
+  'transfer-refused': entry(351, 'host', 'The login on the host cannot transfer files.'),
+  'transfer-failed': entry(352, 'host', 'Files could not be sent to the host, or fetched.'),
 
   'rollback-failed': entry(401, 'recovery', 'The host could not be brought back.'),
   'rolled-back-unhealthy': entry(402, 'recovery', 'Restored, but the host fails its probe.'),

@@ -1,9 +1,11 @@
-// send.cjs HOST FROM TO: sends one file.
-import { createReadStream } from 'node:fs';
-import { hostOfArguments } from './client.ts';
+// send.cjs HOST FROM TO: sends one file as an attachment is sent.
+import { basename, dirname } from 'node:path';
+import { upload } from '../../src/transfer/upload.ts';
+import { hostOfArguments, over } from './client.ts';
 
 void (async () => {
   const [from, to] = process.argv.slice(3) as [string, string];
   await using host = await hostOfArguments();
-  await host.send(createReadStream(from, { highWaterMark: 1024 * 1024 }), to);
+  const sources = [{ local: from, as: basename(to) }];
+  await over(upload(host, sources, { into: dirname(to), transaction: 'bench' }));
 })();

@@ -61,14 +61,14 @@ export function transfer(
       {
         task: `${mebibytes} MiB up`,
         roundTrip,
-        ours: oneFile('`host.send`', { argv: ours('send', large) }),
+        ours: oneFile('attachment', { argv: ours('send', large) }),
         peer: oneFile('`ssh cat`', { argv: [...remote, `cat >${target}`], stdin: large }),
         target: fileTarget,
       },
       {
         task: `${mebibytes} MiB down`,
         roundTrip,
-        ours: oneFile('`host.fetch`', { argv: ours('fetch', large) }),
+        ours: oneFile('artifact', { argv: ours('fetch', large) }),
         peer: oneFile('`ssh cat`', { argv: [...remote, `cat ${large}`], stdout: target }),
         target: fileTarget,
       },
@@ -99,7 +99,7 @@ function directory(bench: BenchHost, link: Link, world: DirectoryWorld): Compari
     },
   });
   const common = { task: `${files} files of 4 KiB up`, roundTrip: link.roundTrip };
-  const ours = contender('`host`, directory', world.ours);
+  const ours = contender('attachments', world.ours);
   const [program, ...options] = ssh(link, cipher);
   const words = options.slice(0, -2);
   return [

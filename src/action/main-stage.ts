@@ -69,6 +69,7 @@ export async function mainStage(github: GitHub, context: LoadContext): Promise<n
     job: planned.job,
     transaction: connection.transaction,
     controller: connection.controller,
+    output,
     masker: masking,
     ledger,
     ...(ready.backend && { backend: ready.backend }),

@@ -79,6 +79,7 @@ async function finish(
     job,
     transaction: connection.transaction,
     controller: connection.controller,
+    output,
     masker: masking,
     ledger,
     ...(backend && { backend }),

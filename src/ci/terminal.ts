@@ -4,8 +4,25 @@ import type { Environment } from './github.ts';
 
 /** Lines for a person at a terminal, or in the log of any CI. */
 export function terminal(stream: NodeJS.WriteStream | WriteStream, env: Environment): Screen {
-  return { line: (text) => void stream.write(`${text}\n`), color: hasColor(stream, env) };
+  const line = (text: string): void => {
+    const over = withStatus.delete(stream) ? CLEAR : '';
+    stream.write(`${over}${text}\n`);
+  };
+  const color = hasColor(stream, env);
+  if (stream.isTTY !== true || env.TERM === 'dumb' || env.CI) return { line, color };
+  const status: Screen['status'] = (text) => {
+    withStatus.add(stream);
+    const { columns } = stream as WriteStream;
+    stream.write(`${CLEAR}${text(columns > 0 ? columns : 80)}`);
+  };
+  return { line, color, status };
 }
+
+/** Goes to the beginning of the line and erases it (ECMA-48 §8.3.41). */
+const CLEAR = '\r\u001b[K';
+
+/** Streams whose last line is a status, which the next line takes the place of. */
+const withStatus = new WeakSet<object>();
 
 /** Color where there is someone to see it and nobody refused it (https://no-color.org). */
 function hasColor(stream: { isTTY?: boolean }, env: Environment): boolean {

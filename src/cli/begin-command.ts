@@ -108,6 +108,7 @@ async function begin(file: string | undefined, flags: BeginFlags, io: Io): Promi
     job,
     transaction: connection.transaction,
     controller: connection.controller,
+    output: saved.output,
     masker: masked,
     ledger,
     ...(ready.backend && { backend: ready.backend }),

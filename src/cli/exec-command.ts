@@ -104,6 +104,9 @@ function secondsOf(field: string, found: string | undefined): number | undefined
   });
 }
 
+/** Phases of the job that are not among its `phases`. */
+const ownNames = ['check', 'artifacts'];
+
 /** A name that no phase before had: `exec`, `exec-2`, `exec-3`. */
 function phaseName(asked: string, { ledger, job }: SplitState): string {
   if (!/^[a-z][a-z0-9_-]{0,39}$/.test(asked)) {
@@ -114,7 +117,9 @@ function phaseName(asked: string, { ledger, job }: SplitState): string {
     });
   }
   const taken = (name: string): boolean =>
-    name in ledger.phases || name === 'check' || job.phases.some((phase) => phase.name === name);
+    name in ledger.phases ||
+    ownNames.includes(name) ||
+    job.phases.some((phase) => phase.name === name);
   let name = asked;
   for (let number = 2; taken(name); number++) name = `${asked}-${number}`;
   return name;

@@ -25,7 +25,7 @@ export const hostSettings: SettingName[] = [
   'ssh-config',
 ];
 
-const repeatable: ReadonlySet<string> = new Set(['list', 'variables']);
+const repeatable: ReadonlySet<string> = new Set(['list', 'paths', 'variables']);
 
 /** Adds an option for each setting, as the action has an input for each. */
 export function addSettings(command: Command, names: readonly SettingName[] = settingNames): void {

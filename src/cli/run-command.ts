@@ -16,6 +16,7 @@ import { masker } from '../run/mask.ts';
 import { planRun } from '../run/plan.ts';
 import { runJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
+import { checkAttachments } from '../run/transfers.ts';
 import { backendOptions } from './backend-options.ts';
 import { follow, outputFolder } from './follow.ts';
 import { type Io, screenOf } from './io.ts';
@@ -60,7 +61,10 @@ async function runJobs(
     });
   }
   // All of them are read before the first touches its host.
-  for (const job of jobs) await readChange(job);
+  for (const job of jobs) {
+    await readChange(job);
+    checkAttachments(job);
+  }
   const screen = screenOf(io, flags.json);
   using signals = onSignals((message) => screen.line(message));
   for (const [index, job] of jobs.entries()) {
@@ -105,6 +109,7 @@ async function runOne(
       job,
       transaction: connection.transaction,
       controller: connection.controller,
+      output,
       masker: masked,
       ledger,
       ...(ready.backend && { backend: ready.backend }),

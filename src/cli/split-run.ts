@@ -63,6 +63,7 @@ export async function takeUp(
       job,
       transaction: connection.transaction,
       controller: connection.controller,
+      output: state.output,
       masker: masked,
       ledger: state.ledger,
       ...(backend && { backend }),

@@ -14,7 +14,7 @@ import { type HostKeyCheck, loadHostKeyCheck } from './host-key.ts';
 import { ciphers, kexAlgorithms, macs } from './ssh-algorithms.ts';
 import { authFailed, clauseOf, unreachable } from './ssh-errors.ts';
 import { type Identities, loadIdentities } from './ssh-identities.ts';
-import { signAtOnce } from './ssh-internals.ts';
+import { parseKeysOnce, signAtOnce, writeTogether } from './ssh-internals.ts';
 import type { SshTarget } from './ssh-target.ts';
 
 /** All that is needed to log in, read once: reconnecting must not depend on files. */
@@ -72,6 +72,7 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
       fail(keyRefusal ?? unreachable(target, 'the server hung up before the login was complete'));
     });
     try {
+      writeTogether(sock);
       client.connect({
         sock: sock as NonNullable<ConnectConfig['sock']>,
         username: target.user,
@@ -86,6 +87,7 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
           keys.next(accepts, partial)) as never,
       });
       signAtOnce(client);
+      parseKeysOnce(client);
     } catch (error) {
       fail(unreachable(target, sentenceOf(error), { cause: error }));
     }

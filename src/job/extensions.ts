@@ -11,7 +11,10 @@ export function takeExtensions(data: unknown): {
 }
 
 function take(node: unknown, path: string[], extensions: Record<string, unknown>): unknown {
-  if (typeof node !== 'object' || node === null || Array.isArray(node)) return node;
+  if (Array.isArray(node)) {
+    return node.map((item, index) => take(item, [...path, String(index)], extensions));
+  }
+  if (typeof node !== 'object' || node === null) return node;
   // Names of variables, and what a backend is told, are not ours.
   if (path.at(-1) === 'env' || path.join('.') === 'host.with') return node;
   const kept: [string, unknown][] = [];

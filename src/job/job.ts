@@ -64,6 +64,23 @@ export interface HostCommand {
   script: string;
 }
 
+/** A local file or directory that is placed on the host for the phases. */
+export interface Attachment {
+  /** Absolute. */
+  local: string;
+  /** Where it goes in the work directory on the host; relative, no `.` or `..`. */
+  agent: string;
+}
+
+/** What is sent to the host for the phases, and fetched from it after them. */
+export interface JobFiles {
+  attachments: Attachment[];
+  /** Paths of the host as they were written: relative ones are in the work directory. */
+  artifacts: string[];
+  /** What may be fetched at the most: bytes of all files together, and entries. */
+  limits: { size: number; entries: number };
+}
+
 /** How a job may be expected to end; `expect:` names one of these. */
 export const outcomes = [
   'committed',
@@ -126,6 +143,8 @@ export interface Job {
   env: Record<string, string>;
   /** The phases the job has, in the order they run. */
   phases: JobPhase[];
+  /** Absent when nothing is sent or fetched. */
+  transfers?: JobFiles;
   expect?: JobOutcome;
   /** Keys that start with `x-`, carried through as they were. */
   extensions: Record<string, unknown>;

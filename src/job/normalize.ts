@@ -10,6 +10,7 @@ import { isPresetName, presetOf } from './presets.ts';
 import { allowedKeys, jobSchema, type RawCommand, type RawJob } from './schema.ts';
 import { resolveTiming, seconds } from './timing.ts';
 import { comparePaths, isWithin, outermost, pathProblem, resolveTracked } from './tracked-paths.ts';
+import { resolveTransfers, withUnpack } from './transfers.ts';
 
 export interface NormalizeInput {
   document: JobDocument;
@@ -40,7 +41,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
   const { rest, extensions } = takeExtensions(document.data);
   const parsed = jobSchema.safeParse(rest);
   if (!parsed.success) throw complainAll(document, parsed.error.issues, allowedKeys);
-  const raw = parsed.data;
+  const raw = withUnpack(parsed.data);
   const inDirectory = (path: string) => localPath(path, directory, context);
   const { root, scratch } = resolveRoot(raw, inDirectory, fail);
   const { track, presets } = resolveTrack(raw, root, fail);
@@ -73,6 +74,7 @@ export async function normalize(input: NormalizeInput): Promise<Job> {
     ...(scratch !== undefined && { scratch }),
     track,
     presets,
+    ...(await resolveTransfers(raw, inDirectory, fail)),
     ...(files !== undefined && { files }),
     remove: resolveRemove(raw, root, track, fail),
     ...(raw.check !== undefined && { check: resolveCommand(raw.check, ['check'], host, fail) }),

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { durationForms, durationPattern } from './durations.ts';
 import { outcomes, phaseNames } from './job.ts';
 import { presetNames } from './presets.ts';
+import { sizeForms, sizePattern } from './sizes.ts';
 
 /** Names of environment variables, as POSIX has them (XBD 8.1, lower case included). */
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -48,6 +49,11 @@ const command = z.strictObject({
 });
 
 const commandOrScript = z.union([text, command]);
+
+const attachment = z.strictObject({
+  local: text.describe('A file or directory of this machine, relative to the job file.'),
+  agent: text.describe('Where it goes in the work directory; its own name by default.').optional(),
+});
 
 const portRange = '1 to 65535';
 
@@ -149,6 +155,23 @@ export const jobSchema = z.strictObject({
     .optional(),
   env: env.optional(),
   phases: phases.describe(`The job itself: ${phaseNames.join(', ')}.`).optional(),
+  attachments: z
+    .array(z.union([text, attachment]))
+    .describe('Local files and directories, placed on the host in the unpack phase.')
+    .optional(),
+  artifacts: z
+    .array(text)
+    .describe('Files and directories of the host, fetched after the phases.')
+    .optional(),
+  'artifacts-max-size': z
+    .union([z.int().min(0), z.string().regex(sizePattern, sizeForms)])
+    .describe('What the artifacts may have together; 1G by default. Bytes, or with K, M, G or T.')
+    .optional(),
+  'artifacts-max-entries': z
+    .int()
+    .min(1)
+    .describe('How many files, directories and links may be fetched; 100000 by default.')
+    .optional(),
   expect: z
     .enum(outcomes)
     .describe('The outcome the job must end with, for jobs that test a bad change.')
@@ -177,5 +200,6 @@ export function jobJsonSchema(): Record<string, unknown> {
 export function allowedKeys(path: readonly (string | number)[]): string[] {
   if (path.length === 0) return Object.keys(jobSchema.shape);
   if (path[0] === 'host') return Object.keys(host.shape);
+  if (path[0] === 'attachments') return Object.keys(attachment.shape);
   return path[0] === 'phases' && path.length === 1 ? [...phaseNames] : Object.keys(command.shape);
 }

@@ -56,7 +56,9 @@ function overridesOf(name: SettingName, value: SettingValue, origin: Origin): Ov
         /^(true|false)$/.test(text) ? text === 'true' : localPath(text, context.cwd, context),
       );
     case 'list':
-      return one([value].flat().flatMap((item) => lines(String(item).replaceAll(',', '\n'))));
+      return one(itemsOf(value));
+    case 'paths':
+      return one(itemsOf(value).map((item) => localPath(item, context.cwd, context)));
     case 'variables':
       return [value].flat().flatMap((item) => variables(String(item), path, from, origin));
     case 'host':
@@ -64,6 +66,10 @@ function overridesOf(name: SettingName, value: SettingValue, origin: Origin): Ov
     case 'text':
       return one(text);
   }
+}
+
+function itemsOf(value: SettingValue): string[] {
+  return [value].flat().flatMap((item) => lines(String(item).replaceAll(',', '\n')));
 }
 
 function variables(text: string, path: readonly string[], from: string, origin: Origin) {

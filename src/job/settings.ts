@@ -13,6 +13,8 @@ export type SettingKind =
   | 'agent'
   /** Several: repeated, or split at commas and line ends. */
   | 'list'
+  /** Like `list`, of local paths relative to the working directory. */
+  | 'paths'
   /** Several NAME=VALUE: repeated, or one a line. */
   | 'variables'
   /** `local`, `ssh://user@name:port`, `user@name`, a name, or `backend:FILE`. */
@@ -70,6 +72,20 @@ export const settings = {
   track: setting('list', 'track', 'WHAT', 'what to protect: presets and absolute paths'),
   files: setting('path', 'files', 'DIR', 'directory laid over the tracked paths'),
   remove: setting('list', 'remove', 'PATH', 'tracked path that the change removes'),
+  attachments: setting('paths', 'attachments', 'PATH', 'file or directory placed on the host'),
+  artifacts: setting('list', 'artifacts', 'PATH', 'file or directory of the host to fetch'),
+  'artifacts-max-size': setting(
+    'text',
+    'artifacts-max-size',
+    'SIZE',
+    'most that may be fetched (default 1G)',
+  ),
+  'artifacts-max-entries': setting(
+    'number',
+    'artifacts-max-entries',
+    'NUMBER',
+    'most entries that may be fetched (default 100000)',
+  ),
   check: setting('text', 'check', 'COMMAND', 'must succeed before any phase runs'),
   'on-success': setting('text', 'on-success', 'WHAT', 'commit (default) or rollback'),
   'on-conflict': setting('text', 'on-conflict', 'WHAT', 'backup (default) or keep'),

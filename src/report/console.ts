@@ -2,12 +2,18 @@ import type { EventOf, RunEvent } from '../run/events.ts';
 import type { Listener } from './listener.ts';
 import { painter } from './paint.ts';
 import { plain, plainLines } from './plain.ts';
+import { progressView } from './progress.ts';
 import { bytes, count, duration, failure } from './words.ts';
 
 /** Where the lines of a person's view go. */
 export interface Screen {
   /** One line, without its newline; never more than one. */
   line(text: string): void;
+  /**
+   * Where text can be written over: shows it until the next line, or the next text, takes its place.
+   * @param width is given the columns there are
+   */
+  status?(text: (width: number) => string): void;
   color: boolean;
 }
 
@@ -48,6 +54,8 @@ export function consoleReport(screen: Screen): Listener {
     }
   };
 
+  const showProgress = progressView(screen, say, (label) => label.padEnd(width));
+
   const on = (event: RunEvent): void => {
     switch (event.kind) {
       case 'job_start':
@@ -68,6 +76,12 @@ export function consoleReport(screen: Screen): Listener {
         break;
       case 'output':
         quote(event.phase, plain(event.line));
+        break;
+      case 'work_dir':
+        more(plain(`work directory ${event.path}`));
+        break;
+      case 'progress':
+        showProgress(event);
         break;
       case 'phase_success':
         say(event.phase, `${paint.good('passed')} after ${duration(event.duration)}`);

@@ -22,6 +22,8 @@ export interface PhaseResult extends ProcessEnd {
   end?: string;
   /** Seconds. */
   duration?: number;
+  /** What it sent or fetched: files, directories and links, and the bytes in the files. */
+  transferred?: { entries: number; bytes: number };
   /** Why it was skipped. */
   reason?: string;
   error?: ErrorRecord;
@@ -94,6 +96,11 @@ export class ResultFold {
       case 'phase_skipped':
         this.#notePhase(event);
         break;
+      case 'progress': {
+        const phase = result.phases.findLast(({ name }) => name === event.phase);
+        if (phase) phase.transferred = { entries: event.entries, bytes: event.bytes };
+        break;
+      }
       case 'output':
         this.#tail(event.phase).add(event.partial ? event.line : `${event.line}\n`);
         break;

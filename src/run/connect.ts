@@ -71,6 +71,9 @@ export async function connect(
 
 function outOfReach(record: TransactionRecord, error: unknown): Transaction {
   const fail = () => Promise.reject(error);
+  const run = () => {
+    throw error;
+  };
   return {
     record,
     news: new News(),
@@ -81,5 +84,6 @@ function outOfReach(record: TransactionRecord, error: unknown): Transaction {
     running: fail,
     commit: fail,
     rollback: fail,
+    login: { name: 'the host', run },
   };
 }

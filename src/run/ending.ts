@@ -4,6 +4,9 @@ import type { Job } from '../job/job.ts';
 import type { ErrorRecord, EventBody, JobStatus } from './events.ts';
 import { type Ledger, type Trouble, wasCancelled } from './ledger.ts';
 
+/** What runs whatever became of the job, so that its failure is always one. */
+const ownPhases: ReadonlySet<string> = new Set(['artifacts', 'cleanup']);
+
 /** The outcomes that are errors themselves, by the error that stands for each. */
 const outcomeErrors: ReadonlySet<string> = new Set([
   'edited-by-others',
@@ -46,7 +49,7 @@ export function exitSince(job: Job, ledger: Ledger, before: number): number {
 export function exitOfFinish(job: Job, ledger: Ledger, before: number): number {
   const own = ledger.troubles
     .slice(before)
-    .filter(({ phase }) => phase === undefined || phase === 'cleanup');
+    .filter(({ phase }) => phase === undefined || ownPhases.has(phase));
   const worst = worstOf(job, ledger, own);
   return worst ? exitOf(worst.error) : 0;
 }
@@ -65,7 +68,7 @@ function isPardoned(job: Job, ledger: Ledger, { error, phase }: Trouble): boolea
   if (job.expect === undefined || wasCancelled(ledger)) return false;
   if (ledger.outcome !== undefined && ledger.outcome !== job.expect) return false;
   if (outcomeErrors.has(error.name)) return ledger.outcome === job.expect;
-  const failsJob = error.class === 'job' && phase !== undefined && phase !== 'cleanup';
+  const failsJob = error.class === 'job' && phase !== undefined && !ownPhases.has(phase);
   return failsJob && job.expect !== 'committed';
 }
 

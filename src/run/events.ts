@@ -2,6 +2,7 @@ import type { ErrorClass } from '../errors.ts';
 import type { PhaseWhere } from '../job/job.ts';
 import type { LinkNews } from '../transaction/news.ts';
 import type { Decided, Outcome, PathChange } from '../transaction/types.ts';
+import type { Progress } from '../transfer/progress.ts';
 
 /** A SavepointError as it stands in events and results. */
 export interface ErrorRecord {
@@ -43,6 +44,18 @@ interface TransactionBegin {
   /** Files, directories and links that were copied, and their bytes. */
   entries: number;
   bytes: number;
+}
+
+/** Where attachments are placed and artifacts are looked for: on the host, for this run alone. */
+interface WorkDir {
+  kind: 'work_dir';
+  path: string;
+}
+
+/** How far a phase that sends or fetches files is. Its end says so; one that lasts, every second. */
+interface Transferred extends Progress {
+  kind: 'progress';
+  phase: string;
 }
 
 interface TransactionApplied {
@@ -142,6 +155,8 @@ interface JobEnd {
 export type EventBody =
   | JobStart
   | TransactionBegin
+  | WorkDir
+  | Transferred
   | TransactionApplied
   | TransactionCommit
   | TransactionRollback

@@ -20,6 +20,8 @@ export interface Ledger {
   /** Each phase that has ended or was skipped. */
   phases: Record<string, PhaseStatus>;
   troubles: Trouble[];
+  /** On the host; there from begin to the end of the run, where the job sends or fetches files. */
+  workDir?: string;
   outcome?: Outcome;
 }
 
@@ -42,6 +44,9 @@ export function note(ledger: Ledger, event: RunEvent): void {
   switch (event.kind) {
     case 'transaction_begin':
       ledger.opened = true;
+      break;
+    case 'work_dir':
+      ledger.workDir = event.path;
       break;
     case 'phase_start':
       ledger.running = { phase: event.phase, since: event.time };

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asSavepointError, SavepointError, sentenceOf } from '../errors.ts';
 import type { Exit } from '../host/host.ts';
 import type { PhaseWhere } from '../job/job.ts';
-import type { LinkNews, News } from '../transaction/news.ts';
+import type { News } from '../transaction/news.ts';
 import type { PhaseProcess } from '../transaction/types.ts';
 import { errorRecord } from './error-record.ts';
 import type { EventBody, Output, ProcessEnd } from './events.ts';
@@ -63,7 +63,8 @@ export async function* runPhase(
       end = {};
       const starting = phase.start(command, reboots, limit.signal);
       const process = limit.watch(yield* meanwhile(news, starting));
-      for await (const each of merge(outputs(process, masker, news))) {
+      const told = [...outputs(process, masker, news), progressOf(process, phase)];
+      for await (const each of merge(told)) {
         if (!('batch' in each)) yield each;
         else for (const line of each.batch) yield output(phase, each.stream, line);
       }
@@ -114,12 +115,20 @@ function outputs(
   process: PhaseProcess,
   masker: Masker,
   news: News,
-): AsyncIterable<Batch | LinkNews>[] {
+): AsyncIterable<Batch | EventBody>[] {
   const tagged = async function* (stream: Output['stream']) {
     for await (const batch of lines(process[stream], masker)) yield { stream, batch };
   };
   const over = Promise.allSettled([finished(process.stdout), finished(process.stderr)]);
   return [tagged('stdout'), tagged('stderr'), news.until(over)];
+}
+
+/** How far it is, of a process that says so. */
+async function* progressOf(
+  { progress }: PhaseProcess,
+  { name }: PhaseRun,
+): AsyncGenerator<EventBody> {
+  for await (const now of progress ?? []) yield { kind: 'progress', phase: name, ...now };
 }
 
 function output({ name }: PhaseRun, stream: Output['stream'], line: Line): EventBody {

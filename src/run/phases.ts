@@ -3,6 +3,7 @@ import type { Host } from '../host/host.ts';
 import { shortName } from '../host/target.ts';
 import type { Job, JobCommand } from '../job/job.ts';
 import type { PhaseProcess, Transaction } from '../transaction/types.ts';
+import { fetchArtifacts } from './artifacts.ts';
 import type { RunBackend } from './backend.ts';
 import { startOnController } from './controller.ts';
 import { errorRecord } from './error-record.ts';
@@ -10,6 +11,7 @@ import type { EventBody, ProcessEnd } from './events.ts';
 import { type Ledger, wasCancelled } from './ledger.ts';
 import type { Masker } from './mask.ts';
 import { cancellation, type PhaseOptions, type PhaseRun, runPhase } from './phase.ts';
+import { withAttachments } from './transfers.ts';
 
 /** One run of a job and all it works with. */
 export interface Run {
@@ -17,6 +19,8 @@ export interface Run {
   transaction: Transaction;
   /** Runs the phases that belong on the controller. */
   controller: Host;
+  /** Absolute path of the folder for what the run leaves. */
+  output: string;
   masker: Masker;
   ledger: Ledger;
   /** Takes the host back once nothing is open there. */
@@ -33,7 +37,11 @@ export interface Run {
 
 /** The phases that a job's events name, in the order they run. */
 export function phasesOf(job: Job): string[] {
-  return [...(job.check ? ['check'] : []), ...job.phases.map(({ name }) => name)];
+  const names: string[] = job.phases.map(({ name }) => name);
+  // Fetched when the phases are over, but before cleanup takes anything away.
+  const last = names.at(-1) === 'cleanup' ? -1 : names.length;
+  if (job.transfers?.artifacts.length) names.splice(last, 0, 'artifacts');
+  return [...(job.check ? ['check'] : []), ...names];
 }
 
 /** Runs the check on the changed configuration, if the job has one. */
@@ -51,7 +59,7 @@ export async function* runCheck(run: Run): AsyncGenerator<EventBody> {
  */
 export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
   for (const phase of run.job.phases) {
-    if (phase.name === 'cleanup') continue;
+    if (phase.name === 'cleanup' || wasPlaced(run, phase.name)) continue;
     const reason = skipReason(run);
     if (reason) yield { kind: 'phase_skipped', phase: phase.name, reason };
     else yield* runPhase(phaseRun(run, phase.name, phase), optionsOf(run));
@@ -59,7 +67,32 @@ export async function* runPhases(run: Run): AsyncGenerator<EventBody> {
   yield* noteCancel(run);
   if (run.leaveCleanup === 'always') return;
   if (run.leaveCleanup === 'cancelled' && wasCancelled(run.ledger)) return;
+  yield* fetchArtifacts(run);
   yield* runCleanup(run);
+}
+
+/**
+ * What follows it, with the job's attachments placed first, unless that was done. Of a run whose
+ * phases are in processes of their own, or are none of the job's, the first one places them.
+ */
+export async function* afterAttachments(
+  run: Run,
+  name: string,
+  following: AsyncIterable<EventBody>,
+): AsyncGenerator<EventBody> {
+  const unpack = run.job.phases.find((phase) => phase.name === 'unpack');
+  if (unpack && run.job.transfers?.attachments.length && !wasPlaced(run, 'unpack')) {
+    const reason = skipReason(run);
+    if (reason) yield { kind: 'phase_skipped', phase: 'unpack', reason };
+    else yield* runPhase(phaseRun(run, 'unpack', unpack), optionsOf(run));
+  }
+  if (run.ledger.phases.unpack !== 'failure') yield* following;
+  else yield { kind: 'phase_skipped', phase: name, reason: 'unpack failed' };
+}
+
+/** True for an unpack phase that a command between the halves has run already. */
+function wasPlaced({ ledger }: Run, name: string): boolean {
+  return name === 'unpack' && ledger.phases.unpack !== undefined;
 }
 
 /** Runs the job's cleanup, unless it has run before or there is no transaction to clean up in. */
@@ -105,6 +138,10 @@ function skipReason({ ledger, cancel }: Run): string | undefined {
 }
 
 function phaseRun(run: Run, name: string, command: JobCommand): PhaseRun {
+  return withAttachments(run, command, commandRun(run, name, command));
+}
+
+function commandRun(run: Run, name: string, command: JobCommand): PhaseRun {
   const { job, transaction, controller } = run;
   const scripts = [command.run].flat();
   const { where, timeout, reboot } = command;
@@ -141,13 +178,15 @@ async function bracketed(
 }
 
 /** What every phase is told; the directory of the job file exists only on the controller. */
-function ownEnvironment({ job, transaction }: Run): Record<string, string> {
+function ownEnvironment({ job, transaction, ledger }: Run): Record<string, string> {
   const { record } = transaction;
+  const { workDir } = ledger;
   return {
     SAVEPOINT_HOST: shortName(record.host),
     SAVEPOINT_ROOT: record.root,
     SAVEPOINT_TRANSACTION: record.id,
     SAVEPOINT_JOB_DIR: job.directory,
+    ...(workDir !== undefined && { SAVEPOINT_WORK_DIR: workDir }),
   };
 }
 

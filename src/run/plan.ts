@@ -9,6 +9,7 @@ import { keepsPhases } from '../transaction/phase-process.ts';
 import { prepare } from '../transaction/prepare.ts';
 import type { SavedRun } from './saved.ts';
 import { withScratchRoot } from './scratch.ts';
+import { checkAttachments } from './transfers.ts';
 
 /** A job that is ready to begin; nothing of the host was touched yet. */
 export interface Plan {
@@ -40,6 +41,7 @@ export async function planRun(asked: Job, options: PlanOptions): Promise<Plan> {
   refuseReboots(asked, guard);
   const host = await locate(asked.host, options.trust);
   const change = await readChange(asked);
+  checkAttachments(asked);
   const job = await withScratchRoot(asked);
   const record = prepare(job, host, guard, options.holder);
   return {

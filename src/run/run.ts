@@ -3,6 +3,7 @@ import { hostName } from '../host/target.ts';
 import type { JobCommand } from '../job/job.ts';
 import { keepLease } from '../transaction/keeper.ts';
 import type { Change } from '../transaction/types.ts';
+import { fetchArtifacts } from './artifacts.ts';
 import { releaseBackend } from './backend.ts';
 import { decide } from './decide.ts';
 import { jobEnd } from './ending.ts';
@@ -10,7 +11,16 @@ import { errorRecord } from './error-record.ts';
 import { type EventBody, eventName, type JobStatus, type RunEvent } from './events.ts';
 import { mayBeOpen, note } from './ledger.ts';
 import { meanwhile } from './meanwhile.ts';
-import { phasesOf, type Run, runCheck, runCleanup, runCommand, runPhases } from './phases.ts';
+import {
+  afterAttachments,
+  phasesOf,
+  type Run,
+  runCheck,
+  runCleanup,
+  runCommand,
+  runPhases,
+} from './phases.ts';
+import { findPlace, leavePlace, takePlace } from './transfers.ts';
 import { type Verdict, verdictOf } from './verdict.ts';
 
 /** A whole job in one process: open, run, decide. What fails is in the events, never thrown. */
@@ -55,7 +65,8 @@ export async function* runBetween(
   command: JobCommand,
 ): AsyncGenerator<RunEvent> {
   using lease = hold(run);
-  yield* published(run, runCommand(lease.run, name, command));
+  const events = runCommand(lease.run, name, command);
+  yield* published(run, afterAttachments(lease.run, name, events));
 }
 
 /** The job's own phases, between the halves; cleanup is the second half's. */
@@ -77,6 +88,7 @@ export async function* finishJob(
 ): AsyncGenerator<RunEvent> {
   yield* published(run, closeInterrupted(run));
   using lease = hold(run);
+  yield* published(run, fetchArtifacts(lease.run));
   yield* published(run, runCleanup(lease.run));
   yield* published(run, end(run, status, asked));
 }
@@ -97,7 +109,8 @@ export async function* published(
   }
 }
 
-async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
+async function* begin(run: Run): AsyncGenerator<EventBody> {
+  const { job, transaction } = run;
   const { id, host, root } = transaction.record;
   yield {
     kind: 'job_start',
@@ -109,9 +122,11 @@ async function* begin({ job, transaction }: Run): AsyncGenerator<EventBody> {
     phases: phasesOf(job),
   };
   try {
+    const place = await findPlace(run);
     const { entries, bytes, warnings } = await transaction.begin();
     yield { kind: 'transaction_begin', entries, bytes };
     for (const message of warnings) yield { kind: 'warning', message };
+    yield* takePlace(run, place);
   } catch (error) {
     yield { kind: 'error', error: errorRecord(error) };
   }
@@ -145,6 +160,7 @@ function hold(run: Run): Disposable & { run: Run } {
 async function* end(run: Run, status: JobStatus, asked?: Verdict): AsyncGenerator<EventBody> {
   if (mayBeOpen(run.ledger)) {
     yield* decide(run, asked ?? verdictOf(run.job, run.ledger, status));
+    yield* leavePlace(run);
   }
   yield* releaseBackend(run);
   const { expect } = run.job;
@@ -172,7 +188,7 @@ async function* closeInterrupted({ job, ledger }: Run): AsyncGenerator<EventBody
     yield { kind: 'phase_fail', phase, duration, error: errorRecord(error) };
   }
   for (const phase of phasesOf(job)) {
-    if (phase === 'cleanup' || ledger.phases[phase]) continue;
+    if (phase === 'cleanup' || phase === 'artifacts' || ledger.phases[phase]) continue;
     yield { kind: 'phase_skipped', phase, reason: 'nothing had run it when the job ended' };
   }
 }

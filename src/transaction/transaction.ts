@@ -179,6 +179,10 @@ class GuardedTransaction implements Transaction {
     }
   }
 
+  get login(): Host {
+    return this.#site.host;
+  }
+
   #credentials(): Fields {
     const { id, token, fence } = this.record;
     return [

@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
-import type { Exit } from '../host/host.ts';
+import type { Exit, Host } from '../host/host.ts';
 import type { HostTarget } from '../host/target.ts';
 import type { OverlayEntry } from '../job/job.ts';
+import type { Progress } from '../transfer/progress.ts';
 import type { News } from './news.ts';
 
 /** Everything a later process needs to decide the transaction; saved before the host is touched. */
@@ -88,6 +89,8 @@ export interface PhaseProcess {
   readonly exit: Promise<PhaseExit>;
   /** TERM, grace, KILL for the whole tree; resolves when all of it is gone. */
   kill(): Promise<void>;
+  /** Of one that transfers files. */
+  readonly progress?: AsyncIterable<Progress>;
 }
 
 export type Outcome =
@@ -124,4 +127,6 @@ export interface Transaction {
   running(phase: boolean): Promise<void>;
   commit(): Promise<Decided>;
   rollback(reason: string): Promise<Decided>;
+  /** The host as its login has it, without the guard: for what is sent and fetched. */
+  readonly login: Pick<Host, 'run' | 'name'>;
 }

@@ -16,6 +16,7 @@ const jobFiles = readdirSync(examples, { recursive: true, encoding: 'utf8' }).fi
 test('there is an example of each kind', () => {
   expect(jobFiles.sort()).toEqual([
     'check-patch/savepoint.yml',
+    'device-test/savepoint.yml',
     'mirror-update/savepoint.yml',
     'quickstart/savepoint.yml',
   ]);

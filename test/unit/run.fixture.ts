@@ -1,4 +1,5 @@
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { openLocal } from '../../src/host/local.ts';
 import type { Job, JobPhase, PhaseName } from '../../src/job/job.ts';
 import { startOnController } from '../../src/run/controller.ts';
@@ -91,6 +92,7 @@ export function recorded(overrides: Partial<Transaction> = {}): Recorded {
         probe: [],
       },
     },
+    login: local,
     begin: async () => ({ entries: 1, bytes: 1, bootId: 'boot', warnings: [] }),
     apply: async () => ({ changed: [], diff: '' }),
     exec: (command) => startOnController(local, command, tmpdir()),
@@ -120,6 +122,7 @@ export function run(it: Job, transaction: Transaction, overrides: Partial<Run> =
     job: it,
     transaction,
     controller: openLocal(),
+    output: join(tmpdir(), 'savepoint-no-output'),
     masker: masker([]),
     ledger: newLedger(),
     cancel: new AbortController().signal,

@@ -29,7 +29,7 @@ test('much output of any bytes, on both streams at once, is whole though the lin
   });
   const it = { ...job(), host: config, root: lab.root, track: [{ path: '/etc/lab.conf' }] };
   await using host = await openHost(config);
-  const transaction = attach(prepare(it, guardInUse(), 'a test'), host);
+  const transaction = attach(prepare(it, config, guardInUse(), 'a test'), host);
   await transaction.begin();
   try {
     const sent = { out: randomBytes(24 * MEBIBYTE), err: randomBytes(8 * MEBIBYTE) };
