@@ -101,6 +101,9 @@ export function consoleReport(screen: Screen): Listener {
       case 'warning':
         say('warning', plain(event.message));
         break;
+      case 'host_busy':
+        say('begin', `waits, for at most ${duration(event.patience)}: ${plain(event.reason)}`);
+        break;
       case 'connection_lost':
         say('warning', plain(event.reason));
         more(`trying again for ${duration(event.patience)}`);
@@ -119,7 +122,10 @@ export function consoleReport(screen: Screen): Listener {
         if (event.error.hint) more(`hint: ${plain(event.error.hint)}`);
         break;
       case 'job_end':
-        say('result', `${event.outcome ?? 'no transaction'}${ending(event)}`);
+        say(
+          'result',
+          `${event.outcome ?? (event.undecided ? 'undecided' : 'no transaction')}${ending(event)}`,
+        );
         break;
     }
   };

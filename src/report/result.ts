@@ -36,6 +36,8 @@ export interface Result {
   /** `running` until the job has ended. */
   status: JobStatus | 'running';
   outcome?: Outcome;
+  /** A transaction was open, and nobody could learn how it ends. */
+  undecided?: true;
   exit?: number;
   transaction: { id: string; host: string; root: string; track: string[] };
   started?: string;
@@ -114,8 +116,9 @@ export class ResultFold {
         result.errors.push(event.error);
         break;
       case 'job_end': {
-        const { status, outcome, error, exit, time } = event;
+        const { status, outcome, undecided, error, exit, time } = event;
         Object.assign(result, { status, exit, ended: time }, outcome && { outcome });
+        Object.assign(result, undecided && { undecided });
         if (error) result.error = error;
         break;
       }

@@ -36,10 +36,11 @@ export function summaryOf(result: Result, output: (phase: string) => string): st
   return truncated(parts.filter((part) => part !== ''));
 }
 
-function headline({ outcome, status, error }: Result): string {
+function headline({ outcome, undecided, status, error }: Result): string {
   const job = status === 'running' ? 'still running' : `job ${status}`;
   const why = error ? `: ${text(failure(error, error.details))}` : '';
-  return `${outcome ?? (status === 'running' ? 'open' : 'no transaction')}, ${job}${why}`;
+  const none = status === 'running' ? 'open' : undecided ? 'undecided' : 'no transaction';
+  return `${outcome ?? none}, ${job}${why}`;
 }
 
 function phaseTable(phases: PhaseResult[]): string {

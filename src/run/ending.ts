@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { exitCodes } from '../errors.ts';
 import type { Job } from '../job/job.ts';
 import type { ErrorRecord, EventBody, JobStatus } from './events.ts';
-import { type Ledger, type Trouble, wasCancelled } from './ledger.ts';
+import { type Ledger, mayBeOpen, type Trouble, wasCancelled } from './ledger.ts';
 
 /** What runs whatever became of the job, so that its failure is always one. */
 const ownPhases: ReadonlySet<string> = new Set(['artifacts', 'cleanup']);
@@ -29,7 +29,7 @@ export function jobEnd(
   return {
     kind: 'job_end',
     status: own === 'success' ? told : own,
-    ...(ledger.outcome && { outcome: ledger.outcome }),
+    ...(ledger.outcome ? { outcome: ledger.outcome } : mayBeOpen(ledger) && { undecided: true }),
     ...(ledger.outcome && ledger.outcome === job.expect && { expected: true }),
     ...(worst && { error: worst.error }),
     exit: worst ? exitOf(worst.error) : told === 'success' ? 0 : exitCodes.job,

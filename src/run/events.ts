@@ -144,6 +144,8 @@ interface JobEnd {
   status: JobStatus;
   /** Missing when no transaction was opened, or when nobody could learn how it ended. */
   outcome?: Outcome;
+  /** A transaction was, or may be, open, and nobody could learn how it ends. */
+  undecided?: true;
   /** The job names this outcome as the one it must end with. */
   expected?: true;
   /** The error that decides the exit status. */

@@ -123,7 +123,8 @@ async function* begin(run: Run): AsyncGenerator<EventBody> {
   };
   try {
     const place = await findPlace(run);
-    const { entries, bytes, warnings } = await transaction.begin();
+    const begun = yield* meanwhile(transaction.news, transaction.begin());
+    const { entries, bytes, warnings } = begun;
     yield { kind: 'transaction_begin', entries, bytes };
     for (const message of warnings) yield { kind: 'warning', message };
     yield* takePlace(run, place);

@@ -57,7 +57,7 @@ export function pathsOf(fields: Answer['fields']): { path: string; state: string
   });
 }
 
-/** The guard's lists have \x01 for a line break in a name; people see it as an escape. */
+/** The guard's lists have \x01 for a line break in a name and \x02 for a tab; people see escapes. */
 function readableName(text: string): string {
-  return text.replaceAll('\x01', '\\n');
+  return text.replaceAll('\x01', '\\n').replaceAll('\x02', '\\t');
 }

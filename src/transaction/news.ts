@@ -1,5 +1,12 @@
-/** What happens to the link to a host while something else is waited for. */
+/** What happens on the way to a host while something else is waited for. */
 export type LinkNews =
+  | {
+      kind: 'host_busy';
+      /** Who holds the host, since when and until when at most, in the host's words. */
+      reason: string;
+      /** Seconds for which it will be asked for again. */
+      patience: number;
+    }
   | {
       kind: 'connection_lost';
       reason: string;

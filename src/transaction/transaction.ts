@@ -84,6 +84,7 @@ class GuardedTransaction implements Transaction {
       ...request.probe.map((script) => ['probe', scriptField(script)] as const),
     ];
     const until = Date.now() + request.lockTimeout * 1000;
+    let told = false;
     for (;;) {
       try {
         const begun = begunFrom(await this.#ask('begin', fields));
@@ -92,6 +93,9 @@ class GuardedTransaction implements Transaction {
       } catch (error) {
         const busy = error instanceof SavepointError && error.name === 'host-busy';
         if (!busy || Date.now() + LOCK_RETRY * 1000 > until) throw error;
+        const { lockTimeout: patience } = request;
+        if (!told) this.news.push({ kind: 'host_busy', reason: error.reason, patience });
+        told = true;
         await pause(LOCK_RETRY, this.#signal);
       }
     }
