@@ -129,12 +129,18 @@ const choice: Choice = {
   fileSystems: list(values.fs, fileSystems),
   scenarios: values.scenario ? values.scenario.split(',') : [],
 };
+// What a run is narrowed by; where its results go says nothing of it.
+const narrowing = process.argv
+  .slice(2)
+  .filter(
+    (word, n, all) => ![word, all[n - 1]].some((w) => /^--(docs|record|json)$/.test(w ?? '')),
+  );
 const began = performance.now();
 const sha256 = digestOfFile(choice.guard);
 const results = await sweepAll(choice, Number(values.jobs));
 const caught = await tryMutants(choice, Number(values.jobs));
 const minutes = (performance.now() - began) / 60_000;
-const text = page(choice.guard, results, caught, minutes, process.argv.slice(2));
+const text = page(choice.guard, results, caught, minutes, narrowing);
 say(`\n${text}`);
 if (values.docs) writeFileSync(values.docs, text);
 if (values.record) {
@@ -142,7 +148,7 @@ if (values.record) {
   const all = !quick && !(sweep || shell || fs || scenario || sample || (some && some !== 'all'));
   // A guard that was edited meanwhile is proved by nothing.
   const whole = all && digestOfFile(choice.guard) === sha256;
-  const record = proofRecord(sha256, results, caught, { whole, args: process.argv.slice(2) });
+  const record = proofRecord(sha256, results, caught, { whole, args: narrowing });
   writeFileSync(values.record, `${JSON.stringify(record, null, 2)}\n`);
 }
 if (values.json) {

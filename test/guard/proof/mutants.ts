@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Fault } from './faults.ts';
 import { mutants } from './mutant-list.ts';
 import { runTask } from './pool.ts';
-import type { Violation } from './tally.ts';
+import type { Share, Violation } from './tally.ts';
 import type { Task } from './task.ts';
 
 /** A copy of the guard with one thing taken out, or put in another order. */
@@ -57,7 +57,10 @@ export async function tryMutant(
   let runs = 0;
   for (const attempt of mutant.tries) {
     // A mutant so broken that a life cannot even be prepared has been noticed too.
-    const tally = await runTask(taskOf(attempt, file, seed), signal).catch((error: Error) => error);
+    // What no sweep can see is looked for all the same, at a sample of the points.
+    const sample = mutant.unseen ? 40 : undefined;
+    const task = taskOf(attempt, file, seed, sample);
+    const tally = await runTask(task, signal).catch((error: Error) => error);
     signal.throwIfAborted();
     if (tally instanceof Error) {
       return {
@@ -73,9 +76,15 @@ export async function tryMutant(
   return { mutant, runs };
 }
 
-function taskOf({ sweep, scenario, fs, fault = 'EIO' }: Try, guard: string, seed: number): Task {
+function taskOf(
+  { sweep, scenario, fs, fault = 'EIO' }: Try,
+  guard: string,
+  seed: number,
+  sample?: number,
+): Task {
   const place = { guard, shell: 'dash', fs, scenario } as const;
-  const share = { part: 0, parts: 1, seed, thin: 50, stopAtFirst: true };
+  const share: Share = { part: 0, parts: 1, seed, thin: 50, stopAtFirst: true };
+  if (sample !== undefined) share.sample = sample;
   switch (sweep) {
     case 'kill':
       return { ...place, sweep, plan: { ...share, bothWays: false, again: 0, everywhereAgain: 0 } };

@@ -73,7 +73,7 @@ export function pointsOf(log: string, share: Share): number[] {
     .map((line) => Number.parseInt(line, 10));
   const roll = random(share.seed + all.length);
   // Looking for one violation: the telling points lie close together, so they are met sooner.
-  if (share.stopAtFirst) return shuffled(own, roll);
+  if (share.stopAtFirst) return shuffled(own, roll).slice(0, share.sample);
   if (share.sample === undefined || own.length <= share.sample) return own;
   const drawn = new Set<number>();
   while (drawn.size < share.sample) drawn.add(own[Math.floor(roll() * own.length)] ?? 1);
