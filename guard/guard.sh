@@ -63,7 +63,7 @@ mine() { # this verb may act on the transaction: it is here, the token is right,
   [ "$(printf %s "$token" | sha256sum)" = "$(cat "$tx/token")" ] || fail bad-token "the token is not that of transaction $id"
   read -r seen <"$tx/fence" || fail host-read-failed "cannot read $tx/fence"
   [ "$fence" -ge "$seen" ] || fail fenced "a later controller (fence $seen) has taken transaction $id over"
-  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || unwritten "$tx/fence"
+  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"
 }
 undecided() { # the transaction may still be changed
   [ -e "$tx/armed" ] || fail not-open "transaction $id was never armed"
@@ -96,7 +96,7 @@ each() { # LIST COMMAND...: runs COMMAND with every name of LIST
     "$@" "$name" || return 1
   done <"$list"
 }
-boot_id() { cat /proc/sys/kernel/random/boot_id; }
+boot_id() { read -r boot </proc/sys/kernel/random/boot_id && echo "$boot"; }
 # uptime: whole seconds of the monotonic clock, which setting the date does not move.
 uptime() { read -r up _ </proc/uptime && echo "${up%%.*}"; }
 # life_of PID: what no other process ever has: its number, its start (proc(5), field 22), the boot; nothing for a dead one.
@@ -141,9 +141,9 @@ look_into() {
   else find "$@" -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + >"$list.lines"; fi &&
     awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" '{ t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t }
     $1 == "d" { $5 = $7 = $8 = 0 } $1 == "l" && tools == "plain" { $6 = 0 } { print }' "$list.lines" >"$list.raw" &&
-    sort "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"
+    sort -u "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"
 }
-paths_of() { cut -f10 | sort; }
+paths_of() { cut -f10 | sort -u; }
 only() { awk -F "$TAB" "\$1 $1"; }
 # standing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then
 # extended attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.
@@ -308,8 +308,8 @@ apply() { # lays the tar archive that follows over the tracked paths: staged bes
   within "$work/new.files" files-outside-tracked && within "$work/removed" remove-outside-tracked
   clear_stages
   each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'
-  each "$work/new.dirs" rename_new && names <"$work/removed" | xargs -0 -r rm -rf -- && clear_stages && flush_tracked &&
-    look "$tx/written" && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'
+  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" | xargs -0 -r rm -rf -- && clear_stages && flush_tracked &&
+    wrote && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'
   rm -rf "$tx/new" && ok id "$id" && report changed removed added && echo
   show_diff "$tx/written" a b
 }
@@ -343,7 +343,7 @@ move_entries() { # FROM TO [TEST...]: renames the entries of one directory into 
   find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to" 'mv -f' <"$work/moving"
 }
 clear_stages() { # removes what an interrupted guard left beside and below the tracked paths
-  while IFS= read -r path; do nearest "$path" && rm -rf "$dir/.savepoint.$id"; done <"$tx/tracked"
+  while IFS= read -r path; do nearest "$path" && [ ! -e "$dir/.savepoint.$id" ] || rm -rf "$dir/.savepoint.$id"; done <"$tx/tracked"
   present stages_within
 } 2>/dev/null
 stages_within() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }
@@ -393,9 +393,8 @@ commit() { # what the tracked paths hold by now, whoever wrote it, is made durab
   answer
 }
 rollback() {
-  read_request
-  rm -rf "$tx/reserve"
-  mine; kill_job; lock
+  read_request && mine full # the job that filled the disk goes before the reserve is freed
+  kill_job; rm -rf "$tx/reserve"; lock
   if [ ! -e "$tx/armed" ]; then discard; ok id "$id" decision rollback by "${reason:-controller}" outcome rolled-back; echo; return; fi
   decide rollback "${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
   conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on trying"
@@ -403,7 +402,7 @@ rollback() {
 }
 conclude() { # anyone may run it, again, after it was killed anywhere. The marker goes last: the rest is found by it
   case $(cat "$tx/outcome" 2>/dev/null) in '' | rollback-failed)
-    mkdir -p "$work"
+    rm -rf "$tx/reserve" && mkdir -p "$work"
     if [ "$decision" = rollback ]; then restore
     else outcome=committed && look "$work/now" && compare "$work/now" && report changed removed added >"$tx/report" &&
       show_diff "$work/now" a b >"$tx/diff"; fi
@@ -418,11 +417,13 @@ answer() {
 }
 tell() { cat "$1/report" "$1/packages.changed"; sed 's/^/warning /' "$1/warnings"; } 2>/dev/null
 prune() { # ended transactions are kept for audit up to a number, an age and a size
-  count=0 && ls -t "$state/tx" | while IFS= read -r past; do
-    past=$state/tx/$past count=$((count + 1))
-    case $past:$(cat "$past/outcome" 2>/dev/null) in "$tx":* | *: | *:rollback-failed) continue ;; esac
-    [ $count -le $KEEP ] && [ -z "$(find "$past/outcome" -mtime +$KEEP_DAYS)" ] &&
-      [ "$(du -sk "$state/tx" | cut -f1)" -le $KEEP_KIB ] || rm -rf "$past"
+  left=$(ls "$state/tx" | wc -l) kib=$(du -sk "$state/tx" | cut -f1)
+  old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
+  ls -tr "$state/tx" | while IFS= read -r past; do
+    past=$state/tx/$past && read -r ended 2>/dev/null <"$past/outcome" || ended=''
+    case $past:$ended in "$tx":* | *: | *:rollback-failed) continue ;; esac
+    case $NL$old$NL in *"$NL$past/outcome$NL"*) ;; *) [ "$left" -gt $KEEP ] || [ "${kib:-0}" -gt $KEEP_KIB ] || continue ;; esac
+    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx" | cut -f1)
   done
 }
 
@@ -485,7 +486,7 @@ clear_way() {
   { cat "$work/added" && comm -12 "$work/touched" "$work/now.dirs" && comm -12 "$work/lost" "$work/now.paths"; } | sort >"$work/way"
   comm -23 "$work/way" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null
   comm -12 "$work/way" "$work/now.dirs" >"$work/way.dirs" && each "$work/way.dirs" remove_tree || return 1
-  sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null || :
+  [ ! -s "$tx/absent" ] || sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null || :
 }
 remove_tree() { ! is_dir "$1" || { find "$1" -xdev ! -type d -exec rm -f -- {} + && find "$1" -xdev -depth -exec rmdir -- {} +; }; }
 put_back_on() { # MOUNT: from one stage on that mount, since a rename cannot leave it
@@ -516,7 +517,8 @@ restore_directories() { # last, since a rename inside one moves its times. An ar
 }
 verify() { # bytes were hashed before they were renamed, and those of what was not restored when they were doubted
   standing "$work/standing" && comm -3 "$tx/standing" "$work/standing" >"$work/differences" || return 1
-  ! keeping || { grep -v -F -f "$tx/edited" "$work/differences" | sed "s/^$TAB//" | only '!= "d"' >"$work/all"; mv -f "$work/all" "$work/differences"; }
+  ! keeping || { sed "s/^$TAB//" "$work/differences" | awk -F "$TAB" 'FILENAME == ARGV[1] { kept[$0]; next } $1 != "d" && !($8 in kept) &&
+    !("./" substr($1, 9) in kept)' "$tx/edited" - >"$work/all" && mv -f "$work/all" "$work/differences"; }
   [ ! -s "$work/differences" ]
 }
 refresh_and_probe() { # caches must keep nothing from the patch's mirror; at boot, with no network, a probe says nothing
@@ -533,7 +535,7 @@ in_time() { ! command -v timeout >/dev/null || set -- timeout $PATIENCE "$@"; SA
 lease_write() { until_in "$(cat "$tx/seconds")" lease; }
 until_in() { echo "$(boot_id) $(($(uptime) + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }
 lease_left() { # TX: seconds until the lease or the deadline ends, whichever is first, or 0
-  read -r boot end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$boot" = "$(boot_id)" ] &&
+  read -r until end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$until" = "$(boot_id)" ] &&
     left=$(((end < last ? end : last) - $(uptime))) || left=0
   echo $((left > 0 ? left : 0))
 }
@@ -574,21 +576,20 @@ boot_recovery_install() { # for the host's own root: ends open transactions befo
 watch() { # the watchdog. Ends with its transaction
   nap=$(($(cat "$tx/seconds") / 20)) && nap=$((nap < 1 ? 1 : nap > 5 ? 5 : nap))
   while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
-    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then finish watchdog; fi
+    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then (finish watchdog); fi
     sleep $nap
   done
 }
 finish() { # WHO: brings the transaction to its end without its controller. Before it had the lock someone may have renewed
   if [ "$1" = boot ] && resume; then return; fi
-  rm -rf "$tx/reserve"
-  lock
+  kill_job; rm -rf "$tx/reserve"; lock
   if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard
   elif [ "$1" != watchdog ] || [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then decide rollback "$1" && conclude; fi
   unlock
 }
 resume() { # a phase has said that the host may reboot: the lease runs from here, for as long as it said
   [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] && read -r away left 2>/dev/null <"$tx/reboot" &&
-    until_in "$left" deadline && until_in "$away" lease && watchdog_start
+    echo "$away $((left - away))" | put "$tx/reboot" && until_in "$left" deadline && until_in "$away" lease && watchdog_start
 }
 by_its_guard() { # ID WHO: a transaction is always ended by the very guard that opened it
   opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard && [ -f "$opener" ] || opener=$0
@@ -632,7 +633,7 @@ run_phase() { # starts the shell text that follows, unless it was before; passes
   read_request && lock && mine && undecided
   spool=$tx/run/$phase
   if [ ! -d "$spool" ]; then
-    rm -rf "$spool.new" && mkdir -p "$spool.new" && life_of $$ >"$spool.new/life" && true >"$spool.new/out" && true >"$spool.new/err" &&
+    rm -rf "$spool.new" && mkdir -p "$spool.new" && true >"$spool.new/out" && true >"$spool.new/err" &&
       head -c 4096 /dev/zero >"$spool.new/ended" && true >"$tx/running" && read -r _ last <"$tx/deadline" || unwritten "$spool"
     [ "$reboot" -eq 0 ] || echo "$reboot $((last - $(uptime)))" | put "$tx/reboot" || unwritten "$tx/reboot"
     mv "$spool.new" "$spool" && exec 3<&0 || unwritten "$spool"
@@ -640,7 +641,7 @@ run_phase() { # starts the shell text that follows, unless it was before; passes
     if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"
     elif command -v setsid >/dev/null; then set -- setsid "$@"; fi
     (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path" "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &
-    exec 3<&-
+    life_of $! >"$spool/life" && exec 3<&-
   fi
   unlock; follow
 }
@@ -659,24 +660,24 @@ follow() { # its status comes behind a nonce that the job does not know; `lost` 
 supervise() { # PHASE: runs it as the job's user, marked so that all its descendants can be found
   trap : TERM
   spool=$tx/run/$1 && life_of $$ >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && text=$(cat && echo .) || return 1
-  user=$(id -un) && [ "$user" != root ] || user=${SUDO_USER:-root}
+  me=$(id -un) && user=$me && [ "$user" != root ] || user=${SUDO_USER:-root}
   ! bound || { admit user && user=${said:-$user}; }
-  (umask 077 && mkfifo "$spool/1" "$spool/2") && chown "$user" "$spool/1" "$spool/2" || return 1
+  mkfifo "$spool/1" "$spool/2" && { [ "$user" = "$me" ] || chown "$user" "$spool/1" "$spool/2"; } || return 1
   (trap '' TERM && exec cat <"$spool/1" >>"$spool/out") & one=$!
   (trap '' TERM && exec cat <"$spool/2" >>"$spool/err") & two=$!
   set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="${root:-/}" PATH="$job_path" /bin/sh -s
   # Not through PAM where that can be had: it would move the phase out of its scope into a session's.
-  if [ "$user" = "$(id -un)" ]; then :
+  if [ "$user" = "$me" ]; then :
   elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
   else set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"; fi
   (umask "$job_umask" && cd / && printf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
   code=$? naps=0 && if systemd && [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then return; fi
   while [ -n "$(life_of $one)$(life_of $two)" ] && [ $naps -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done
   [ -e "$tx/decision" ] || wrote 2>/dev/null
-  rm -f "$tx/reboot" && sync "$tx" && echo $code 1<>"$spool/ended" && mv -f "$spool/ended" "$spool/status" # in its room
+  [ ! -e "$tx/reboot" ] || { rm -f "$tx/reboot" && sync "$tx"; } && echo $code 1<>"$spool/ended" && mv -f "$spool/ended" "$spool/status" # in its room
 }
 kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, until none is left
-  ! systemd || systemctl stop "savepoint-$id-job-*.scope" 2>/dev/null
+  unit="savepoint-$id-job-*.scope" && ! systemd || [ -z "$(systemctl list-units --no-legend "$unit")" ] || { killed=yes; systemctl stop "$unit"; }
   for signal in TERM KILL; do
     waited=0 && while pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\n' | grep -v -x $$) &&
       [ -n "$pids" ] && [ $waited -lt $((GRACE * 10)) ]; do

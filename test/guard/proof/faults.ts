@@ -12,6 +12,9 @@ const answers: readonly Step[] = ['begin', 'apply', 'commit', 'rollback'];
 
 const shellReads = /^\d+\t\d+\t(sh|dash|bash|mksh|busybox)\t/;
 
+/** A shell that cannot open the guard runs none: there is nobody to answer. */
+const opensGuard = /\/guard\/[0-9a-f]{64}\/guard$/;
+
 export interface FaultPlan extends Share {
   fault: Fault;
   /** From the point on every call fails that can, instead of the one. */
@@ -31,7 +34,9 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
   if (plan.part === 0) tally.all = whole.points;
   // A shell's `read` takes a failed read for the end of the file, whatever the script does; what it
   // reads are lists that this very guard wrote a moment ago.
-  const log = readLog(life).split('\n');
+  const log = readLog(life)
+    .split('\n')
+    .filter((line) => !opensGuard.test(line));
   const points = plan.fault === 'EIO-READ' ? log.filter((line) => !shellReads.test(line)) : log;
   for (const point of pointsOf(points.join('\n'), plan)) {
     if (plan.stopAtFirst && tally.violations.length > 0) break;

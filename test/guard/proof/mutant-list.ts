@@ -72,10 +72,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'stages are not cleared',
     edits: [
-      [
-        '  while IFS= read -r path; do nearest "$path" && rm -rf "$dir/.savepoint.$id"; done',
-        '  return 0',
-      ],
+      ['[ ! -e "$dir/.savepoint.$id" ] || rm -rf "$dir/.savepoint.$id"; done', ':; done'],
       ['  present stages_within', '  :'],
     ],
     tries: kill('apply', 'rollback'),
