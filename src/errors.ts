@@ -93,8 +93,8 @@ export const catalogue = {
   'host-write-failed': entry(323, 'host', 'The host could not write what it had to.'),
   'host-read-failed': entry(324, 'host', 'A file of the host cannot be read.'),
   'host-key-revoked': entry(325, 'host', "The host's key is marked as revoked."),
-  'backend-failed': entry(341, 'host', 'The backend of the host failed.'),
   'host-rebooted': entry(326, 'host', 'The host restarted unexpectedly and rolled back.'),
+  'backend-failed': entry(341, 'host', 'The backend of the host failed.'),
   'transfer-refused': entry(351, 'host', 'The login on the host cannot transfer files.'),
   'transfer-failed': entry(352, 'host', 'Files could not be sent to the host, or fetched.'),
 
