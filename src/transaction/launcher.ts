@@ -50,14 +50,11 @@ ${reboot === undefined ? '' : goingDown}exit "$savepoint_status"
 }
 
 /**
- * A host that is going down ends the script with TERM, or after it has asked for that: neither is how
- * the script ended, so nothing is said of it. Where the host does not say whether it goes down, what was
- * ended by a signal is given the time in which it would.
+ * A host that goes down ends the script by a signal, and that is not how the script ended. Where there is
+ * no systemd that would tell the guard, a script that was ended so gets the time in which its host would.
+ * The TERM that ended it may come to the nap as well, which has to ignore it.
  */
-const goingDown = `trap : HUP TERM
-case $(systemctl is-system-running 2>/dev/null) in
-  stopping) while :; do sleep 1; done ;;
-esac
+const goingDown = `trap '' HUP TERM
 case $savepoint_status in 129 | 137 | 143) sleep 15 ;; esac
 `;
 

@@ -2,6 +2,9 @@ import { SavepointError } from '../errors.ts';
 import type { LastWord } from './trailer.ts';
 import type { PhaseCommand, PhaseExit } from './types.ts';
 
+/** Looks until a host that let go of a command is not going down. */
+const LOOKS = 60;
+
 /** Where a command ran, and since which boot. */
 export interface Booted {
   name: string;
@@ -9,6 +12,8 @@ export interface Booted {
   before: string | undefined;
   /** Asks for the boot id as it is now; a host that is away is waited for. */
   now(): Promise<string | undefined>;
+  /** A second between two looks. */
+  pause(): Promise<unknown>;
 }
 
 /**
@@ -22,8 +27,12 @@ export async function exitOf(
   host: Booted,
 ): Promise<PhaseExit> {
   if (word !== 'lost') return { code: word };
-  const now = reboot === undefined ? host.before : await host.now();
-  if (now && now !== host.before) return { rebooted: now };
+  // The host may still be on its way down.
+  for (let look = 0; reboot !== undefined && look < LOOKS; look++) {
+    const now = await host.now();
+    if (now && now !== host.before) return { rebooted: now };
+    await host.pause();
+  }
   throw new SavepointError('host-lost', {
     message: `What watched over the command of phase ${phase} on ${host.name} was killed: nobody knows how it ended.`,
     details: { host: host.name, phase },

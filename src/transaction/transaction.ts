@@ -118,6 +118,7 @@ class GuardedTransaction implements Transaction {
         await this.renew();
         return this.#boot;
       },
+      pause: () => delay(1000),
     };
     const away = this.#link.allowAway(command.reboot ?? 0);
     const end = () => away[Symbol.dispose]();

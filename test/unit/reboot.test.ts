@@ -2,13 +2,11 @@ import { expect, test } from 'vitest';
 import { exitOf } from '../../src/transaction/reboot.ts';
 
 /** A host that was on its first boot when the command was started; how often it was asked since. */
-function host(now: string | undefined) {
+function host(...boots: (string | undefined)[]) {
   let asked = 0;
-  const ask = async () => {
-    asked++;
-    return now;
-  };
-  return { name: 'lab-07', before: 'boot-1', now: ask, asked: () => asked };
+  const now = async () => boots[Math.min(asked++, boots.length - 1)];
+  const pause = async () => undefined;
+  return { name: 'lab-07', before: 'boot-1', now, pause, asked: () => asked };
 }
 
 test('a status is the end of a command, and the host is not asked', async () => {
@@ -22,8 +20,13 @@ test('a command without a status whose host has another boot, as expected, ended
   expect(await exitOf('lost', { phase: 'test', reboot: 600 }, it)).toEqual({ rebooted: 'boot-2' });
 });
 
+test('a host that is still on its way down is asked until it has another boot', async () => {
+  const it = host('boot-1', 'boot-1', 'boot-2');
+  expect(await exitOf('lost', { phase: 'test', reboot: 600 }, it)).toEqual({ rebooted: 'boot-2' });
+});
+
 test.each([
-  ['the boot is the same', { phase: 'test', reboot: 600 }, 'boot-1'],
+  ['the boot stays the same', { phase: 'test', reboot: 600 }, 'boot-1'],
   ['the host does not tell its boot', { phase: 'test', reboot: 600 }, undefined],
   ['no restart was expected', { phase: 'test' }, 'boot-1'],
 ])('a command without a status is an error when %s', async (_, command, now) => {
