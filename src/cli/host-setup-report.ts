@@ -24,7 +24,9 @@ export async function tell(
   { json, dryRun }: { json?: boolean; dryRun?: boolean },
 ): Promise<void> {
   const screen = screenOf(io, json);
-  screen.line(`${shell.host.name}:${dryRun ? ' nothing is changed, this would be done:' : ''}`);
+  const done = steps.every(({ action }) => action === 'keep');
+  const wouldBe = done ? 'nothing is left to do:' : 'nothing is changed, this would be done:';
+  screen.line(`${shell.host.name}:${dryRun ? ` ${wouldBe}` : ''}`);
   for (const step of steps) {
     if (!dryRun) await step.perform(shell);
     const { action, what, detail } = step;

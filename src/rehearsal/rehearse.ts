@@ -120,7 +120,7 @@ async function killedAt(stage: Stage, verb: Rehearsed, points: number): Promise<
       }
     }
   }
-  return { problems: [], note: `${points} kills, each at work` };
+  return { problems: [], note: points === 1 ? '1 kill, at work' : `${points} kills, each at work` };
 }
 
 /** One life that is killed so many milliseconds after a verb began: what does not hold, and whether it hit. */

@@ -1,6 +1,6 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { SavepointError } from '../errors.ts';
 import { digestOf } from '../guard/releases.ts';
 import { guardVersion } from '../rehearsal/check.ts';
@@ -26,7 +26,7 @@ export function release(folder: string, version: string): Released {
   if (said !== version) {
     throw refuse('The candidate says that it is another version.', said, version);
   }
-  const released = readdirSync(join(folder, 'guard/releases'));
+  const released = releasesOf(folder);
   const path = `guard/releases/${version}/guard.sh`;
   if (released.includes(version)) {
     throw refuse(
@@ -62,9 +62,9 @@ export function release(folder: string, version: string): Released {
  */
 export function promote(folder: string, version: string): Released {
   const path = `guard/releases/${version}/guard.sh`;
-  if (!existsSync(join(folder, path))) {
-    const allowed = readdirSync(join(folder, 'guard/releases')).sort(byVersion);
-    throw refuse('There is no such release.', version, allowed.join(', '));
+  const released = releasesOf(folder);
+  if (!released.includes(version)) {
+    throw refuse('There is no such release.', version, released.sort(byVersion).join(', '));
   }
   const changed = git(folder, 'status', '--porcelain', '--', 'guard/guard.sh', path);
   if (changed !== '') {
@@ -83,11 +83,26 @@ export function promote(folder: string, version: string): Released {
 function read(folder: string, path: string): string {
   const file = join(folder, path);
   if (existsSync(file)) return readFileSync(file, 'utf8');
-  throw refuse('This is no checkout of Savepoint.', folder, `a folder with ${path}`, 'DIR');
+  throw noCheckout(folder, `a folder with ${path}`);
+}
+
+/** Versions that are released, in no order. */
+function releasesOf(folder: string): string[] {
+  const releases = join(folder, 'guard/releases');
+  if (!existsSync(releases)) throw noCheckout(folder, 'a folder with guard/releases');
+  return readdirSync(releases);
 }
 
 function git(folder: string, ...words: string[]): string {
-  return execFileSync('git', ['-C', folder, ...words], { encoding: 'utf8' }).trimEnd();
+  const { status, stdout, stderr } = spawnSync('git', ['-C', folder, ...words], {
+    encoding: 'utf8',
+  });
+  if (status === 0) return stdout.trimEnd();
+  throw noCheckout(folder, `a folder that git can tell about: ${stderr?.trim() || 'no git here'}`);
+}
+
+function noCheckout(folder: string, allowed: string) {
+  return refuse('This is no checkout of Savepoint.', resolve(folder), allowed, 'DIR');
 }
 
 function byVersion(a: string, b: string): number {

@@ -1,4 +1,5 @@
 import { allOf, type Fields, firstOf } from '../guard/protocol.ts';
+import { guardsInSudoList } from '../guard/refusal.ts';
 import type { HostShell } from '../host/shell.ts';
 import { places } from './places.ts';
 import { otherRules, parseSudoers, type SudoRules } from './sudo-rules.ts';
@@ -34,6 +35,8 @@ export interface UserFacts {
   name: string;
   uid: number;
   groups: string[];
+  /** Digests of the guards that sudo lets it run: rules that sudo does not read are not among them. */
+  guards: string[];
   /** What else it may run as somebody else, in sudo's words. */
   otherRules: string[];
   /** Lines of ~/.ssh/authorized_keys. */
@@ -122,11 +125,13 @@ export async function userFacts(shell: HostShell, name: string): Promise<UserFac
   const fields = fieldsOf(await shell.run(inspectUser, [name]));
   const uid = firstOf(fields, 'uid');
   if (uid === undefined) return undefined;
+  const list = allOf(fields, 'rule').join('\n');
   return {
     name,
     uid: Number(uid),
     groups: (firstOf(fields, 'groups') ?? '').split(' '),
-    otherRules: otherRules(allOf(fields, 'rule').join('\n')),
+    guards: [...new Set(guardsInSudoList(list).map(({ sha256 }) => sha256))],
+    otherRules: otherRules(list),
     keys: allOf(fields, 'key'),
   };
 }

@@ -1,7 +1,9 @@
 import { digestOf, releasedGuards, versionOf } from '../guard/releases.ts';
 import { caveats, enforcesPolicy } from './caveats.ts';
+import { commandShown } from './commands.ts';
 import type { HostFacts, UserFacts } from './facts.ts';
 import { gateText } from './host-programs.ts';
+import { places } from './places.ts';
 import { policyValues } from './policy.ts';
 import { isForced } from './public-key.ts';
 
@@ -14,14 +16,19 @@ export interface Overview {
     sha256: string;
     /** The bytes have the digest that they are installed by. */
     intact: boolean;
-    /** The CI user may run it. */
+    /** The CI user may run it, as sudo itself says. */
     allowed: boolean;
     /** It reads the host's policy; unknown for a guard that this version does not carry. */
     enforcesPolicy?: boolean;
   }[];
   ciUser?: { name: string; otherRules: string[]; forcedKeys: number; otherKeys: number };
   policy?: { track: string[]; refresh: string[]; probe: string[]; user?: string };
-  bootRecovery?: { starts: string; guard?: string };
+  bootRecovery?: {
+    starts: string;
+    guard?: string;
+    /** The guard that it starts is there. */
+    intact: boolean;
+  };
   /** `other` has not the bytes of this version's gate. */
   gate?: 'current' | 'other';
   open?: string;
@@ -31,15 +38,18 @@ export interface Overview {
 }
 
 export function overviewOf(facts: HostFacts, user: UserFacts | undefined): Overview {
-  const allowed = facts.rules?.guards ?? [];
+  const written = facts.rules?.guards ?? [];
+  const allowed = written.filter((sha256) => user?.guards.includes(sha256));
+  const isIntact = (sha256: string) =>
+    facts.guards.some((guard) => guard.sha256 === sha256 && guard.actual === sha256);
   const installed = facts.guards.map(({ sha256 }) => sha256);
-  const guards = [...new Set([...installed, ...allowed])].map((sha256) => {
+  const guards = [...new Set([...installed, ...written])].map((sha256) => {
     const version = versionOf(sha256);
     const release = releasedGuards().find((guard) => guard.sha256 === sha256);
     return {
       ...(version !== undefined && { version }),
       sha256,
-      intact: facts.guards.some((guard) => guard.sha256 === sha256 && guard.actual === sha256),
+      intact: isIntact(sha256),
       allowed: allowed.includes(sha256),
       ...(release && { enforcesPolicy: enforcesPolicy(release) }),
     };
@@ -71,13 +81,22 @@ export function overviewOf(facts: HostFacts, user: UserFacts | undefined): Overv
       },
     }),
     ...(starts !== undefined && {
-      bootRecovery: { starts, ...(facts.boot.guard && { guard: facts.boot.guard }) },
+      bootRecovery: {
+        starts,
+        ...(facts.boot.guard && { guard: facts.boot.guard }),
+        intact: isIntact(facts.boot.guard ?? ''),
+      },
     }),
     ...(facts.gate && { gate: facts.gate === digestOf(gateText()) ? 'current' : 'other' }),
     ...(facts.open && { open: facts.open }),
     ...(facts.quarantine && { quarantine: facts.quarantine }),
     unfinished: facts.unfinished.map(({ id }) => id),
-    caveats: user ? caveats(allowed, facts.policy, user) : [],
+    caveats: [
+      ...(allowed.length < written.length
+        ? [`sudo does not read ${places.sudoers}, or something after it takes the rules back`]
+        : []),
+      ...(user ? caveats(allowed, facts.policy, user) : []),
+    ],
   };
 }
 
@@ -98,15 +117,19 @@ export function overviewLines(overview: Overview): [label: string, text: string]
   }
   if (policy) {
     lines.push(['policy', `track ${policy.track.join(' ')}`]);
-    for (const command of policy.refresh) lines.push(['', `refresh ${command}`]);
-    for (const command of policy.probe) lines.push(['', `probe ${command}`]);
+    for (const kind of ['refresh', 'probe'] as const) {
+      for (const command of policy[kind])
+        lines.push(['', `${kind} ${commandShown(kind, command)}`]);
+    }
     if (policy.user !== undefined) lines.push(['', `phases run as ${policy.user}`]);
   } else {
     lines.push(['policy', 'none']);
   }
   if (overview.gate) lines.push(['gate', overview.gate]);
   const boot = bootRecovery
-    ? `${bootRecovery.starts}, guard ${versionOf(bootRecovery.guard ?? '') ?? bootRecovery.guard ?? 'unknown'}`
+    ? `${bootRecovery.starts}, guard ${versionOf(bootRecovery.guard ?? '') ?? bootRecovery.guard ?? 'unknown'}${
+        bootRecovery.intact ? '' : ', NOT INTACT: `host setup` mends it'
+      }`
     : 'not set up (the first transaction does)';
   lines.push(['boot', boot]);
   lines.push(['open', overview.open ?? 'nothing']);

@@ -55,7 +55,8 @@ export function planSetup(facts: HostFacts, user: UserFacts, wish: SetupWish): S
     policyStep(facts, policy),
     gateStep(facts, wish),
     bootStep(facts, inUse, wish.holder),
-    facts.sudoers === sudoersText({ user: user.name, guards })
+    facts.sudoers === sudoersText({ user: user.name, guards }) &&
+    guards.every((sha256) => user.guards.includes(sha256))
       ? kept('sudo rules', `${places.sudoers}: ${user.name} may run ${names}`)
       : writeSudoRules({ user: user.name, guards }, names),
     ...wish.keys.map((key) => keyStep(user, key)),

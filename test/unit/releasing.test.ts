@@ -166,6 +166,16 @@ describe('a release is promoted', () => {
       expect.objectContaining({ details: { found: '2.0.0', allowed: '1.0.0, 1.1.0' } }),
     );
   });
+
+  test('not outside a checkout, nor in a copy that git knows nothing of', () => {
+    const { folder } = checkout();
+    rmSync(join(folder, '.git'), { recursive: true });
+    for (const outside of [folder, join(folder, 'docs')]) {
+      expect(() => promote(outside, '1.0.0')).toThrow(
+        expect.objectContaining({ name: 'bad-usage', place: { field: 'DIR' } }),
+      );
+    }
+  });
 });
 
 test('a record is read only when every part of it is there', () => {

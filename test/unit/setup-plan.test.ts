@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { scriptField } from '../../src/guard/protocol.ts';
 import { digestOf, type Guard, guardInUse } from '../../src/guard/releases.ts';
+import { presetOf } from '../../src/job/presets.ts';
 import type { HostFacts, UserFacts } from '../../src/setup/facts.ts';
 import { gateText } from '../../src/setup/host-programs.ts';
+import { overviewLines, overviewOf } from '../../src/setup/overview.ts';
 import { planSetup, type SetupWish } from '../../src/setup/plan.ts';
 import { policyText } from '../../src/setup/policy.ts';
 import { forcedLine, type PublicKey } from '../../src/setup/public-key.ts';
@@ -38,7 +41,14 @@ function pinned(...guards: string[]): HostFacts {
   });
 }
 
-const user: UserFacts = { name: 'ci', uid: 1000, groups: ['ci'], otherRules: [], keys: [] };
+const user: UserFacts = {
+  name: 'ci',
+  uid: 1000,
+  groups: ['ci'],
+  guards: [old, guard.sha256],
+  otherRules: [],
+  keys: [],
+};
 
 function wish(changes: Partial<SetupWish> = {}): SetupWish {
   return { holder: 'test', guards: [guard] as [Guard], only: false, keys: [], ...changes };
@@ -161,4 +171,35 @@ describe('removing', () => {
       'sudo rules: /etc/sudoers.d/savepoint',
     ]);
   });
+});
+
+test('rules that sudo does not read are written again, and are told to be no pin', () => {
+  const unread = { ...user, guards: [] };
+  expect(told(pinned(guard.sha256), wish(), unread)).toContainEqual(
+    expect.stringMatching(/^write sudo rules/),
+  );
+  const overview = overviewOf(pinned(guard.sha256), unread);
+  expect(overview).toMatchObject({ pinned: false, guards: [{ intact: true, allowed: false }] });
+  expect(overview.caveats[0]).toContain('sudo does not read /etc/sudoers.d/savepoint');
+  expect(overviewOf(pinned(guard.sha256), user)).toMatchObject({ pinned: true });
+});
+
+test('recovery at boot that starts nothing is told, and mended', () => {
+  const broken = { ...pinned(guard.sha256), boot: { starts: ['unit'] } };
+  const lines = overviewLines(overviewOf(broken, user));
+  expect(lines.find(([label]) => label === 'boot')?.[1]).toContain('NOT INTACT');
+  expect(told(broken, wish())).toContainEqual(expect.stringMatching(/^try recovery at boot/));
+});
+
+test('the commands of a policy are told so that people can read them', () => {
+  const script = 'set -eu\nprintf \'%s\\n\' "a\\b"\n';
+  const refresh = [scriptField(presetOf('apt').refresh ?? ''), scriptField(script), 'true'];
+  const shown = overviewLines(
+    overviewOf({ ...facts(), policy: policyText({ ...policy, refresh }) }, undefined),
+  ).filter(([label]) => label === '');
+  expect(shown.map(([, text]) => text)).toEqual([
+    'refresh that of the preset apt',
+    'refresh set -eu … (2 lines)',
+    'refresh true',
+  ]);
 });
