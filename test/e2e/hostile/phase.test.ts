@@ -76,11 +76,16 @@ describe.runIf(isRoot)('a phase as a user who may run nothing but the guard as r
         `( ${script} ) >/dev/null 2>&1 </dev/null && echo "could: ${what}" || echo "could not: ${what}"`,
     );
     const alive = 'grep -q new "$SAVEPOINT_ROOT/etc/lab/sources"';
+    // Calls that never end their request: none of them may hold what others wait for.
+    const stalled = ['begin', 'apply', 'exec', 'commit', 'recover'].map(
+      (verb) =>
+        `( printf '%s\\n' 'savepoint 1' "root $SAVEPOINT_ROOT"; exec sleep 600 ) | sudo -n ${guard} ${verb} >/dev/null 2>&1 &`,
+    );
     ended = await it.run({
       host: hostFields(sshd, { sudo: true }),
       files: overlay(it),
       'on-success': 'rollback',
-      phases: { test: `cd "$(mktemp -d)"\n${tries.join('\n')}\n${alive}` },
+      phases: { test: `cd "$(mktemp -d)"\n${[...stalled, ...tries, alive].join('\n')}` },
     });
   });
   afterAll(async () => {
