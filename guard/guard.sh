@@ -147,12 +147,11 @@ paths_of() { cut -f10 | sort -u; }
 only() { awk -F "$TAB" "\$1 $1"; }
 # standing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then
 # extended attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.
-standing() {
-  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && true >"$1.attr" &&
-    { ! command -v getfattr >/dev/null || present attributes "$1.attr"; } &&
+standing() { # the entries are named to it one by one: walking itself, it would pass over a directory that cannot be read
+  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && true >"$1.attr" &&
+    { ! command -v getfattr >/dev/null || names <"$1.paths" | xargs -0 -r getfattr -P -h -d -m - -e hex -- >"$1.attr" 2>/dev/null; } &&
     awk 'FILENAME == ARGV[1] { print; next } { gsub(/\n/, "\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1.all" >"$1" && rm -f "$1".*
 }
-attributes() { file=$1 && shift && getfattr -R -P -h -d -m - -e hex -- "$@" >"$file" 2>/dev/null; }
 sums() { # LIST: the SHA-256 of each file of LIST, in its order
   if [ "$tools" != gnu ]; then names <"$1" | xargs -0 -r sha256sum --; return; fi
   names <"$1" | xargs -0 -r sha256sum -z -- >"$work/hashed" && lines <"$work/hashed"
@@ -215,7 +214,7 @@ claim() { # makes this the one open transaction of the host, or says who holds i
     date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&
     echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && true >"$tx/mounts" &&
     echo "$lease" >"$tx/seconds" && until_in "$deadline" deadline && lease_write &&
-    echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"
+    sync "$tx/tracked" && echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"
 }
 # abandon NAME TEXT: ends a begin that did not come as far as `armed`: nothing was changed.
 abandon() { discard; fail "$1" "$2"; }
@@ -580,11 +579,10 @@ watch() { # the watchdog. Ends with its transaction
     sleep $nap
   done
 }
-finish() { # WHO: brings the transaction to its end without its controller. Before it had the lock someone may have renewed
+finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
   if [ "$1" = boot ] && resume; then return; fi
   kill_job; rm -rf "$tx/reserve"; lock
-  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard
-  elif [ "$1" != watchdog ] || [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then decide rollback "$1" && conclude; fi
+  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rollback "$1" && conclude; fi
   unlock
 }
 resume() { # a phase has said that the host may reboot: the lease runs from here, for as long as it said
@@ -671,9 +669,11 @@ supervise() { # PHASE: runs it as the job's user, marked so that all its descend
   elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
   else set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"; fi
   (umask "$job_umask" && cd / && printf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
-  code=$? naps=0 && if systemd && [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then return; fi
+  code=$? naps=0 # when the host goes down with it, which it may, it has no status and is not over
+  ! systemd || [ ! -e "$tx/reboot" ] || case $(trap '' TERM && systemctl is-system-running 2>/dev/null) in
+    initializing | starting | running | degraded | maintenance) ;; *) return ;; esac
   while [ -n "$(life_of $one)$(life_of $two)" ] && [ $naps -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done
-  [ -e "$tx/decision" ] || wrote 2>/dev/null
+  [ -e "$tx/decision" ] || [ $code -gt 128 ] || wrote 2>/dev/null
   [ ! -e "$tx/reboot" ] || { rm -f "$tx/reboot" && sync "$tx"; } && echo $code 1<>"$spool/ended" && mv -f "$spool/ended" "$spool/status" # in its room
 }
 kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, until none is left

@@ -21,6 +21,11 @@ export interface FaultPlan extends Share {
   lasting: boolean;
 }
 
+/** A shell that can make no pipe any more, or read no more of its script, ends where it is. */
+function isMute({ fault, lasting }: FaultPlan): boolean {
+  return lasting && (fault === 'EMFILE' || fault === 'EIO-READ');
+}
+
 /**
  * The fault sweep: a call of a step fails. Whatever the guard then says has to be true: after
  * `ok` the power is cut at once, so that a failed fsync that was overlooked shows. After an error
@@ -52,7 +57,7 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
     tally.points++;
     tally.runs++;
     if (status === 124) note(tally, where, ['the guard hangs'], trace);
-    else if (!ok && !error && answers.includes(scenario.interrupted)) {
+    else if (!ok && !error && answers.includes(scenario.interrupted) && !isMute(plan)) {
       note(tally, where, [`no answer of the protocol, status ${status}`], trace);
     }
     const said = ok ? 'ok' : `error ${error ?? `without a name, status ${status}`}`;
