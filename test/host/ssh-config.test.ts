@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { SshTarget } from '../../src/host/ssh-target.ts';
@@ -33,7 +33,8 @@ async function openSsh(path: string, name: string) {
     proxyJump: one('proxyjump'),
     knownHostsFiles: [one('userknownhostsfile'), one('globalknownhostsfile')]
       .flatMap((list) => list?.split(' ') ?? [])
-      .filter((file) => file !== 'none'),
+      .filter((file) => file !== 'none')
+      .map((file) => normalize(file)),
     identityFiles: said.get('identityfile'),
   };
 }
