@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -15,11 +15,20 @@ const possible = process.getuid?.() === 0 && existsSync('/dev/loop-control');
 /** GITHUB_RUN_NUMBER and the like give each run another sample; the seed is in the output. */
 const seed = process.env.SAVEPOINT_PROOF_SEED ?? '1';
 
-describe.skipIf(!possible)('the guard survives', () => {
+const guards = join(here, '../../guard');
+const pin = JSON.parse(readFileSync(join(guards, 'pin.json'), 'utf8')) as { version: string };
+const pinned = join(guards, 'releases', pin.version, 'guard.sh');
+const candidate = join(guards, 'guard.sh');
+
+/** The candidate and the pinned guard; once, as long as they are the same. */
+const proved: [string, string][] = [[`the pinned guard ${pin.version}`, pinned]];
+if (!readFileSync(pinned).equals(readFileSync(candidate)))
+  proved.push(['the candidate', candidate]);
+
+describe.skipIf(!possible).each(proved)('%s survives', (_name, file) => {
   test('a seeded sample of kills, power cuts, faults and races', { timeout: 240_000 }, async () => {
-    const run = spawn(node, [join(here, 'proof/main.ts'), '--quick', '--seed', seed], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const words = [join(here, 'proof/main.ts'), '--quick', '--seed', seed, '--guard', file];
+    const run = spawn(node, words, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [run.stdout, run.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
