@@ -66,8 +66,7 @@ mine() { # this verb may act on the transaction: it is here, the token is right,
   [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"
 }
 undecided() { # the transaction may still be changed
-  [ -e "$tx/armed" ] || fail not-open "transaction $id was never armed"
-  [ ! -e "$tx/decision" ] || fail not-open "transaction $id is decided: $(cat "$tx/decision")"
+  [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] || fail not-open "transaction $id is $(sed 's/^/decided: /' "$tx/decision" 2>/dev/null || echo 'not armed')"
 }
 
 # ---- durable primitives ----------------------------------------------------------------------------------------------
@@ -85,7 +84,6 @@ nearest() { dir=.${1%/*} && while [ ! -d "$dir" ]; do dir=${dir%/*}; done; }
 # straight DIR: DIR is where its name says, not behind a symbolic link. Sets real.
 straight() { real=$(cd -P "$1/" 2>/dev/null && pwd -P) && here=$(pwd -P) && [ "${real%/}" = "${here%/}${1#.}" ]; }
 is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
-is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
 # In our lists a name is a line; \001 stands for a line break in it, \002 for a tab, and \003 for the tabs that part
 # fields until they are there. lines: from NUL-ended names to such lines; names: and back.
 lines() { tr '\n\000\t\003' '\001\n\002\t'; }
@@ -147,14 +145,16 @@ paths_of() { cut -f10 | sort -u; }
 only() { awk -F "$TAB" "\$1 $1"; }
 # standing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then
 # extended attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.
-standing() { # the entries are named to it one by one: walking itself, it would pass over a directory that cannot be read
-  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && true >"$1.attr" &&
-    { ! command -v getfattr >/dev/null || names <"$1.paths" | xargs -0 -r getfattr -P -h -d -m - -e hex -- >"$1.attr" 2>/dev/null; } &&
+standing() { # getfattr passes over a directory it cannot read, and what it could not write: it gets names, and a pipe
+  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && names <"$1.paths" >"$1.names" &&
+    { { ! command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex -- <"$1.names" 2>/dev/null; } && echo whole; } |
+    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ] &&
     awk 'FILENAME == ARGV[1] { print; next } { gsub(/\n/, "\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1.all" >"$1" && rm -f "$1".*
 }
 sums() { # LIST: the SHA-256 of each file of LIST, in its order
-  if [ "$tools" != gnu ]; then names <"$1" | xargs -0 -r sha256sum --; return; fi
-  names <"$1" | xargs -0 -r sha256sum -z -- >"$work/hashed" && lines <"$work/hashed"
+  names <"$1" >"$work/names" || return 1
+  if [ "$tools" != gnu ]; then xargs -0 -r sha256sum -- <"$work/names"; return; fi
+  xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed" && lines <"$work/hashed"
 }
 # pack LIST FILE: archives the listed entries with all metadata but access times, which move by reading, and change times,
 # which cannot be set. unpack DIR LIST: entries of the backup appear below DIR; LIST has the archive's order (one pass).
@@ -307,9 +307,9 @@ apply() { # lays the tar archive that follows over the tracked paths: staged bes
   within "$work/new.files" files-outside-tracked && within "$work/removed" remove-outside-tracked
   clear_stages
   each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'
-  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" | xargs -0 -r rm -rf -- && clear_stages && flush_tracked &&
-    wrote && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'
-  rm -rf "$tx/new" && ok id "$id" && report changed removed added && echo
+  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" >"$work/names" &&
+    xargs -0 -r rm -rf -- <"$work/names" && clear_stages && flush_tracked && wrote && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'
+  rm -rf "$tx/new"; ok id "$id" && report changed removed added && echo
   show_diff "$tx/written" a b
 }
 within() { # LIST NAME: refuses entries that no tracked path covers
@@ -327,7 +327,8 @@ stage_new() { # keeps owner, mode, ACL, label and attributes: the new bytes go i
     old=$under/${new##*/}
     if [ ! -e "$new" ] && [ ! -L "$new" ] || { is_dir "$old" && is_dir "$new"; }; then continue; fi
     ! is_dir "$old" || fail files-bad-entry "${old#.} is a directory on this host"
-    if is_file "$old" && is_file "$new"; then printf '%s\0' "$old" >>"$work/over" && printf '%s\0' "$new" >>"$work/bytes"
+    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$new" ] && [ ! -L "$new" ]; then
+      printf '%s\0' "$old" >>"$work/over" && printf '%s\0' "$new" >>"$work/bytes"
     else printf '%s\0' "$new" >>"$work/fresh"; fi || return 1
   done
   if [ ! -s "$work/over" ] && [ ! -s "$work/fresh" ]; then return 0; fi
@@ -380,12 +381,11 @@ decide() { # WORD WHO: a record made once: linking a synced file makes it, whole
     echo "$1 $2" >"$tx/decision.$$" && sync "$tx/decision.$$" || return 1
     ln "$tx/decision.$$" "$tx/decision" 2>/dev/null || [ -e "$tx/decision" ] || return 1
   fi
-  rm -f "$tx/decision.$$" && sync "$tx" && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; } || return 1
+  rm -f "$tx/decision.$$" && sync "$tx" && decision='' && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; } || return 1
   [ "$decision" = commit ] || decision=rollback
 }
 commit() { # what the tracked paths hold by now, whoever wrote it, is made durable, then decided for
-  read_request && lock && mine
-  [ -e "$tx/armed" ] || undecided
+  read_request && lock && mine && { [ -e "$tx/armed" ] || undecided; }
   [ -e "$tx/decision" ] || { clear_stages && flush_tracked; } || fail host-write-failed 'the tracked paths are not durable'
   decide commit "${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
   conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on trying"
@@ -531,7 +531,7 @@ in_time() { ! command -v timeout >/dev/null || set -- timeout $PATIENCE "$@"; SA
 
 # ---- lease, watchdog, recovery ---------------------------------------------------------------------------------------
 # lease_write: until when the host waits for a sign of life. Another boot id means it is over, so it need not survive.
-lease_write() { until_in "$(cat "$tx/seconds")" lease; }
+lease_write() { read -r seconds <"$tx/seconds" && until_in "$seconds" lease; }
 until_in() { echo "$(boot_id) $(($(uptime) + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }
 lease_left() { # TX: seconds until the lease or the deadline ends, whichever is first, or 0
   read -r until end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$until" = "$(boot_id)" ] &&
@@ -573,10 +573,10 @@ boot_recovery_install() { # for the host's own root: ends open transactions befo
   else echo 'nothing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/warnings"; fi
 }
 watch() { # the watchdog. Ends with its transaction
-  nap=$(($(cat "$tx/seconds") / 20)) && nap=$((nap < 1 ? 1 : nap > 5 ? 5 : nap))
+  read -r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5
   while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
     if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then (finish watchdog); fi
-    sleep $nap
+    sleep "$nap"
   done
 }
 finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes

@@ -101,11 +101,21 @@ export const mutants: readonly Mutant[] = [
     name: 'a file that could not be hashed is passed over',
     edits: [
       [
-        'xargs -0 -r sha256sum -z -- >"$work/hashed" && lines',
-        'xargs -0 -r sha256sum -z -- >"$work/hashed"; lines',
+        'xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed" && lines',
+        'xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed"; lines',
       ],
     ],
     tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4', fault: 'EIO-READ' }],
+  },
+  {
+    name: 'attributes that could not be written are passed over',
+    edits: [
+      [
+        '&& echo whole; } |\n    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ]',
+        '; } >"$1.attr"',
+      ],
+    ],
+    tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4' }],
   },
   {
     name: 'an attribute that could not be copied is passed over',
