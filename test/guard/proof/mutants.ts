@@ -58,7 +58,7 @@ export async function tryMutant(
   for (const attempt of mutant.tries) {
     // A mutant so broken that a life cannot even be prepared has been noticed too.
     // What no sweep can see is looked for all the same, at a sample of the points.
-    const sample = mutant.unseen ? 40 : undefined;
+    const sample = mutant.unseen ? 12 : undefined;
     const task = taskOf(attempt, file, seed, sample);
     const tally = await runTask(task, signal).catch((error: Error) => error);
     signal.throwIfAborted();

@@ -26,7 +26,7 @@ const faulty = ['begin', 'apply', 'commit', 'rollback', 'watchdog'];
 const main = ['begin', 'apply', 'commit', 'rollback'];
 
 /**
- * The whole proof: about an hour on two cores. dash on ext4 has both ways of recovering after each
+ * The whole proof: about half an hour on two cores. dash on ext4 has both ways of recovering after each
  * point and kills inside the recovery; power is cut at a large sample of the same points. There are
  * more by another seed; the other shells, which read the same script, and the
  * other file systems take the ways by turns. Parts keep a worker busy for a minute or two.
@@ -40,7 +40,7 @@ export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
   const { guard, seed } = choice;
   for (const scenario of raceNames) {
     for (const shell of everyShell) {
-      const plan = { times: shell === 'dash' ? 100 : 25, seed };
+      const plan = { times: shell === 'dash' ? 60 : 20, seed };
       tasks.push({ sweep: 'race', guard, shell, fs: 'ext4', scenario, plan });
     }
   }
@@ -63,9 +63,9 @@ function shares(
 function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const whole = main.includes(scenario);
   const everywhere = scenario === 'rollback' || scenario === 'commit';
-  const dash = shares(seed, whole, 6, 40, 12).map((share): Task => {
+  const dash = shares(seed, whole, 6, 30, 12).map((share): Task => {
     const everywhereAgain = everywhere && share.part === 0 ? 1 : 0;
-    const plan = { ...share, bothWays: true, again: 5, everywhereAgain };
+    const plan = { ...share, bothWays: true, again: 6, everywhereAgain };
     return { sweep: 'kill', guard, shell: 'dash', fs: 'ext4', scenario, plan };
   });
   const others = [
@@ -75,7 +75,7 @@ function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
     { shell: 'mksh', fs: 'ext4' },
   ] as const;
   const more = others.flatMap(({ shell, fs }) =>
-    shares(seed, false, 1, whole ? 70 : 20, 40).map((share): Task => {
+    shares(seed, false, 1, whole ? 45 : 14, 40).map((share): Task => {
       const plan = { ...share, bothWays: false, again: 8, everywhereAgain: 0 };
       return { sweep: 'kill', guard, shell, fs, scenario, plan };
     }),
@@ -87,7 +87,7 @@ function powerTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const whole = main.includes(scenario);
   const tasks = fileSystems.flatMap((fs) => {
     const single = fs === 'ext4' || fs === 'xfs';
-    const sample = (whole ? 40 : 10) * (single ? 2 : 1);
+    const sample = (whole ? 24 : 8) * (single ? 2 : 1);
     return shares(seed, false, 1, sample, 40).map(
       (plan): Task => ({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan }),
     );
@@ -101,10 +101,10 @@ function powerTasks({ guard, seed }: Choice, scenario: string): Task[] {
 
 function faultTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const place = { guard, shell: 'dash', fs: 'ext4', scenario } as const;
-  const tasks: Task[] = [{ sweep: 'full disk', ...place, plan: { seed, sample: 40 } }];
+  const tasks: Task[] = [{ sweep: 'full disk', ...place, plan: { seed, sample: 24 } }];
   for (const fault of faults) {
     for (const lasting of [false, true]) {
-      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 18, fault, lasting };
+      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 12, fault, lasting };
       tasks.push({ sweep: 'fault', ...place, plan });
     }
   }
