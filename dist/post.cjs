@@ -68,11 +68,11 @@ var __using = (stack, value, async) => {
   }
   return value;
 };
-var __callDispose = (stack, error, hasError) => {
+var __callDispose = (stack, error2, hasError) => {
   var E = typeof SuppressedError === "function" ? SuppressedError : function(e, s, m, _) {
     return _ = Error(m), _.name = "SuppressedError", _.error = e, _.suppressed = s, _;
   };
-  var fail = (e) => error = hasError ? new E(e, error, "An error was suppressed during disposal") : (hasError = true, e);
+  var fail = (e) => error2 = hasError ? new E(e, error2, "An error was suppressed during disposal") : (hasError = true, e);
   var next = (it) => {
     while (it = stack.pop()) {
       try {
@@ -82,7 +82,7 @@ var __callDispose = (stack, error, hasError) => {
         fail(e);
       }
     }
-    if (hasError) throw error;
+    if (hasError) throw error2;
   };
   return next();
 };
@@ -91,7 +91,7 @@ var __callDispose = (stack, error, hasError) => {
 var define_SAVEPOINT_default;
 var init_define_SAVEPOINT = __esm({
   "<define:__SAVEPOINT__>"() {
-    define_SAVEPOINT_default = { version: "0.1.0", pin: { version: "1.0.2", sha256: "2ef0f9af7d9a4c59440fa242a5ac9ee7a52cd2411021fe2c8e998fd411e5e4e7" }, releases: { "1.0.0": `#!/bin/sh
+    define_SAVEPOINT_default = { version: "0.1.0", pin: { version: "1.1.0", sha256: "4e2fd6d1bd8e230fd9fdb89b90336bb4240937cf45ed6f82d2ee6192a8872390" }, releases: { "1.0.0": `#!/bin/sh
 # Savepoint guard: makes changes to the tracked paths of this host a transaction.
 #
 # The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
@@ -3238,6 +3238,706 @@ case \${1:-} in
   *) fail guard-protocol "unknown verb '\${1:-}': begin apply exec kill renew commit rollback status recover clear are known" ;;
 esac
 unlock
+`, "1.1.0": `#!/bin/sh
+# Savepoint guard: makes changes to the tracked paths of this host a transaction.
+# The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
+# verb, each durable before the next, and answers on standard output (docs/guard-protocol.md). It may be killed at
+# any point: whoever runs it next, the watchdog, the boot or a person, brings the transaction to its end. Anything but
+# a durable \`commit\` in the decision file means that every tracked path goes back to what it was.
+# State in /var/lib/savepoint (0700), or below the root it was given, or in a directory of their own for other users:
+#   guard/<sha256>/guard   this program        open         id of the open transaction
+#   tx/<id>/               a transaction       quarantine   why no transaction may begin
+# shellcheck disable=SC2012,SC2015,SC2034 # in "a && b || fail" either is meant; eval uses what seems unused; ids are plain
+set -u
+job_path=$PATH job_umask=$(umask)
+umask 077
+export LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
+unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
+VERSION=1.1.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
+LOCK_WAIT=600 GRACE=5 PATIENCE=300   # seconds: for another guard at work; from TERM to KILL; for a refresh or a probe
+KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144 # ended transactions kept for audit: so many, so old, so large together
+NL='
+' TAB=$(printf '\\t') ODD=$(printf '\\001\\002\\003')
+
+# ---- requests and answers --------------------------------------------------------------------------------------------
+read_request() { # lines "key value" up to an empty one; \`read\` takes single bytes, so the verb can read all that follows
+  id='' token='' fence=0 guard='' root='' state_dir='' holder='' lease=120 deadline=21600 on_conflict=backup degraded=no
+  reason='' running='' nonce='' phase=$$ out=0 err=0 reboot=0 track='' remove='' refresh='' probe=''
+  IFS= read -r line && [ "$line" = "savepoint $PROTOCOL" ] || fail guard-protocol "the request begins '\${line:-}', not 'savepoint $PROTOCOL'"
+  while IFS= read -r line || fail guard-protocol 'the request ends within its header'; do
+    key=\${line%% *} value=\${line#* }
+    case $key in
+      '') break ;;
+      track | remove | refresh | probe) eval "$key=\\$$key\\$value\\$NL" ;;
+      id | token | fence | guard | root | state_dir | holder | lease | deadline | on_conflict | degraded | reason | \\
+        running | nonce | phase | out | err | reboot) eval "$key=\\$value" ;;
+    esac
+  done
+  case $id in *[!a-z0-9-]*) fail guard-protocol "the id '$id' has other characters than a-z, 0-9 and -" ;; esac
+  case $guard:$phase in *[!a-f0-9]*:* | *: | *:.* | *:*[!A-Za-z0-9._-]*) fail guard-protocol "'$guard', '$phase': no digest, no key" ;; esac
+  case .$fence.$lease.$deadline.$out.$err.$reboot. in *[!0-9.]* | *..*) fail guard-protocol 'numbers have to be whole' ;; esac
+  case $root in '' | /*) root=\${root%/} ;; *) fail guard-protocol "the root '$root' is not absolute" ;; esac
+  admit root "$root$state_dir"
+  state=$root/var/lib/savepoint
+  if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=\${state_dir:-\${XDG_STATE_HOME:-\${HOME:-}/.local/state}/savepoint}; fi
+  place
+}
+place() { # all work is done from the root, by relative names ("./etc/apt"), which never begin with a dash
+  cd "$root/" || fail host-file-missing "the root $root is not there"
+  tx=$state/tx/$id work=$state/tx/$id/work && read -r tools 2>/dev/null <"$tx/tools" || tools=gnu
+}
+# admit WHAT WORD...: where root has put a policy of the host's own there, it is asked about whoever comes by sudo.
+bound() { [ -n "\${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ] && [ -e $POLICY ]; }
+admit() { ! bound || said=$(/bin/sh $POLICY "$@" 2>&1) || fail guard-refused-by-host "the policy of this host: $said"; }
+echo() { printf '%s\\n' "$*"; } # some shells' own would read \\c or \\n in what a request says
+# ok KEY VALUE...: the verb was done, and what there is to say; fail NAME TEXT: it is refused, by a name of the catalogue.
+ok() { printf 'savepoint %s ok\\n' "$PROTOCOL" && while [ $# -gt 1 ]; do printf '%s %s\\n' "$1" "$2" && shift 2; done; }
+fail() {
+  unlock
+  printf 'savepoint %s error %s\\nmessage %s\\n\\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\\n\\001' '  ')"
+  exit 1
+}
+unwritten() { fail host-write-failed "cannot write \${1:-below $state}"; }
+mine() { # this verb may act on the transaction: it is here, the token is right, and nobody came later
+  [ -n "$id" ] && [ -e "$tx/token" ] || fail not-open "there is no transaction '$id' on this host"
+  [ "$(printf %s "$token" | sha256sum)" = "$(cat "$tx/token")" ] || fail bad-token "the token is not that of transaction $id"
+  read -r seen <"$tx/fence" || fail host-read-failed "cannot read $tx/fence"
+  [ "$fence" -ge "$seen" ] || fail fenced "a later controller (fence $seen) has taken transaction $id over"
+  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || [ "\${1:-}" = full ] || unwritten "$tx/fence"
+}
+undecided() { # the transaction may still be changed
+  [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] || fail not-open "transaction $id is $(sed 's/^/decided: /' "$tx/decision" 2>/dev/null || echo 'not armed')"
+}
+
+# ---- durable primitives ----------------------------------------------------------------------------------------------
+# put FILE: standard input becomes FILE, whole and durable, or FILE stays as it was.
+put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "\${1%/*}" || { rm -f "$1.$$"; return 1; }; }
+# flush PATH...: makes the file systems of these paths durable. A sync that knows no -f flushes them all.
+flush() { case \${sync_f:=$(sync --help 2>&1)} in *-f*) sync -f "$@" ;; *) sync ;; esac; }
+flush_tracked() { # the file systems of the tracked paths. nearest PATH: sets dir to the closest directory above PATH
+  set -- && last='' && while IFS= read -r path; do
+    nearest "$path" && { [ "$dir" = "$last" ] || set -- "$@" "$dir/"; } && last=$dir
+  done <"$tx/tracked"
+  flush "$@"
+}
+nearest() { dir=.\${1%/*} && while [ ! -d "$dir" ]; do dir=\${dir%/*}; done; }
+# straight DIR: DIR is where its name says, not behind a symbolic link. Sets real.
+straight() { real=$(cd -P "$1/" 2>/dev/null && pwd -P) && here=$(pwd -P) && [ "\${real%/}" = "\${here%/}\${1#.}" ]; }
+is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
+# In our lists a name is a line; \\001 stands for a line break in it, \\002 for a tab, and \\003 for the tabs that part
+# fields until they are there. lines: from NUL-ended names to such lines; names: and back.
+lines() { tr '\\n\\000\\t\\003' '\\001\\n\\002\\t'; }
+names() { tr '\\n\\001\\002' '\\000\\n\\t'; }
+each() { # LIST COMMAND...: runs COMMAND with every name of LIST
+  list=$1 && shift && while IFS= read -r name; do
+    case $name in *[$ODD]*) name=$(printf '%s.' "$name" | tr '\\001\\002' '\\n\\t') && name=\${name%.} ;; esac
+    "$@" "$name" || return 1
+  done <"$list"
+}
+boot_id() { read -r boot </proc/sys/kernel/random/boot_id && echo "$boot"; }
+# uptime: whole seconds of the monotonic clock, which setting the date does not move.
+uptime() { read -r up _ </proc/uptime && echo "\${up%%.*}"; }
+# life_of PID: what no other process ever has: its number, its start (proc(5), field 22), the boot; nothing for a dead one.
+life_of() {
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+  # shellcheck disable=SC2086 # the fields behind the command's name are split on purpose
+  set -- "$1" \${stat##*) }
+  case $2 in Z | X) ;; *) echo "$1.\${21}.$(boot_id)" ;; esac
+}
+alive() { [ -n "$1" ] && [ "$(life_of "\${1%%.*}")" = "$1" ]; }
+lock() { # one guard at a time. Each puts its own name down, then looks for others: two can never both find nobody
+  mkdir -p "$state/lock" || unwritten
+  locked=$state/lock/$(life_of $$) tries=0 since=$(uptime)
+  while true >"$locked" || unwritten "$locked"; do
+    holds='' && for other in "$state/lock"/*; do
+      if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi
+      if alive "\${other##*/}"; then holds=\${other##*/} && break; else rm -f "$other"; fi
+    done
+    [ -n "$holds" ] || return 0
+    rm -f "$locked"
+    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process \${holds%%.*} is at work for over $LOCK_WAIT s"
+    tries=$((tries + 1)) && sleep "0.$(((($$ + tries * 7) % 20) + 10))"
+  done
+}
+unlock() { [ -z "\${locked:-}" ] || rm -f "$locked" || :; }
+
+# ---- what is there ---------------------------------------------------------------------------------------------------
+present() { # COMMAND...: runs COMMAND with the tracked paths that are there, if any are
+  given=$# && while IFS= read -r path; do
+    if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi
+  done <"$tx/tracked"
+  [ $# -eq $given ] || "$@"
+}
+# look FILE: lists every entry of the tracked paths, sorted, tab-separated:
+#   type mode uid gid size mtime | inode ctime | target of a link | path
+# All but inode and ctime comes back. These tell that nobody has touched a file, since no one can set a change time.
+look() { true >"$1" && present look_into "$1"; }
+look_into() {
+  list=$1 && shift && set -- "$@" -xdev \\( -type d -o -type f -o -type l \\)
+  if [ "$tools" = gnu ]; then
+    find "$@" -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' >"$list.raw" && lines <"$list.raw" >"$list.lines"
+  else find "$@" -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + >"$list.lines"; fi &&
+    awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" '{ t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t }
+    $1 == "d" { $5 = $7 = $8 = 0 } $1 == "l" && tools == "plain" { $6 = 0 } { print }' "$list.lines" >"$list.raw" &&
+    sort -u "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"
+}
+paths_of() { cut -f10 | sort -u; }
+only() { awk -F "$TAB" "\\$1 $1"; }
+# standing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then
+# extended attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.
+standing() { # getfattr passes over a directory it cannot read, and what it could not write: it gets names, and a pipe
+  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && names <"$1.paths" >"$1.names" &&
+    { { ! command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex -- <"$1.names" 2>/dev/null; } && echo whole; } |
+    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ] &&
+    awk 'FILENAME == ARGV[1] { print; next } { gsub(/\\n/, "\\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1.all" >"$1" && rm -f "$1".*
+}
+sums() { # LIST: the SHA-256 of each file of LIST, in its order
+  names <"$1" >"$work/names" || return 1
+  if [ "$tools" != gnu ]; then xargs -0 -r sha256sum -- <"$work/names"; return; fi
+  xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed" && lines <"$work/hashed"
+}
+# pack LIST FILE: archives the listed entries with all metadata but access times, which move by reading, and change times,
+# which cannot be set. unpack DIR LIST: entries of the backup appear below DIR; LIST has the archive's order (one pass).
+metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux --no-recursion --null'
+# shellcheck disable=SC2086 # words of a command
+pack() {
+  if [ "$tools" != gnu ]; then true >"$2" && present tar -cf "$2"; return; fi
+  names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --sparse $metadata -T "$work/pack"
+}
+# shellcheck disable=SC2086
+unpack() {
+  [ -s "$2" ] || return 0
+  names <"$2" >"$work/unpack" || return 1
+  if [ "$tools" != gnu ]; then xargs -0 tar -xpf "$tx/backup.tar" -C "$1" <"$work/unpack"; return; fi
+  tar -xpf "$tx/backup.tar" -C "$1" --same-owner --same-order $metadata -T "$work/unpack"
+}
+packages() { # what is installed. A transaction does not roll packages back; it shows how they differ
+  if [ -d "$root/var/lib/dpkg" ] && command -v dpkg-query >/dev/null; then
+    dpkg-query --admindir="$root/var/lib/dpkg" -W -f '\${Package}:\${Architecture} \${Version} \${db:Status-Abbrev}\\n'
+  else for query in 'rpm -qa' 'apk info -v' 'pacman -Q'; do
+    [ -n "$root" ] || ! command -v "\${query%% *}" >/dev/null || $query; done; fi 2>/dev/null | sort
+}
+
+# ---- begin -----------------------------------------------------------------------------------------------------------
+begin() {
+  read_request
+  [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'
+  admit begin "$track" "$refresh" "$probe"
+  mkdir -p "$state/tx" && lock && not_quarantined || unwritten
+  claim
+  preflight
+  back_up
+  watchdog_start && boot_recovery_install && lease_write && boot_id | put "$tx/armed" ||
+    abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
+  begun
+}
+not_quarantined() { [ ! -e "$state/quarantine" ] || fail host-quarantined "$(cat "$state/quarantine")"; }
+begun() { # the answer, also for a controller that asks again because it lost the first one
+  ok id "$id" guard_version "$VERSION" tools "$tools" boot "$(cat "$tx/armed")" \\
+    entries "$(wc -l <"$tx/before")" bytes "$(wc -c <"$tx/backup.tar")"
+  sed 's/^/warning /' "$tx/warnings" && echo
+}
+claim() { # makes this the one open transaction of the host, or says who holds it. One whose time is over is ended first
+  read -r held 2>/dev/null <"$state/open" || held='' && other=$state/tx/$held
+  if [ "$held" = "$id" ] && [ -e "$tx/armed" ]; then
+    mine && undecided && begun && unlock && exit 0
+  elif [ -n "$held" ] && [ "$held" != "$id" ]; then
+    left=$(lease_left "$other") && [ -e "$other/decision" ] || [ "$left" -eq 0 ] ||
+      fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $left s"
+    unlock
+    by_its_guard "$held" 'the next begin' >/dev/null 2>&1
+    lock && not_quarantined
+    [ ! -e "$state/open" ] || fail host-busy "transaction $held could not be finished"
+  fi
+  rm -rf "$tx" && mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&
+    echo "$fence" >"$tx/fence" && printf '%s\\n' "$holder" >"$tx/holder" && echo "$guard" >"$tx/guard" &&
+    date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&
+    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && true >"$tx/mounts" &&
+    echo "$lease" >"$tx/seconds" && until_in "$deadline" deadline && lease_write &&
+    sync "$tx/tracked" && echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"
+}
+# abandon NAME TEXT: ends a begin that did not come as far as \`armed\`: nothing was changed.
+abandon() { discard; fail "$1" "$2"; }
+discard() { clear_stages; leave; rm -rf "$tx"; }
+leave() { rm -f "$state"/*.[0-9]*; [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"; }
+preflight() { # whatever would stop a rollback later is found now, while nothing is changed
+  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkdir mkfifo mv rm rmdir sed sha256sum sleep \\
+    sort stat sync tail tar touch tr uniq wc xargs; do command -v $tool >/dev/null ||
+    abandon host-tools-missing "this host has no $tool, which the guard needs"; done
+  tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
+  if ! find / -maxdepth 0 -printf '' 2>/dev/null || ! tar --version 2>/dev/null | grep -q 'GNU tar'; then
+    tools=plain && [ "$degraded" = yes ] || abandon host-degraded \\
+      "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
+    echo "degraded: $lost are not kept" >>"$tx/warnings"
+  fi
+  echo $tools >"$tx/tools" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
+  point=$(here=\${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\\\040/, " ", point) }
+    index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
+      for (; p != ""; sub(/\\/[^\\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo)
+  [ -z "$point" ] || abandon path-not-replaceable "$point is a mount point"
+  stuck=$(present frozen)
+  [ -z "$stuck" ] || abandon path-not-replaceable "\${stuck#.} is immutable or append-only (see lsattr)"
+  odd=$(present odd_names | tr "$ODD" '???' | head -n 1)
+  [ -z "$odd" ] || abandon path-not-replaceable "the name \${odd#.} holds a character that the guard cannot keep"
+  look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
+  needed=$(awk -F "$TAB" '{ n += $5 + 1536 } END { printf "%d", n / 512 + 4096 }' "$tx/before")
+  sort -u "$tx/mounts" >"$work/mounts" && enough "$state" && while IFS= read -r path; do enough "$path"; done <"$work/mounts"
+}
+frozen() { lsattr -aR -- "$@" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\\.\\// { print $2; exit }'; }
+# odd_names: names that our lists cannot hold. None may be tracked; a rollback removes those that came.
+odd_names() { pattern="*[$ODD]*" && [ "$tools" = gnu ] || pattern="*[$ODD$TAB$NL]*"; find "$@" -xdev -name "$pattern"; }
+check_place() { # PATH: it could be renamed over, and it is where its name says
+  case $1/ in *//* | */./* | */../*) abandon guard-protocol "'$1' is no plain absolute path" ;; esac
+  dir=.\${1%/*}
+  while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\\n' "$dir" >>"$tx/absent" && dir=\${dir%/*}; done
+  if [ "$dir" != "$checked" ]; then
+    straight "$dir" || abandon path-under-symlink "$1 is not below a directory of its own name but below '$real'; track that"
+    mkdir "$dir/.savepoint.$id" 2>/dev/null && rmdir "$dir/.savepoint.$id" ||
+      abandon path-not-replaceable "$1 cannot be replaced: \${dir#.}/ is read-only, immutable or not yours"
+    if [ "$tools" = gnu ]; then mount=$(stat -c %m "$dir/"); else mount=$dir/; fi && checked=$dir
+  fi
+  printf '%s\\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
+}
+enough() { # DIR: room for the backup and a reserve of its size, or for a staged copy beside the targets
+  free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')
+  [ "\${free:-$needed}" -ge "$needed" ] || abandon host-no-space "$1 has $free KiB free on its file system; $needed are needed"
+}
+back_up() { # a copy with hashes and manifest, proved to be what is there. It is made durable, and so are the originals
+  for tries in 1 2 3 4 5; do
+    paths_of <"$tx/before" >"$tx/paths" && only '== "f"' <"$tx/before" | paths_of >"$tx/files" &&
+      pack "$tx/paths" "$tx/backup.tar" && sums "$tx/files" >"$tx/sums" && standing "$tx/standing" &&
+      look "$work/again" || abandon host-write-failed 'the backup could not be written'
+    ! cmp -s "$tx/before" "$work/again" || break
+    changing=$(comm -3 "$tx/before" "$work/again" | sed -n '1s|^.*\\./|/|p')
+    mv -f "$work/again" "$tx/before" && [ $tries -lt 5 ] || abandon path-changing "someone is changing $changing as it is copied"
+  done
+  verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
+  set_aside || abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
+  present left_alone >>"$tx/warnings" && cp "$tx/before" "$tx/written" && packages >"$tx/packages" &&
+    flush "$state" && flush_tracked || abandon host-write-failed 'the backup could not be made durable'
+}
+left_alone() { find "$@" -xdev ! -type d ! -type f ! -type l | sed -n 's|^\\./|left alone (socket, pipe or device): /|p'; }
+verify_backup() { # the archive holds the bytes of the files, by hash; of hard links, those of the first
+  [ -s "$tx/files" ] || return 0
+  if [ "$tools" = gnu ]; then
+    sort -t "$TAB" -k 10 "$tx/before" | awk -F "$TAB" '$1 == "f" && !seen[$7, $8]++ { print $10 }' >"$work/firsts"
+    [ "$(names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$(tar -xOf "$tx/backup.tar" | sha256sum)" ]
+  else mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx/sums"; fi
+}
+set_aside() { # the blocks and inodes that a rollback needs when the job has filled the disk. Freed first thing then
+  mkdir "$tx/reserve" && head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1
+  inodes=$(($(wc -l <"$tx/before") + 128)) && inodes=$((inodes < 4096 ? inodes : 4096))
+  while [ $inodes -gt 0 ]; do true >"$tx/reserve/$inodes" && inodes=$((inodes - 1)) || return 1; done
+}
+
+# ---- apply, compare --------------------------------------------------------------------------------------------------
+apply() { # lays the tar archive that follows over the tracked paths: staged beside its targets, durable, then renamed
+  read_request && mine && undecided
+  mkdir "$tx/new.$$" && cd "$tx/new.$$" || unwritten "below $tx"
+  said=$(tar -xpmf - --no-same-owner 2>&1) || fail host-write-failed "the change cannot be unpacked: \${said%%"$NL"*}"
+  lock && mine && undecided # not before: a controller that stalls in the middle of its change must not hold the lock
+  rm -rf "$tx/new" && mkdir -p "$work" && mv "$tx/new.$$" "$tx/new" && cd "$tx/new" || unwritten "below $tx"
+  find . -type d -print0 >"$work/raw.dirs" && lines <"$work/raw.dirs" | sort >"$work/new.dirs" &&
+    find . ! -type d -print0 >"$work/raw.files" && lines <"$work/raw.files" | sort >"$work/new.files" || unwritten "below $tx"
+  odd=$(find . \\( ! -type d ! -type f ! -type l \\) -o -name "*[$ODD]*" | head -n 1)
+  [ -n "$odd" ] || ! bound || odd=$(find . ! -type l \\( -perm -4000 -o -perm -2000 -o -perm -0002 \\) | head -n 1)
+  place
+  [ -z "$odd" ] || fail files-bad-entry "\${odd#.} has a kind, rights or a name that nothing in a change may have"
+  printf %s "$remove" | sed 's/^/./' >"$work/removed"
+  within "$work/new.files" files-outside-tracked && within "$work/removed" remove-outside-tracked
+  clear_stages
+  each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'
+  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" >"$work/names" &&
+    xargs -0 -r rm -rf -- <"$work/names" && clear_stages && flush_tracked && wrote && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'
+  rm -rf "$tx/new"; ok id "$id" && report changed removed added && echo
+  show_diff "$tx/written" a b
+}
+within() { # LIST NAME: refuses entries that no tracked path covers
+  outside=$(awk 'FILENAME == ARGV[1] { tracked["." $0]; next }
+    { for (p = $0; p != "" && !(p in tracked); sub(/\\/?[^\\/]*$/, "", p)); if (p == "") { print; exit } }' "$tx/tracked" "$1")
+  [ -z "$outside" ] || fail "$2" "\${outside#.} is in none of the tracked paths: $(tr '\\n' ' ' <"$tx/tracked")"
+}
+# stage_new DIR: its new entries, in a stage inside it, so that they get its label and default ACL. What replaces a file
+stage_new() { # keeps owner, mode, ACL, label and attributes: the new bytes go into a full copy of the old file
+  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then copy='cp -a --preserve=xattr'; else copy='cp -a'; fi
+  [ "$under" = . ] || [ ! -L "$under" ] || fail path-under-symlink "\${under#.} is a symbolic link on this host"
+  [ -d "$under" ] || return 0
+  true >"$work/over" && true >"$work/bytes" && true >"$work/fresh" || return 1
+  for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do
+    old=$under/\${new##*/}
+    if [ ! -e "$new" ] && [ ! -L "$new" ] || { is_dir "$old" && is_dir "$new"; }; then continue; fi
+    ! is_dir "$old" || fail files-bad-entry "\${old#.} is a directory on this host"
+    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$new" ] && [ ! -L "$new" ]; then
+      printf '%s\\0' "$old" >>"$work/over" && printf '%s\\0' "$new" >>"$work/bytes"
+    else printf '%s\\0' "$new" >>"$work/fresh"; fi || return 1
+  done
+  if [ ! -s "$work/over" ] && [ ! -s "$work/fresh" ]; then return 0; fi
+  mkdir -p "$stage" && into "$stage" "$copy" <"$work/over" && into "$stage" 'cp -P' <"$work/bytes" && into "$stage" 'cp -RPp' <"$work/fresh"
+}
+rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.$id" "$1"; }
+# into DIR COMMAND: COMMAND, of some words, for the NUL-ended names on standard input, with DIR as their target.
+# shellcheck disable=SC2016 # the inner shell expands these
+into() { xargs -0 -r sh -c 'to=$1 do=$2; shift 2; exec $do -- "$@" "$to"' sh "$1/" "$2"; }
+move_entries() { # FROM TO [TEST...]: renames the entries of one directory into another, over what is there
+  from=$1 to=$2 && shift 2
+  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to" 'mv -f' <"$work/moving"
+}
+clear_stages() { # removes what an interrupted guard left beside and below the tracked paths
+  while IFS= read -r path; do nearest "$path" && [ ! -e "$dir/.savepoint.$id" ] || rm -rf "$dir/.savepoint.$id"; done <"$tx/tracked"
+  present stages_within
+} 2>/dev/null
+stages_within() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }
+# compare NOW: what differs between the backup and NOW, each a sorted list of paths:
+#   touched   files and links that are no longer the very ones of then, or are gone
+#   added     entries that were not there        lost   directories that are gone, or not one now
+compare() {
+  comm -23 "$tx/before" "$1" | only '!= "d"' | paths_of >"$work/touched" && paths_of <"$1" >"$work/now.paths" &&
+    comm -13 "$tx/paths" "$work/now.paths" >"$work/added" && only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&
+    only '== "d"' <"$tx/before" | paths_of | comm -23 - "$work/now.dirs" >"$work/lost"
+}
+report() { # CHANGED GONE ADDED: a line a path, for the answer. What nobody touched is not listed
+  comm -12 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $1 |"
+  comm -23 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $2 |"
+  sed "s|^\\.|path $3 |" "$work/added"
+}
+# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 200 files of 1 MiB at most.
+# The bytes of a file that not everyone may read are never shown: they may hold a password.
+show_diff() {
+  command -v diff >/dev/null || return 0
+  sort "$tx/before" "$1" | uniq -u | awk -F "$TAB" '$1 == "d" { next } { seen[$10] } $1 == "f" && $2 !~ /[4-7]$/ { secret[$10] }
+    $1 == "l" || $5 > 1048576 { other[$10] } END { for (p in seen) print (p in secret ? "s" : p in other ? "o" : "f") p }' |
+    sort -k 1.2 | head -n 200 >"$work/shown"
+  sed -n 's/^s\\.\\(.*\\)/diff \\1: not everyone may read it, so it is not shown/p' "$work/shown"
+  sed -n 's/^f//p' "$work/shown" >"$work/text" && rm -rf "$work/a" "$work/b" && mkdir "$work/a" "$work/b" &&
+    comm -12 "$work/text" "$tx/paths" >"$work/text.a" && comm -12 "$work/text" "$work/now.paths" >"$work/text.b" &&
+    unpack "$work/a" "$work/text.a" && names <"$work/text.b" | into "$work/b" 'cp --parents' && (cd "$work" && diff -ruN "$2" "$3") |
+    head -n 20000 | sed "/^diff -ruN /d; s/^\\([-+][-+][-+] [ab]\\/[^$TAB]*\\)$TAB.*/\\1/"
+  rm -rf "$work/a" "$work/b" # nothing of it may take the room that a rollback needs
+} 2>/dev/null
+
+# ---- decide ----------------------------------------------------------------------------------------------------------
+decide() { # WORD WHO: a record made once: linking a synced file makes it, whole, or finds that someone was first
+  if [ ! -e "$tx/decision" ]; then
+    echo "$1 $2" >"$tx/decision.$$" && sync "$tx/decision.$$" || return 1
+    ln "$tx/decision.$$" "$tx/decision" 2>/dev/null || [ -e "$tx/decision" ] || return 1
+  fi
+  rm -f "$tx/decision.$$" && sync "$tx" && decision='' && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; } || return 1
+  [ "$decision" = commit ] || decision=rollback
+}
+commit() { # what the tracked paths hold by now, whoever wrote it, is made durable, then decided for
+  read_request && lock && mine && { [ -e "$tx/armed" ] || undecided; }
+  [ -e "$tx/decision" ] || { clear_stages && flush_tracked; } || fail host-write-failed 'the tracked paths are not durable'
+  decide commit "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
+  conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on trying"
+  answer
+}
+rollback() {
+  read_request && mine full # the job that filled the disk goes before the reserve is freed
+  kill_job; rm -rf "$tx/reserve"; lock
+  if [ ! -e "$tx/armed" ]; then discard; ok id "$id" decision rollback by "\${reason:-controller}" outcome rolled-back; echo; return; fi
+  decide rollback "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
+  conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on trying"
+  answer
+}
+conclude() { # anyone may run it, again, after it was killed anywhere. The marker goes last: the rest is found by it
+  case $(cat "$tx/outcome" 2>/dev/null) in '' | rollback-failed)
+    rm -rf "$tx/reserve" && mkdir -p "$work"
+    if [ "$decision" = rollback ]; then restore
+    else outcome=committed && look "$work/now" && compare "$work/now" && report changed removed added >"$tx/report" &&
+      show_diff "$work/now" a b >"$tx/diff"; fi
+    packages | comm -3 "$tx/packages" - | sed "s/^/package - /; s/^package - $TAB/package + /" >"$tx/packages.changed"
+    echo "$outcome" | put "$tx/outcome" || return 1 ;;
+  esac
+  clear_stages; rm -rf "$work" "$tx/new" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && sync "$tx" && leave && sync "$state"
+}
+answer() {
+  ok id "$id" decision "$decision" by "$by" outcome "$(cat "$tx/outcome")"
+  tell "$tx"; echo; cat "$tx/diff" 2>/dev/null
+}
+tell() { cat "$1/report" "$1/packages.changed"; sed 's/^/warning /' "$1/warnings"; } 2>/dev/null
+prune() { # ended transactions are kept for audit up to a number, an age and a size
+  left=$(ls "$state/tx" | wc -l) kib=$(du -sk "$state/tx" | cut -f1)
+  old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
+  ls -tr "$state/tx" | while IFS= read -r past; do
+    past=$state/tx/$past && read -r ended 2>/dev/null <"$past/outcome" || ended=''
+    case $past:$ended in "$tx":* | *: | *:rollback-failed) continue ;; esac
+    case $NL$old$NL in *"$NL$past/outcome$NL"*) ;; *) [ "$left" -gt $KEEP ] || [ "\${kib:-0}" -gt $KEEP_KIB ] || continue ;; esac
+    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx" | cut -f1)
+  done
+}
+
+# ---- restore ---------------------------------------------------------------------------------------------------------
+restore() { # every tracked path as it was, proved. After a reboot, or a failed attempt, times prove nothing of bytes
+  for attempt in 1 2 3; do
+    kill_job; clear_stages
+    present remove_odd && look "$work/now" && compare "$work/now" || continue
+    [ -e "$tx/diff" ] || { find_edits && report restored restored removed >"$tx/report" &&
+      show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
+    { [ $attempt = 1 ] && same_boot; } || doubt || continue
+    put_back && restore_directories && flush_tracked && verify || continue
+    if [ -s "$tx/edited" ]; then outcome=conflict; else outcome=rolled-back; fi
+    refresh_and_probe
+    [ "$(cut -d ' ' -f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm -f "$state/quarantine"
+    return
+  done
+  outcome=rollback-failed
+  echo "transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\\n\\t' '; ')" >"$work/why"
+  cat "$work/why" >>"$tx/warnings" && put "$state/quarantine" <"$work/why"
+}
+same_boot() { [ "$(cat "$tx/armed")" = "$(boot_id)" ]; }
+keeping() { [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; }
+remove_odd() { odd_names "$@" >"$work/odd" && if [ -s "$work/odd" ]; then find "$@" -xdev -depth -name "$pattern" -exec rm -rf -- {} +; fi; }
+# find_edits: what is neither in the backup nor the transaction's was edited by someone else, and is kept in theirs/. After
+find_edits() { # a crash what was written last may be lost: nobody can say whose an edit was; nor while the job is at work
+  true >"$tx/edited"
+  if [ -e "$tx/running" ] || [ -n "\${killed:-}" ] || ! same_boot; then return 0; fi
+  { comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of &&
+    paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"; } | sort -u >"$work/edited"
+  [ -s "$work/edited" ] || return 0
+  comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
+  kept="; their version is $tx/theirs\\\\1" && [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&
+    tar -xpf "$work/theirs.tar" -C "$tx/theirs" || { rm -rf "$tx/theirs" && kept='; their version could not be kept'; }
+  rm -f "$work/theirs.tar" && sed "s|^\\.\\(.*\\)|edited by someone else: \\1$kept|" "$work/edited" >>"$tx/warnings"
+  mv -f "$work/edited" "$tx/edited"
+}
+doubt() { # files that hash otherwise than they did are taken for touched, and nothing stays immutable
+  present thaw 2>/dev/null
+  look "$work/now" && compare "$work/now" && comm -12 "$tx/files" "$work/now.paths" | comm -23 - "$work/touched" >"$work/same" &&
+    sums "$work/same" >"$work/same.sums" && sort "$work/same.sums" >"$work/sorted" && sort "$tx/sums" >"$work/sums" &&
+    comm -23 "$work/sorted" "$work/sums" | cut -c67- | sort - "$work/touched" >"$work/all" && mv -f "$work/all" "$work/touched"
+}
+thaw() { [ -z "$(frozen "$@")" ] || find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -- {} +; }
+put_back() { # what was touched is staged on its own mount, proved by hash, made durable and renamed into place
+  ! keeping || for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/all" && mv -f "$work/all" "$work/$list"; done
+  # Hard links come back together, or not at all: with one of them touched, so are the others.
+  sort "$work/touched" "$work/lost" >"$work/wanted" && awk -F "$TAB" 'pass == 1 { wanted[$0]; next }
+    pass == 2 { if ($10 in wanted && $1 == "f") inode[$7, $8]; next }
+    $10 in wanted || ($1 == "f" && ($7, $8) in inode) { print $10 }' \\
+    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$tx/before" >"$work/needed" || return 1
+  while IFS= read -r path && parent=.\${path%/*}; do
+    [ -d "$parent" ] || grep -q -x -F -e "$parent" "$tx/absent" || (umask 022 && mkdir -p "$parent") || return 1
+    [ ! -d "$parent" ] || straight "$parent" || return 1
+  done <"$tx/tracked"
+  clear_way && sort -u "$tx/mounts" >"$work/mounts" || return 1
+  while IFS= read -r mount; do put_back_on "$mount" || return 1; done <"$work/mounts"
+}
+clear_way() {
+  { cat "$work/added" && comm -12 "$work/touched" "$work/now.dirs" && comm -12 "$work/lost" "$work/now.paths"; } | sort >"$work/way"
+  comm -23 "$work/way" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null
+  comm -12 "$work/way" "$work/now.dirs" >"$work/way.dirs" && each "$work/way.dirs" remove_tree || return 1
+  [ ! -s "$tx/absent" ] || sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null || :
+}
+remove_tree() { ! is_dir "$1" || { find "$1" -xdev ! -type d -exec rm -f -- {} + && find "$1" -xdev -depth -exec rmdir -- {} +; }; }
+put_back_on() { # MOUNT: from one stage on that mount, since a rename cannot leave it
+  mount="$1" awk 'FNR == 1 { file++ } file == 1 { path[FNR] = "." $0; next } file == 2 { at[path[FNR]] = $0; next }
+    { for (p = $0; p != "" && !(p in at); sub(/\\/?[^\\/]*$/, "", p)); if (at[p] == ENVIRON["mount"]) print p "\\t" $0 }' \\
+    "$tx/tracked" "$tx/mounts" "$work/needed" >"$work/on" && cut -f2 "$work/on" | sort >"$work/need" || return 1
+  [ -s "$work/need" ] || return 0
+  stage=$(head -n 1 "$work/on" | cut -f1) && stage=\${stage%/*}/.savepoint.$id
+  rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&
+    comm -12 "$work/need" "$work/lost" >"$work/whole" && sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents" &&
+    each "$work/whole" move_whole && each "$work/parents" move_back && rm -rf "$stage"
+}
+move_whole() { [ ! -d "$stage/$1" ] || is_dir "$1" || mv -f -T "$stage/$1" "$1"; }
+move_back() { [ ! -d "$stage/$1" ] || move_entries "$stage/$1" "$1" ! -type d; }
+staged_well() { # what came out of the backup has the bytes that went in
+  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/sums" && (cd "$stage" && sums "$work/staged") |
+    sort | comm -12 - "$work/sums" >"$work/good" && [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]
+}
+restore_directories() { # last, since a rename inside one moves its times. An archive can only add attributes: others go
+  standing "$work/standing" && comm -13 "$tx/standing" "$work/standing" |
+    awk -F "$TAB" '/^# file: / { for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |
+    while read -r attribute name; do ! is_dir "$(printf %b "$name")" || setfattr -h -x "$attribute" "$(printf %b "$name")"; done
+  comm -23 "$tx/standing" "$work/standing" | awk -F "$TAB" '$1 == "d" { print $8 } /^# file: / { print "./" substr($1, 9) }' |
+    sort -u | comm -12 - "$tx/paths" >"$work/dirs"
+  if [ "$tools" = gnu ]; then unpack . "$work/dirs"; return; fi
+  awk -F "$TAB" 'NR == FNR { dir[$0]; next } $1 == "d" && $10 in dir { print $2, $3 ":" $4, $6, $10 }' "$work/dirs" "$tx/before" |
+    while read -r mode owner time name; do chown "$owner" "$name" && chmod "$mode" "$name" && touch -d "@$time" "$name"; done
+}
+verify() { # bytes were hashed before they were renamed, and those of what was not restored when they were doubted
+  standing "$work/standing" && comm -3 "$tx/standing" "$work/standing" >"$work/differences" || return 1
+  ! keeping || { sed "s/^$TAB//" "$work/differences" | awk -F "$TAB" 'FILENAME == ARGV[1] { kept[$0]; next } $1 != "d" && !($8 in kept) &&
+    !("./" substr($1, 9) in kept)' "$tx/edited" - >"$work/all" && mv -f "$work/all" "$work/differences"; }
+  [ ! -s "$work/differences" ]
+}
+refresh_and_probe() { # caches must keep nothing from the patch's mirror; at boot, with no network, a probe says nothing
+  for what in refresh probe; do while IFS= read -r command; do
+    if [ -z "$command" ] || [ "$what$by" = probeboot ] || in_time sh -c "$command" </dev/null >"$work/log" 2>&1; then continue; fi
+    outcome=rolled-back-unhealthy
+    echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"
+  done <"$tx/$what"; done
+}
+in_time() { ! command -v timeout >/dev/null || set -- timeout $PATIENCE "$@"; SAVEPOINT_ROOT=\${root:-/} "$@"; }
+
+# ---- lease, watchdog, recovery ---------------------------------------------------------------------------------------
+# lease_write: until when the host waits for a sign of life. Another boot id means it is over, so it need not survive.
+lease_write() { read -r seconds <"$tx/seconds" && until_in "$seconds" lease; }
+until_in() { echo "$(boot_id) $(($(uptime) + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }
+lease_left() { # TX: seconds until the lease or the deadline ends, whichever is first, or 0
+  read -r until end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$until" = "$(boot_id)" ] &&
+    left=$(((end < last ? end : last) - $(uptime))) || left=0
+  echo $((left > 0 ? left : 0))
+}
+renew() { # a sign of life; \`running\` says that a phase on the controller, which may write here too, begins or ended
+  read_request && mine && undecided
+  lease_write || unwritten "$tx/lease"
+  case $running in yes) true >"$tx/running" ;; no) wrote ;; esac
+  ok id "$id" lease_left "$(lease_left "$tx")" boot "$(boot_id)" && echo
+}
+# wrote: what the tracked paths hold now was written by the job, not by someone else.
+wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && rm -f "$tx/running"; }
+# own_path: where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.
+own_path() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/guard/$guard/guard"; else echo "$0"; fi; }
+systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; }
+watchdog_start() { # PID 1 owns it where there is systemd: logind kills what a session leaves behind
+  set -- "$(own_path)" watch "$root" "$state" "$id"
+  if systemd; then
+    systemd-run --quiet --collect --unit="savepoint-$id" -p DefaultDependencies=no -p Restart=on-failure -p RestartSec=1 \\
+      -p StartLimitIntervalSec=0 -p RestartForceExitStatus='SIGTERM SIGHUP SIGINT SIGPIPE' /bin/sh "$@" >/dev/null 2>&1
+  else (cd / && exec setsid env -i PATH="$PATH" HOME="\${HOME:-/}" /bin/sh "$@" </dev/null >/dev/null 2>&1 &); fi
+}
+boot_recovery_install() { # for the host's own root: ends open transactions before the network is up and anyone can log in
+  if [ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi
+  printf 'exec /bin/sh %s boot "" %s\\n' "$(own_path)" "$state" | put "$state/boot" || return 1
+  units=/etc/systemd/system unit=savepoint-recover.service
+  if systemd; then
+    [ ! -L $units/sysinit.target.wants/$unit ] || return 0
+    mkdir -p $units/sysinit.target.wants && printf '%s\\n' '[Unit]' 'Description=End Savepoint transactions open when the host went down' \\
+      'DefaultDependencies=no' 'After=local-fs.target systemd-remount-fs.service' 'Before=sysinit.target network-pre.target ssh.service sshd.service' \\
+      '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target' | put $units/$unit &&
+      chmod 644 $units/$unit && ln -sf ../$unit $units/sysinit.target.wants/$unit && sync $units $units/sysinit.target.wants
+  elif [ -d /etc/local.d ]; then
+    printf '#!/bin/sh\\n/bin/sh %s/boot\\n' "$state" | put /etc/local.d/savepoint.start && chmod 755 /etc/local.d/savepoint.start
+  elif [ -d /etc/cron.d ]; then
+    printf '@reboot root /bin/sh %s/boot\\n' "$state" | put /etc/cron.d/savepoint && chmod 644 /etc/cron.d/savepoint
+  else echo 'nothing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/warnings"; fi
+}
+watch() { # the watchdog. Ends with its transaction
+  read -r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5
+  while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
+    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then (finish watchdog); fi
+    sleep "$nap"
+  done
+}
+finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
+  if [ "$1" = boot ] && resume; then return; fi
+  kill_job; rm -rf "$tx/reserve"; lock
+  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rollback "$1" && conclude; fi
+  unlock
+}
+resume() { # a phase has said that the host may reboot: the lease runs from here, for as long as it said
+  [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] && read -r away left 2>/dev/null <"$tx/reboot" &&
+    echo "$away $((left - away))" | put "$tx/reboot" && until_in "$left" deadline && until_in "$away" lease && watchdog_start
+}
+by_its_guard() { # ID WHO: a transaction is always ended by the very guard that opened it
+  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard && [ -f "$opener" ] || opener=$0
+  /bin/sh "$opener" finish "$root" "$state" "$1" "$2"
+}
+unfinished() { # the ids of transactions that have not come to their end
+  for one in "$state"/tx/*; do case $(cat "$one/outcome" 2>/dev/null):$(cat "$state/open" 2>/dev/null) in
+    :* | rollback-failed:* | *:"\${one##*/}") [ ! -d "$one" ] || echo "\${one##*/}" ;;
+  esac; done
+}
+boot() { for one in $(unfinished); do by_its_guard "$one" boot; done; }
+recover() { # what a person asks for: end whatever is open here, whoever holds it
+  read_request && ended=$(unfinished)
+  for one in $ended; do by_its_guard "$one" "\${reason:-recover}" >/dev/null 2>&1; done
+  ok && for one in $ended; do
+    echo "ended $one $(cat "$state/tx/$one/outcome" 2>/dev/null || echo rolled-back)" && tell "$state/tx/$one"
+  done
+  echo && for one in $ended; do cat "$state/tx/$one/diff" 2>/dev/null; done
+}
+status() { # what is here. Needs no token and changes nothing
+  read_request && ok guard_version "$VERSION"
+  if read -r held 2>/dev/null <"$state/open"; then
+    printf 'open %s\\nlease_left %s\\n' "$held" "$(lease_left "$state/tx/$held")"
+    for what in holder since decision; do sed "s/^/$what /" "$state/tx/$held/$what" 2>/dev/null; done
+    sed 's/^/track /' "$state/tx/$held/tracked" 2>/dev/null
+  fi
+  sed 's/^/quarantine /' "$state/quarantine" 2>/dev/null
+  for one in "$state"/tx/*; do [ ! -e "$one/outcome" ] ||
+    echo "past \${one##*/} $(cat "$one/since") $(cat "$one/outcome") $(cat "$one/holder")"; done
+  echo
+}
+clear() { # a person has looked at the host; it may be used again
+  read_request
+  for one in "$state"/tx/*; do [ "$(cat "$one/outcome" 2>/dev/null)" != rollback-failed ] ||
+    echo 'rollback-failed, cleared' | put "$one/outcome"; done
+  rm -f "$state/quarantine" && sync "$state" && ok && echo || unwritten
+}
+
+# ---- the job's processes ---------------------------------------------------------------------------------------------
+run_phase() { # starts the shell text that follows, unless it was before; passes on its output from a byte onwards
+  read_request && lock && mine && undecided
+  spool=$tx/run/$phase
+  if [ ! -d "$spool" ]; then
+    rm -rf "$spool.new" && mkdir -p "$spool.new" && true >"$spool.new/out" && true >"$spool.new/err" &&
+      head -c 4096 /dev/zero >"$spool.new/ended" && true >"$tx/running" && read -r _ last <"$tx/deadline" || unwritten "$spool"
+    [ "$reboot" -eq 0 ] || echo "$reboot $((last - $(uptime)))" | put "$tx/reboot" || unwritten "$tx/reboot"
+    mv "$spool.new" "$spool" && exec 3<&0 || unwritten "$spool"
+    set -- /bin/sh "$(own_path)" supervise "$root" "$state" "$id" "$phase"
+    if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"
+    elif command -v setsid >/dev/null; then set -- setsid "$@"; fi
+    (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path" "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &
+    life_of $! >"$spool/life" && exec 3<&-
+  fi
+  unlock; follow
+}
+follow() { # its status comes behind a nonce that the job does not know; \`lost\` with its host or its supervisor
+  printf '\\n%s started\\n' "$nonce" >&2
+  exec 3<"$spool/out" 4<"$spool/err" && naps=0 && echo $$ >"$spool/follower"
+  tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2
+  while [ ! -e "$spool/status" ] && alive "$(cat "$spool/life")" && [ "$(cat "$spool/follower")" = $$ ]; do
+    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.02; else sleep 0.2; fi
+    cat <&3 && cat <&4 >&2 || return
+  done
+  [ "$(cat "$spool/follower")" = $$ ] && cat <&3 && cat <&4 >&2 || return
+  read -r code 2>/dev/null <"$spool/status" || code=lost
+  printf '\\n%s %s\\n' "$nonce" "$code" >&2
+}
+supervise() { # PHASE: runs it as the job's user, marked so that all its descendants can be found
+  trap : TERM
+  spool=$tx/run/$1 && life_of $$ >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && text=$(cat && echo .) || return 1
+  me=$(id -un) && user=$me && [ "$user" != root ] || user=\${SUDO_USER:-root}
+  ! bound || { admit user && user=\${said:-$user}; }
+  mkfifo "$spool/1" "$spool/2" && { [ "$user" = "$me" ] || chown "$user" "$spool/1" "$spool/2"; } || return 1
+  (trap '' TERM && exec cat <"$spool/1" >>"$spool/out") & one=$!
+  (trap '' TERM && exec cat <"$spool/2" >>"$spool/err") & two=$!
+  set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="\${root:-/}" PATH="$job_path" /bin/sh -s
+  # Not through PAM where that can be had: it would move the phase out of its scope into a session's.
+  if [ "$user" = "$me" ]; then :
+  elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
+  else set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"; fi
+  (umask "$job_umask" && cd / && printf %s "\${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
+  code=$? naps=0 # when the host goes down with it, which it may, it has no status and is not over
+  ! systemd || [ ! -e "$tx/reboot" ] || case $(trap '' TERM && systemctl is-system-running 2>/dev/null) in
+    initializing | starting | running | degraded | maintenance) ;; *) return ;; esac
+  while [ -n "$(life_of $one)$(life_of $two)" ] && [ $naps -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done
+  [ -e "$tx/decision" ] || [ $code -gt 128 ] || wrote 2>/dev/null
+  [ ! -e "$tx/reboot" ] || { rm -f "$tx/reboot" && sync "$tx"; } && echo $code 1<>"$spool/ended" && mv -f "$spool/ended" "$spool/status" # in its room
+}
+kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, until none is left
+  unit="savepoint-$id-job-*.scope" && ! systemd || [ -z "$(systemctl list-units --no-legend "$unit")" ] || { killed=yes; systemctl stop "$unit"; }
+  for signal in TERM KILL; do
+    waited=0 && while pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&
+      [ -n "$pids" ] && [ $waited -lt $((GRACE * 10)) ]; do
+      # shellcheck disable=SC2086 # one word a process
+      [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/null
+      killed=yes waited=$((waited + 1)) && sleep 0.1
+    done
+  done
+}
+
+# ---- verbs -----------------------------------------------------------------------------------------------------------
+case \${1:-} in
+  begin | apply | renew | commit | rollback | status | recover | clear) "$1" ;;
+  exec) run_phase ;;
+  kill) read_request && mine && kill_job && ok id "$id" && echo ;;
+  watch | finish | boot | supervise) guard='' root=$2 state=$3 id=\${4:-} && place && "$1" "\${5:-}" ;;
+  version) echo $VERSION ;;
+  *) fail guard-protocol "unknown verb '\${1:-}': begin apply exec kill renew commit rollback status recover clear are known" ;;
+esac
+unlock
 ` }, gate: `#!/bin/sh
 # Savepoint gate: all that an SSH key can do whose line in authorized_keys has it as its forced command.
 #
@@ -3278,6 +3978,60 @@ if sudo -n -l "$guard" "$4" >/dev/null 2>&1; then exec sudo -n "$guard" "$4"; fi
 list=$(sudo -n -l 2>&1)
 printf '%s\\n' "$list" >&2
 case $list in *sha256:*/guard/*) exit 93 ;; *) exit 92 ;; esac
+`, policy: `#!/bin/sh
+# Savepoint policy: what those who reach the guard of this host by sudo may ask it for; everything else is refused.
+#
+# The guard runs it as root, as \`policy root ROOT\`, \`policy begin TRACK REFRESH PROBE\` (a line each) and \`policy user\`:
+# what it prints before it exits with another status than 0 is why the guard refuses. \`savepoint host setup\` writes it,
+# and below its last line what it allows; root may edit that. Lines: track PATH, refresh COMMAND, probe COMMAND, and
+# user NAME, who phases run as instead of the login.
+set -u
+allowed() { sed -n "s/^$1 //p" "$0"; }
+refuse() {
+  printf '%s\\n' "$1"
+  exit 1
+}
+
+# unnamed: the first of the lines on standard input that no line of that kind allows, behind a dot; a tracked path is
+# allowed with all below it.
+unnamed() {
+  while IFS= read -r asked; do
+    allowed "$1" | while IFS= read -r may; do
+      if [ "$asked" = "$may" ]; then echo yes; fi
+      case $1:$asked/ in
+        *//* | */./* | */../*) ;;
+        track:"$may"/*) echo yes ;;
+      esac
+    done | grep -q yes || { printf '.%s\\n' "$asked" && return; }
+  done
+}
+
+# loose: a directory in, at or above the paths on standard input that others than root may change.
+loose() {
+  while IFS= read -r path; do
+    set -- "$path"
+    above=$path
+    while above=\${above%/*} && [ -n "$above" ]; do set -- "$@" "$above"; done
+    find "$@" -maxdepth 0 -type d \\( ! -user 0 -o -perm -020 -o -perm -002 \\)
+    find "$path" -xdev -type d \\( ! -user 0 -o -perm -020 -o -perm -002 \\)
+  done 2>/dev/null | head -n 1
+}
+
+case \${1:-} in
+  root) [ -z "$2" ] || refuse "the host's own root is all that may be asked for, not '$2'" ;;
+  user) allowed user | head -n 1 ;;
+  begin)
+    for kind in track refresh probe; do
+      shift
+      other=$(printf %s "$1" | unnamed "$kind")
+      [ -z "$other" ] || refuse "$kind '\${other#.}' is not allowed; it allows $(allowed "$kind" | tr '\\n' ';')"
+      [ "$kind" != track ] || open=$(printf %s "$1" | loose)
+      [ -z "$open" ] || refuse "$open can be written to by others"
+    done
+    ;;
+  *) refuse "'\${1:-}' is not known to it" ;;
+esac
+exit 0
 ` };
   }
 });
@@ -3286,12 +4040,12 @@ case $list in *sha256:*/guard/*) exit 93 ;; *) exit 92 ;; esac
 function entry(code2, errorClass, reason) {
   return { code: code2, class: errorClass, reason };
 }
-function asSavepointError(error) {
-  if (error instanceof SavepointError) return error;
+function asSavepointError(error2) {
+  if (error2 instanceof SavepointError) return error2;
   return new SavepointError("defect", {
-    message: `${catalogue.defect.reason} ${sentenceOf(error)}`,
+    message: `${catalogue.defect.reason} ${sentenceOf(error2)}`,
     hint: "Please report this with the whole output.",
-    cause: error
+    cause: error2
   });
 }
 function causeJson(cause) {
@@ -3301,11 +4055,11 @@ function causeJson(cause) {
   const deeper = cause.cause === void 0 ? {} : { causes: [causeJson(cause.cause)] };
   return { name: cause.name, reason: cause.message, ...code2, ...deeper };
 }
-function sentenceOf(error) {
-  return error instanceof Error ? error.message || error.name : String(error);
+function sentenceOf(error2) {
+  return error2 instanceof Error ? error2.message || error2.name : String(error2);
 }
-function describe(error) {
-  const it = asSavepointError(error);
+function describe(error2) {
+  const it = asSavepointError(error2);
   const facts = [];
   if (it.place) facts.push(["at", describePlace(it.place)]);
   facts.push(...Object.entries(it.details));
@@ -3322,8 +4076,8 @@ function describePlace({ file, line, column, field }) {
   );
   return [position.join(":"), field && `field ${field}`].filter(Boolean).join(", ");
 }
-function flatCauses(error) {
-  return error.causes.flatMap((cause) => {
+function flatCauses(error2) {
+  return error2.causes.flatMap((cause) => {
     if (cause instanceof SavepointError) return [cause, ...flatCauses(cause)];
     return cause instanceof Error && cause.cause !== void 0 ? [cause, cause.cause] : [cause];
   });
@@ -3334,8 +4088,8 @@ function causeLine(cause) {
 }
 function plain(value) {
   if (Array.isArray(value)) return value.map(plain).join(", ");
-  const text4 = typeof value === "string" ? value : JSON.stringify(value) ?? String(value);
-  return text4.replace(
+  const text5 = typeof value === "string" ? value : JSON.stringify(value) ?? String(value);
+  return text5.replace(
     /[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu,
     (control) => control === "\n" ? "\\n" : `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`
   );
@@ -3385,11 +4139,16 @@ var init_errors = __esm({
       "ssh-config-bad": entry(130, "usage", "The SSH configuration has something that cannot be used."),
       "ssh-config-program": entry(131, "usage", "The SSH configuration would run a program here."),
       "guard-unproved": entry(132, "usage", "No whole proof is recorded for this guard."),
+      "backend-bad": entry(141, "usage", "The backend of the host cannot be used."),
+      "backend-refused": entry(142, "usage", "The backend may not run on this machine."),
       "phase-failed": entry(201, "job", "A command of a phase failed."),
       "phase-timeout": entry(202, "job", "A phase took longer than it may."),
       "check-failed": entry(203, "job", "The changed configuration did not pass its check."),
       "job-cancelled": entry(204, "job", "The job was cancelled."),
       "outcome-unexpected": entry(205, "job", "The job did not end with the outcome it expects."),
+      "attachment-changed": entry(221, "job", "An attachment changed while it was being sent."),
+      "artifact-missing": entry(222, "job", "The host does not have an artifact."),
+      "artifact-refused": entry(223, "job", "What the host sent as an artifact is not allowed."),
       "host-unreachable": entry(301, "host", "The host cannot be reached."),
       "host-auth-failed": entry(302, "host", "The host refused every way to log in."),
       "host-key-unknown": entry(303, "host", "The host's key is in no known_hosts that was given."),
@@ -3415,6 +4174,10 @@ var init_errors = __esm({
       "host-write-failed": entry(323, "host", "The host could not write what it had to."),
       "host-read-failed": entry(324, "host", "A file of the host cannot be read."),
       "host-key-revoked": entry(325, "host", "The host's key is marked as revoked."),
+      "host-rebooted": entry(326, "host", "The host restarted unexpectedly and rolled back."),
+      "backend-failed": entry(341, "host", "The backend of the host failed."),
+      "transfer-refused": entry(351, "host", "The login on the host cannot transfer files."),
+      "transfer-failed": entry(352, "host", "Files could not be sent to the host, or fetched."),
       "rollback-failed": entry(401, "recovery", "The host could not be brought back."),
       "rolled-back-unhealthy": entry(402, "recovery", "Restored, but the host fails its probe."),
       defect: entry(901, "internal", "Something happened that should be impossible."),
@@ -3470,15 +4233,7229 @@ var init_errors = __esm({
   }
 });
 
+// src/host/ssh-algorithms.ts
+var kexAlgorithms, ciphers, macs, hostKeyAlgorithms;
+var init_ssh_algorithms = __esm({
+  "src/host/ssh-algorithms.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    kexAlgorithms = {
+      usual: [
+        "curve25519-sha256",
+        "curve25519-sha256@libssh.org",
+        "ecdh-sha2-nistp256",
+        "ecdh-sha2-nistp384",
+        "ecdh-sha2-nistp521",
+        "diffie-hellman-group-exchange-sha256",
+        "diffie-hellman-group14-sha256",
+        "diffie-hellman-group16-sha512",
+        "diffie-hellman-group18-sha512"
+      ],
+      legacy: [
+        "diffie-hellman-group-exchange-sha1",
+        "diffie-hellman-group14-sha1",
+        "diffie-hellman-group1-sha1"
+      ]
+    };
+    ciphers = {
+      usual: [
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "aes128-ctr",
+        "aes192-ctr",
+        "aes256-ctr",
+        "chacha20-poly1305@openssh.com"
+      ],
+      legacy: ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
+    };
+    macs = {
+      usual: [
+        "hmac-sha2-256-etm@openssh.com",
+        "hmac-sha2-512-etm@openssh.com",
+        "hmac-sha1-etm@openssh.com",
+        "hmac-sha2-256",
+        "hmac-sha2-512",
+        "hmac-sha1"
+      ],
+      legacy: ["hmac-sha1-96", "hmac-md5"]
+    };
+    hostKeyAlgorithms = {
+      usual: [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "rsa-sha2-512",
+        "rsa-sha2-256"
+      ],
+      legacy: ["ssh-rsa"]
+    };
+  }
+});
+
+// src/host/known-hosts.ts
+function parseKnownHosts(text5, source) {
+  const hosts = [];
+  const unreadable2 = [];
+  for (const [index, raw] of text5.split("\n").entries()) {
+    const content = raw.trim();
+    if (content === "" || content.startsWith("#")) continue;
+    const entry3 = parseLine(content, source, index + 1);
+    if (entry3) hosts.push(entry3);
+    else unreadable2.push(index + 1);
+  }
+  return { hosts, unreadable: unreadable2 };
+}
+function parseLine(content, source, line) {
+  const words = content.split(/[ \t]+/);
+  const marker = markers.get(words[0] ?? "");
+  if (words[0]?.startsWith("@")) {
+    if (!marker) return void 0;
+    words.shift();
+  }
+  const [hosts, type, base642] = words;
+  if (!hosts || !type || !base642 || !/^[A-Za-z0-9+/]+={0,2}$/.test(base642)) return void 0;
+  const key = Buffer.from(base642, "base64");
+  if (keyType(key) !== type) return void 0;
+  return { source, line, marker: marker ?? "none", hosts, type, key };
+}
+function keyType(key) {
+  if (key.length < 4) return "";
+  const length = key.readUInt32BE(0);
+  return length < key.length - 4 ? key.toString("latin1", 4, 4 + length) : "";
+}
+function fingerprint(key) {
+  return `SHA256:${(0, import_node_crypto.createHash)("sha256").update(key).digest("base64").replace(/=+$/, "")}`;
+}
+function knownHostName(name, port) {
+  const lower = name.toLowerCase();
+  return port === 22 ? lower : `[${lower}]:${port}`;
+}
+function matchesHost(entry3, name) {
+  return entry3.hosts.startsWith("|") ? matchesHash(entry3.hosts, name) : matchesPatterns(entry3.hosts.split(","), name);
+}
+function matchesHash(hashed, name) {
+  const [, method, salt, hash] = hashed.split("|");
+  if (method !== "1" || !salt || !hash) return false;
+  const expected = Buffer.from(hash, "base64");
+  const actual = (0, import_node_crypto.createHmac)("sha1", Buffer.from(salt, "base64")).update(name).digest();
+  return expected.length === actual.length && (0, import_node_crypto.timingSafeEqual)(expected, actual);
+}
+function matchesPatterns(patterns, name, letters = "any-case") {
+  let matched = false;
+  for (const pattern of patterns) {
+    const negated = pattern.startsWith("!");
+    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name, letters)) continue;
+    if (negated) return false;
+    matched = true;
+  }
+  return matched;
+}
+function matchesPattern(pattern, name, letters) {
+  const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
+  return new RegExp(`^${source}$`, letters === "exact" ? "s" : "is").test(name);
+}
+var import_node_crypto, markers;
+var init_known_hosts = __esm({
+  "src/host/known-hosts.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_crypto = require("node:crypto");
+    markers = /* @__PURE__ */ new Map([
+      ["@revoked", "revoked"],
+      ["@cert-authority", "cert-authority"]
+    ]);
+  }
+});
+
+// src/host/ssh-config/problem.ts
+function badConfig(place, message, more = {}) {
+  return problem("ssh-config-bad", place, message, more);
+}
+function refusedProgram(place, program, found) {
+  return problem("ssh-config-program", place, `${program} would run a program on this machine.`, {
+    found,
+    hint: `Allow it by its name (--allow-program '${program}', or the input allow-program), or reach the host without it (ProxyJump needs no program).`
+  });
+}
+function problem(name, { file, line }, message, more) {
+  const { found, allowed, hint, cause } = more;
+  return new SavepointError(name, {
+    message: `${file}:${line}: ${message}`,
+    place: { file, line },
+    details: { ...found !== void 0 && { found }, ...allowed && { allowed } },
+    ...hint && { hint },
+    ...cause !== void 0 && { cause }
+  });
+}
+var init_problem = __esm({
+  "src/host/ssh-config/problem.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_errors();
+  }
+});
+
+// src/host/ssh-config/algorithms.ts
+function algorithmsOf(setting, list) {
+  const written = setting.words[0] ?? "";
+  const operator = /^[-+^]/.exec(written)?.[0];
+  const names = (operator ? written.slice(1) : written).split(",");
+  const all = [...list.usual, ...list.legacy];
+  const known = names.filter((name) => all.includes(name));
+  const usualWithout = (isLeftOut) => list.usual.filter((name) => !isLeftOut(name));
+  const choose = () => {
+    switch (operator) {
+      case "+":
+        return [...list.usual, ...known.filter((name) => !list.usual.includes(name))];
+      case "-":
+        return usualWithout((name) => matchesPatterns(names, name, "exact"));
+      case "^":
+        return [...known, ...usualWithout((name) => known.includes(name))];
+      default:
+        return known;
+    }
+  };
+  const chosen = choose();
+  if (chosen.length > 0) return chosen;
+  throw badConfig(setting.place, "None of these algorithms is supported.", {
+    found: written,
+    allowed: all.join(",")
+  });
+}
+var init_algorithms = __esm({
+  "src/host/ssh-config/algorithms.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_known_hosts();
+    init_problem();
+  }
+});
+
+// src/host/ssh-config/files.ts
+function usualConfigFiles(home) {
+  const own2 = (0, import_node_path3.join)(home, ".ssh");
+  return [
+    { path: (0, import_node_path3.join)(own2, "config"), includeFolder: own2, checkPermissions: true },
+    { path: "/etc/ssh/ssh_config", includeFolder: "/etc/ssh" }
+  ];
+}
+async function readConfigFile(file) {
+  try {
+    if (file.checkPermissions) await checkOwner(file.path);
+    return await (0, import_promises.readFile)(file.path, "utf8");
+  } catch (error2) {
+    if (error2 instanceof SavepointError) throw error2;
+    const absent2 = error2 instanceof Error && "code" in error2 && error2.code === "ENOENT";
+    if (absent2 && !file.required) return void 0;
+    throw new SavepointError("ssh-config-bad", {
+      message: `The SSH configuration ${file.path} cannot be read: ${sentenceOf(error2)}`,
+      place: { file: file.path },
+      cause: error2
+    });
+  }
+}
+async function checkOwner(path) {
+  const { uid, mode } = await (0, import_promises.stat)(path);
+  if ((uid === 0 || uid === process.getuid?.()) && (mode & 18) === 0) return;
+  throw new SavepointError("ssh-config-bad", {
+    message: `The SSH configuration ${path} may be written to by others, so it is not used.`,
+    place: { file: path },
+    details: { owner: uid, mode: (mode & 511).toString(8).padStart(4, "0") },
+    hint: `chmod 600 ${path}`
+  });
+}
+async function includedFiles(pattern, folder) {
+  const absolute = (0, import_node_path3.isAbsolute)(pattern) ? pattern : (0, import_node_path3.join)(folder, pattern);
+  const [, ...segments] = absolute.split("/");
+  let found = ["/"];
+  for (const segment of segments) {
+    const step = await Promise.all(found.map((path) => matching(path, segment)));
+    found = step.flat();
+  }
+  return found;
+}
+async function matching(folder, segment) {
+  if (!/[*?[]/.test(segment)) {
+    const path = (0, import_node_path3.join)(folder, segment);
+    return await (0, import_promises.stat)(path).catch(() => void 0) ? [path] : [];
+  }
+  const entries = await (0, import_promises.readdir)(folder).catch(() => []);
+  const name = globExpression(segment);
+  return entries.filter((entry3) => name.test(entry3) && (segment.startsWith(".") || !entry3.startsWith("."))).sort().map((entry3) => (0, import_node_path3.join)(folder, entry3));
+}
+function globExpression(segment) {
+  const source = segment.replace(/\[(!?)([^\]]+)\]|[\s\S]/g, (part, not, set) => {
+    if (set !== void 0) return `[${not ? "^" : ""}${set.replace(/[\\^]/g, "\\$&")}]`;
+    if (part === "*") return ".*";
+    if (part === "?") return ".";
+    return part.replace(/[.+^${}()|[\]\\]/, "\\$&");
+  });
+  return new RegExp(`^${source}$`, "s");
+}
+var import_promises, import_node_path3;
+var init_files = __esm({
+  "src/host/ssh-config/files.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_promises = require("node:fs/promises");
+    import_node_path3 = require("node:path");
+    init_errors();
+  }
+});
+
+// src/host/ssh-config/tokens.ts
+function localUser(env = process.env) {
+  const { username, uid } = (0, import_node_os2.userInfo)();
+  return { name: username, home: (0, import_node_os2.homedir)(), uid, machine: (0, import_node_os2.hostname)(), env };
+}
+function expandTokens(value, tokens, place) {
+  const { local } = tokens;
+  const meanings = {
+    "%": "%",
+    C: connectionHash(tokens),
+    d: local.home,
+    h: tokens.host,
+    i: String(local.uid),
+    j: tokens.jumps,
+    k: tokens.keyName,
+    L: local.machine.split(".")[0] ?? "",
+    l: local.machine,
+    n: tokens.original,
+    p: String(tokens.port),
+    r: tokens.user,
+    u: local.name
+  };
+  return value.replace(/%(.?)/g, (token, letter) => {
+    const meaning = meanings[letter];
+    if (meaning !== void 0) return meaning;
+    throw badConfig(place, `The token ${token} has no meaning here.`, {
+      found: value,
+      allowed: Object.keys(meanings).map((known) => `%${known}`).join(" ")
+    });
+  });
+}
+function expandHostName(value, original, place) {
+  return value.replace(/%(.?)/g, (token, letter) => {
+    if (letter === "h") return original;
+    if (letter === "%") return "%";
+    throw badConfig(place, `The token ${token} has no meaning in HostName.`, {
+      found: value,
+      allowed: "%h, %%"
+    });
+  });
+}
+function expandHome(path, local, place) {
+  if (!path.startsWith("~")) return path;
+  const [user = "", ...rest] = path.slice(1).split("/");
+  if (user !== "" && user !== local.name) {
+    throw badConfig(place, "Only your own home can be written as ~.", { found: path });
+  }
+  return (0, import_node_path4.join)(local.home, ...rest);
+}
+function expandVariables(value, local, place) {
+  return value.replace(/\$\{([^}]*)\}/g, (_, name) => {
+    const set = local.env[name];
+    if (set !== void 0) return set;
+    throw badConfig(place, `The variable ${name} is not set.`, { found: value });
+  });
+}
+function connectionHash({ local, host, port, user, jumps }) {
+  return (0, import_node_crypto2.createHash)("sha1").update(`${local.machine}${host}${port}${user}${jumps}`).digest("hex");
+}
+var import_node_crypto2, import_node_os2, import_node_path4;
+var init_tokens = __esm({
+  "src/host/ssh-config/tokens.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_crypto2 = require("node:crypto");
+    import_node_os2 = require("node:os");
+    import_node_path4 = require("node:path");
+    init_problem();
+  }
+});
+
+// src/host/ssh-config/values.ts
+function secondsOf({ words, place }) {
+  const written = words[0] ?? "";
+  const units = { "": 1, s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
+  const parts = [...written.matchAll(/(\d+)([smhdw]?)/gi)];
+  if (parts.length === 0 || parts.map(([part]) => part).join("") !== written) {
+    throw badConfig(place, "This is no time.", { found: written, allowed: "90, 90s, 1m30s" });
+  }
+  return parts.reduce(
+    (sum, [, count2, unit]) => sum + Number(count2) * (units[unit?.toLowerCase() ?? ""] ?? 1),
+    0
+  );
+}
+function numberOf({ words, place }, most) {
+  const written = words[0] ?? "";
+  const value = Number(written);
+  if (/^\d+$/.test(written) && value <= most) return value;
+  throw badConfig(place, "This is no such number.", { found: written, allowed: `0 to ${most}` });
+}
+function yesOrNo({ words, place }) {
+  const written = (words[0] ?? "").toLowerCase();
+  if (written === "yes" || written === "true") return true;
+  if (written === "no" || written === "false") return false;
+  throw badConfig(place, "This is neither yes nor no.", { found: written, allowed: "yes, no" });
+}
+function familyOf({ words, place }) {
+  switch (words[0]?.toLowerCase()) {
+    case "any":
+      return 0;
+    case "inet":
+      return 4;
+    case "inet6":
+      return 6;
+    default:
+      throw badConfig(place, "This is no kind of address.", {
+        found: words[0] ?? "",
+        allowed: "any, inet, inet6"
+      });
+  }
+}
+function unlessNone(setting) {
+  return setting && setting.rest.trim().toLowerCase() === "none" ? void 0 : setting;
+}
+function jumpsOf({ rest, place }) {
+  return rest.split(",").map((text5) => {
+    const match = /^(?:ssh:\/\/)?(?:([^@]+)@)?(?:\[([^\]]+)\]|([^:@/[\]]+))(?::(\d+))?\/?$/.exec(
+      text5.trim()
+    );
+    const host = match?.[2] ?? match?.[3];
+    if (!match || !host) {
+      throw badConfig(place, "ProxyJump has something that is no host.", {
+        found: text5,
+        allowed: "[user@]host[:port], ssh://user@host:port"
+      });
+    }
+    const [, user, , , port] = match;
+    return { host, ...user && { user }, ...port && { port: Number(port) } };
+  });
+}
+var init_values = __esm({
+  "src/host/ssh-config/values.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_problem();
+  }
+});
+
+// src/host/ssh-config/places.ts
+function identitiesOf(asked, standing, settings, tokens) {
+  const only = settings.single.get("identitiesonly");
+  const agent = asked.agent === false ? void 0 : asked.agent ?? agentOf(asked, settings.single.get("identityagent"), tokens);
+  const common = {
+    ...agent !== void 0 && { agent },
+    ...only && { identitiesOnly: yesOrNo(only) }
+  };
+  const { key, keyText: keyText2 } = asked;
+  const named = settings.identityFiles;
+  const guessed = standing === "inherited" && named.length > 0;
+  if (!guessed && key !== void 0) return { ...common, key };
+  if (!guessed && keyText2 !== void 0) return { ...common, keyText: keyText2 };
+  const keyFiles = named.length > 0 ? named.filter(unlessNone).map((setting) => pathOf(setting.words[0] ?? "", setting, tokens)) : usualKeys.map((name) => (0, import_node_path5.join)(tokens.local.home, ".ssh", name));
+  return { ...common, keyFiles };
+}
+function agentOf(asked, setting, tokens) {
+  if (asked.key !== void 0 || asked.keyText !== void 0) return void 0;
+  const { env } = tokens.local;
+  const written = setting?.words[0] ?? "SSH_AUTH_SOCK";
+  if (setting && !unlessNone(setting)) return void 0;
+  if (written === "SSH_AUTH_SOCK") return env.SSH_AUTH_SOCK || void 0;
+  if (/^\$\w+$/.test(written)) return env[written.slice(1)] || void 0;
+  return setting && pathOf(written, setting, tokens);
+}
+function hostKeySources(asked, standing, { single }, tokens) {
+  const revoked = unlessNone(single.get("revokedhostkeys"));
+  const common = revoked && {
+    revokedHostKeys: pathOf(revoked.words[0] ?? "", revoked, tokens)
+  };
+  const { knownHosts, knownHostsFiles } = asked;
+  const lines2 = knownHosts === void 0 ? {} : { knownHosts };
+  const isAnswered = knownHosts !== void 0 || knownHostsFiles !== void 0;
+  if (isAnswered && standing === "own") {
+    return { ...common, ...lines2, knownHostsFiles: knownHostsFiles ?? [] };
+  }
+  const own2 = filesOf(single.get("userknownhostsfile"), tokens) ?? [
+    (0, import_node_path5.join)(tokens.local.home, ".ssh", "known_hosts"),
+    (0, import_node_path5.join)(tokens.local.home, ".ssh", "known_hosts2")
+  ];
+  const global2 = filesOf(single.get("globalknownhostsfile"), tokens) ?? [
+    "/etc/ssh/ssh_known_hosts",
+    "/etc/ssh/ssh_known_hosts2"
+  ];
+  return { ...common, ...lines2, knownHostsFiles: [...knownHostsFiles ?? [], ...own2, ...global2] };
+}
+function filesOf(setting, tokens) {
+  if (!setting) return void 0;
+  if (!unlessNone(setting)) return [];
+  return setting.words.map((word) => pathOf(word, setting, tokens));
+}
+function pathOf(word, { place }, tokens) {
+  const path = expandHome(word, tokens.local, place);
+  return (0, import_node_path5.resolve)(expandTokens(expandVariables(path, tokens.local, place), tokens, place));
+}
+var import_node_path5, usualKeys;
+var init_places = __esm({
+  "src/host/ssh-config/places.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_path5 = require("node:path");
+    init_tokens();
+    init_values();
+    usualKeys = ["id_rsa", "id_ecdsa", "id_ed25519"];
+  }
+});
+
+// src/host/ssh-config/programs.ts
+function programsOf({ single }, tokens, allowed, usesProxy) {
+  const programs = {};
+  const take = (program, keyword) => {
+    const setting = unlessNone(single.get(keyword));
+    if (!setting) return void 0;
+    if (!allowed.has(program)) throw refusedProgram(setting.place, program, setting.rest);
+    if (program === "KnownHostsCommand" && /%[fKtHI]/.test(setting.rest)) {
+      throw badConfig(setting.place, "This token is not supported in KnownHostsCommand.", {
+        found: setting.rest
+      });
+    }
+    return expandTokens(setting.rest, tokens, setting.place);
+  };
+  const proxy = usesProxy ? take("ProxyCommand", "proxycommand") : void 0;
+  if (proxy !== void 0) programs.proxyCommand = proxy;
+  const known = take("KnownHostsCommand", "knownhostscommand");
+  if (known !== void 0) programs.knownHostsCommand = known;
+  const permitted = single.get("permitlocalcommand");
+  const local = permitted && yesOrNo(permitted) ? take("LocalCommand", "localcommand") : void 0;
+  if (local !== void 0) programs.localCommand = local;
+  return programs;
+}
+var init_programs = __esm({
+  "src/host/ssh-config/programs.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_problem();
+    init_tokens();
+    init_values();
+  }
+});
+
+// src/host/ssh-config/words.ts
+function splitLine(line) {
+  const content = line.replace(/[ \t\r\n\f]+$/, "").replace(/^[ \t\r\f]+/, "");
+  if (content === "" || content.startsWith("#")) return void 0;
+  const match = /^"?([^ \t"=]*)"?[ \t]*=?[ \t]*(.*)$/.exec(content);
+  return { keyword: (match?.[1] ?? "").toLowerCase(), rest: match?.[2] ?? "" };
+}
+function splitWords(text5) {
+  const words = [];
+  let at2 = 0;
+  for (; ; ) {
+    while (text5[at2] === " " || text5[at2] === "	") at2++;
+    if (at2 >= text5.length || text5[at2] === "#") return words;
+    let word = "";
+    let quote = "";
+    for (; at2 < text5.length; at2++) {
+      const char = text5[at2] ?? "";
+      const next = text5[at2 + 1] ?? "";
+      if (char === "\\" && (`'"\\`.includes(next) || quote === "" && next === " ") && next) {
+        word += next;
+        at2++;
+      } else if (quote === "" && (char === " " || char === "	")) break;
+      else if (quote === "" && (char === '"' || char === "'")) quote = char;
+      else if (char === quote) quote = "";
+      else word += char;
+    }
+    if (quote !== "") return void 0;
+    words.push(word);
+  }
+}
+function splitCriteria(text5) {
+  const words = [];
+  let rest = text5.trim();
+  while (rest !== "" && !rest.startsWith("#")) {
+    const match = rest.startsWith('"') ? /^"([^"]*)"[ \t]*=?[ \t]*(.*)$/.exec(rest) : /^([^ \t"=]+)[ \t]*=?[ \t]*(.*)$/.exec(rest);
+    if (!match) return void 0;
+    words.push(match[1] ?? "");
+    rest = match[2] ?? "";
+  }
+  return words;
+}
+var init_words = __esm({
+  "src/host/ssh-config/words.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+  }
+});
+
+// src/host/ssh-config/match.ts
+async function matches(line, place, facts) {
+  const words = splitCriteria(line);
+  if (!words) throw badConfig(place, "A quote is not closed.", { found: line });
+  if (words.length === 0) throw badConfig(place, "Match has no criterion.");
+  let holds = true;
+  for (let at2 = 0; at2 < words.length; at2++) {
+    const written = words[at2] ?? "";
+    const negated = written.startsWith("!");
+    const criterion = (negated ? written.slice(1) : written).toLowerCase();
+    if (criterion === "all") {
+      checkAlone(words, place);
+      return holds && !negated;
+    }
+    if (criterion === "final" || criterion === "canonical") {
+      if (criterion === "final") facts.wantFinalPass();
+      if (facts.isFinalPass === negated) holds = false;
+      continue;
+    }
+    const value = words[++at2];
+    if (value === void 0) throw badConfig(place, `Match ${written} has no value.`);
+    if (criterion === "exec") {
+      if (holds && await execSucceeds(value, place, facts) === negated) holds = false;
+    } else if (compare(criterion, value, place, facts) === negated) holds = false;
+  }
+  return holds;
+}
+function checkAlone(words, place) {
+  const others = words.filter((word) => !/^!?(all|canonical|final)$/i.test(word));
+  if (others.length > 0 || words.length > 2) {
+    throw badConfig(place, "Match all cannot be combined with other criteria.");
+  }
+}
+function compare(criterion, value, place, facts) {
+  const patterns = value.split(",");
+  switch (criterion) {
+    case "host":
+      return matchesPatterns(patterns, facts.host);
+    case "originalhost":
+      return matchesPatterns(patterns, facts.original);
+    case "user":
+      return matchesPatterns(patterns, facts.user, "exact");
+    case "localuser":
+      return matchesPatterns(patterns, facts.localUser, "exact");
+    case "tagged":
+      return matchesPatterns(patterns, facts.tag, "exact");
+    default:
+      throw badConfig(place, `Match ${criterion} is not supported.`, {
+        allowed: "all, host, originalhost, user, localuser, tagged, final, canonical, exec"
+      });
+  }
+}
+async function execSucceeds(command, place, facts) {
+  if (!facts.allowed.has("Match exec")) throw refusedProgram(place, "Match exec", command);
+  return new Promise((resolve3) => {
+    (0, import_node_child_process.execFile)("/bin/sh", ["-c", facts.expand(command)], (error2) => resolve3(error2 === null));
+  });
+}
+var import_node_child_process;
+var init_match = __esm({
+  "src/host/ssh-config/match.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_child_process = require("node:child_process");
+    init_known_hosts();
+    init_problem();
+    init_words();
+  }
+});
+
+// src/host/ssh-config/read.ts
+async function readSettings(files, original, local, factsFor) {
+  const settings = { single: /* @__PURE__ */ new Map(), identityFiles: [] };
+  let again2 = false;
+  for (const isFinalPass of [false, true]) {
+    if (isFinalPass && !again2) break;
+    const facts = () => ({
+      ...factsFor(settings, isFinalPass),
+      wantFinalPass: () => {
+        again2 = true;
+      }
+    });
+    const reader = new Reader(settings, original, local, facts);
+    for (const file of files) await reader.read(file, true, 0);
+  }
+  return settings;
+}
+var deepest, Reader;
+var init_read = __esm({
+  "src/host/ssh-config/read.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_known_hosts();
+    init_files();
+    init_match();
+    init_problem();
+    init_tokens();
+    init_words();
+    deepest = 16;
+    Reader = class {
+      #settings;
+      #original;
+      #local;
+      #facts;
+      constructor(settings, original, local, facts) {
+        this.#settings = settings;
+        this.#original = original;
+        this.#local = local;
+        this.#facts = facts;
+      }
+      /** @param applies whether the block that includes the file does */
+      async read(file, applies, depth) {
+        const text5 = await readConfigFile(file);
+        let active = applies;
+        for (const [index, line] of (text5 ?? "").split("\n").entries()) {
+          const place = { file: file.path, line: index + 1 };
+          const parts = splitLine(line);
+          if (!parts) continue;
+          const { keyword, rest } = parts;
+          const words = splitWords(rest);
+          if (!words) throw badConfig(place, "A quote is not closed.", { found: rest });
+          if (rest === "") throw badConfig(place, `${keyword} has no value.`);
+          if (keyword === "host") {
+            active = applies && this.#matchesHost(words);
+          } else if (keyword === "match") {
+            active = applies && await matches(rest, place, this.#facts());
+          } else if (keyword === "include") {
+            await this.#include(words, file, place, active, depth);
+          } else if (active) {
+            this.#set(keyword, { words, rest, place });
+          }
+        }
+      }
+      #matchesHost(patterns) {
+        return matchesPatterns(patterns, this.#original, "exact");
+      }
+      async #include(patterns, from, place, active, depth) {
+        if (depth >= deepest) throw badConfig(place, `Include is nested more than ${deepest} deep.`);
+        for (const pattern of patterns) {
+          const path = expandHome(pattern, this.#local, place);
+          for (const found of await includedFiles(path, from.includeFolder)) {
+            await this.read({ ...from, path: found, required: true }, active, depth + 1);
+          }
+        }
+      }
+      #set(keyword, setting) {
+        const { single, identityFiles } = this.#settings;
+        if (keyword === "identityfile") {
+          const same2 = (other) => other.words[0] === setting.words[0];
+          if (!identityFiles.some(same2)) identityFiles.push(setting);
+          return;
+        }
+        const proxies = ["proxyjump", "proxycommand"];
+        if (proxies.includes(keyword) && proxies.some((name) => single.has(name))) return;
+        if (!single.has(keyword)) single.set(keyword, setting);
+      }
+    };
+  }
+});
+
+// src/host/ssh-config/resolve.ts
+async function resolveTarget(asked, { local = localUser(), files = usualConfigFiles(local.home), allow = [] } = {}) {
+  return resolve2(asked, { local, files, allowed: new Set(allow) }, "with-jumps", 0);
+}
+async function resolve2(asked, context, jumping, depth) {
+  const settings = await readSettings(context.files, asked.name, context.local, (read, final) => ({
+    original: asked.name,
+    host: hostNameOf(read, asked),
+    user: userOf(read, asked, context),
+    localUser: context.local.name,
+    tag: read.single.get("tag")?.words[0] ?? "",
+    isFinalPass: final,
+    allowed: context.allowed,
+    wantFinalPass: () => void 0,
+    expand: (value) => expandTokens(value, tokensOf(read, asked, context), nowhere(asked))
+  }));
+  const setting = (keyword) => settings.single.get(keyword);
+  refuseCanonicalization(settings);
+  const tokens = tokensOf(settings, asked, context);
+  const standing = depth === 0 ? "own" : "inherited";
+  const alias = setting("hostkeyalias")?.words[0];
+  const aliveInterval = setting("serveraliveinterval");
+  const aliveCountMax = setting("serveralivecountmax");
+  const timeout = unlessNone(setting("connecttimeout"));
+  const family = setting("addressfamily");
+  const list = (keyword, known) => {
+    const given2 = setting(keyword);
+    return given2 && algorithmsOf(given2, known);
+  };
+  const direct = {
+    type: "ssh",
+    name: tokens.host,
+    port: tokens.port,
+    user: tokens.user,
+    sudo: asked.sudo ?? tokens.user !== "root",
+    ...given("alias", asked.name === tokens.host ? void 0 : asked.name),
+    hostKeyCheck: asked.hostKeyCheck ?? "strict",
+    connectTimeout: asked.connectTimeout ?? (timeout && secondsOf(timeout) || usualTimeout),
+    ...identitiesOf(asked, standing, settings, tokens),
+    ...hostKeySources(asked, standing, settings, tokens),
+    ...programsOf(settings, tokens, context.allowed, jumping === "with-jumps"),
+    ...given("hostKeyAlias", alias),
+    ...given("aliveInterval", aliveInterval && secondsOf(aliveInterval)),
+    ...given("aliveCountMax", aliveCountMax && numberOf(aliveCountMax, 1e3)),
+    ...given("addressFamily", family && familyOf(family)),
+    ...given("ciphers", list("ciphers", ciphers)),
+    ...given("macs", list("macs", macs)),
+    ...given("kexAlgorithms", list("kexalgorithms", kexAlgorithms)),
+    ...given("hostKeyAlgorithms", list("hostkeyalgorithms", hostKeyAlgorithms))
+  };
+  if (jumping === "directly") return direct;
+  return { ...direct, ...given("jumps", await jumpsTo(asked, settings, context, depth)) };
+}
+async function jumpsTo(asked, settings, context, depth) {
+  const setting = unlessNone(settings.single.get("proxyjump"));
+  if (!setting) return void 0;
+  const jumps = [];
+  for (const [index, { host, user, port }] of jumpsOf(setting).entries()) {
+    if (depth + jumps.length >= mostJumps) {
+      throw badConfig(setting.place, `ProxyJump leads through more than ${mostJumps} hosts.`, {
+        found: setting.rest,
+        hint: "Is one of them a host of the block that says so?"
+      });
+    }
+    const { name: _name, port: _port, user: _user, hostKeyCheck: _check2, ...inherited } = asked;
+    const hop = { ...inherited, name: host, ...given("user", user), ...given("port", port) };
+    const jumping = index === 0 ? "with-jumps" : "directly";
+    const { jumps: before = [], ...target } = await resolve2(hop, context, jumping, depth + 1);
+    jumps.push(...before, target);
+  }
+  return jumps;
+}
+function hostNameOf(settings, asked) {
+  const setting = settings.single.get("hostname");
+  if (!setting) return asked.name.toLowerCase();
+  return expandHostName(setting.words[0] ?? "", asked.name, setting.place).toLowerCase();
+}
+function userOf(settings, asked, { local }) {
+  return asked.user ?? settings.single.get("user")?.words[0] ?? local.name;
+}
+function tokensOf(settings, asked, context) {
+  const port = settings.single.get("port");
+  return {
+    original: asked.name,
+    host: hostNameOf(settings, asked),
+    port: asked.port ?? (port ? numberOf(port, 65535) : usualPort),
+    user: userOf(settings, asked, context),
+    keyName: settings.single.get("hostkeyalias")?.words[0] ?? asked.name,
+    jumps: unlessNone(settings.single.get("proxyjump"))?.rest ?? "",
+    local: context.local
+  };
+}
+function refuseCanonicalization({ single }) {
+  const setting = single.get("canonicalizehostname");
+  const found = setting?.words[0]?.toLowerCase();
+  if (!setting || found === "no" || found === "none" || found === "false") return;
+  throw badConfig(setting.place, "CanonicalizeHostname is not supported.", {
+    found: setting.rest,
+    hint: "Write the whole name with HostName."
+  });
+}
+function nowhere(asked) {
+  return { file: `the configuration of ${asked.name}`, line: 0 };
+}
+function given(name, value) {
+  return value === void 0 ? {} : { [name]: value };
+}
+var usualPort, usualTimeout, mostJumps;
+var init_resolve = __esm({
+  "src/host/ssh-config/resolve.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_ssh_algorithms();
+    init_algorithms();
+    init_files();
+    init_places();
+    init_problem();
+    init_programs();
+    init_read();
+    init_tokens();
+    init_values();
+    usualPort = 22;
+    usualTimeout = 10;
+    mostJumps = 10;
+  }
+});
+
+// src/host/ssh-config/configured.ts
+function resolveConfigured(asked, config2, allow = []) {
+  if (config2 === void 0) return resolveTarget(asked, { allow });
+  if (config2 === "none") return resolveTarget(asked, { allow, files: [] });
+  const file = { path: config2, includeFolder: (0, import_node_path6.dirname)(config2), required: true };
+  return resolveTarget(asked, { allow, files: [file] });
+}
+var import_node_path6;
+var init_configured = __esm({
+  "src/host/ssh-config/configured.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_path6 = require("node:path");
+    init_resolve();
+  }
+});
+
+// src/host/ssh-target.ts
+function targetName({ user, name, port }) {
+  return `${user}@${name.includes(":") ? `[${name}]` : name}:${port}`;
+}
+var init_ssh_target = __esm({
+  "src/host/ssh-target.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+  }
+});
+
+// src/host/target.ts
+function hostName(target) {
+  if (target.type === "local") return "local";
+  return target.type === "ssh" ? targetName(target) : target.backend.id;
+}
+function shortName(target) {
+  return target.type === "ssh" ? target.alias ?? target.name : hostName(target);
+}
+function hostArgument(target) {
+  if (target.type === "local") return "local";
+  if (target.type === "backend") return void 0;
+  return `ssh://${target.alias ?? targetName(target)}`;
+}
+var init_target = __esm({
+  "src/host/target.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_ssh_target();
+  }
+});
+
+// src/host/backend/backend.ts
+var optionalVerbs;
+var init_backend = __esm({
+  "src/host/backend/backend.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    optionalVerbs = ["close", "revert", "reboot"];
+  }
+});
+
+// src/host/capture.ts
+async function capture(running) {
+  const [stdout, stderr, exit] = await Promise.all([
+    text2(running.stdout),
+    text2(running.stderr),
+    running.exit
+  ]);
+  return { exit, stdout, stderr };
+}
+async function text2(stream) {
+  const chunks = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (size > limit) {
+      throw new SavepointError("defect", {
+        message: `A command that was to give a short answer wrote more than ${limit} bytes.`
+      });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+var limit;
+var init_capture = __esm({
+  "src/host/capture.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_errors();
+    limit = 16 * 1024 * 1024;
+  }
+});
+
+// src/host/ssh-files.ts
+async function sendThrough(host, from, to, mode = 384) {
+  const permissions = mode.toString(8).padStart(4, "0");
+  const argv = ["sh", "-c", sendScript, "sh", plain3(to), permissions];
+  const sent = capture(host.run({ argv, stdin: from }));
+  const { exit, stderr } = await sent.catch(async (error2) => {
+    await removePart(host, to);
+    throw error2;
+  });
+  if (exit.code === 0) return;
+  if (exit.code !== notCreated) await removePart(host, to);
+  throw new SavepointError("host-write-failed", {
+    message: `The file ${to} cannot be ${exit.code === notCreated ? "created" : "written"}.`,
+    details: { path: to, exit, said: stderr.trim() }
+  });
+}
+async function removePart(host, path) {
+  await capture(host.run({ argv: ["rm", "-f", plain3(path)] })).catch(() => void 0);
+}
+async function fetchThrough(host, from) {
+  const unwanted = new AbortController();
+  const running = host.run({
+    argv: ["sh", "-c", fetchScript, "sh", plain3(from)],
+    signal: unwanted.signal
+  });
+  let said = "";
+  running.stderr.setEncoding("utf8").on("data", (text5) => {
+    said += text5;
+  });
+  const check = async () => checkFetched(from, await running.exit, said.trim());
+  const pieces = running.stdout[Symbol.asyncIterator]();
+  const first = await pieces.next();
+  if (first.done) await check();
+  const contents2 = import_node_stream.Readable.from(verified(first, pieces, check), { objectMode: false });
+  return contents2.once("close", () => {
+    unwanted.abort();
+    running.stdout.destroy();
+  });
+}
+async function* verified(first, pieces, check) {
+  for (let piece = first; !piece.done; piece = await pieces.next()) yield piece.value;
+  await check();
+}
+function checkFetched(path, exit, said) {
+  if (exit.code === 0) return;
+  const name = exit.code === missing ? "host-file-missing" : "host-read-failed";
+  throw new SavepointError(name, {
+    message: exit.code === missing ? `The host has no file ${path}.` : `The file ${path} of the host cannot be read.`,
+    details: { path, ...said && { said } }
+  });
+}
+function plain3(path) {
+  return path.startsWith("-") ? `./${path}` : path;
+}
+var import_node_stream, missing, notCreated, sendScript, fetchScript;
+var init_ssh_files = __esm({
+  "src/host/ssh-files.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_stream = require("node:stream");
+    init_errors();
+    init_capture();
+    missing = 44;
+    notCreated = 45;
+    sendScript = `
+umask 077
+(set -C && : >"$1") || exit ${notCreated}
+cat >"$1" && chmod "$2" "$1"
+`;
+    fetchScript = `[ -e "$1" ] || exit ${missing}; exec cat <"$1"`;
+  }
+});
+
+// src/host/backend/command-host.ts
+var CommandHost;
+var init_command_host = __esm({
+  "src/host/backend/command-host.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_errors();
+    init_ssh_files();
+    CommandHost = class {
+      name;
+      kind = "backend";
+      #runner;
+      #running = /* @__PURE__ */ new Map();
+      #closed = false;
+      constructor(name, runner) {
+        this.name = name;
+        this.#runner = runner;
+      }
+      run(command) {
+        if (this.#closed) {
+          throw new SavepointError("defect", { message: "A command was started on a closed host." });
+        }
+        if (!command.signal) return this.#runner.run(command);
+        const stop = new AbortController();
+        const signal2 = AbortSignal.any([command.signal, stop.signal]);
+        const running = this.#runner.run({ ...command, signal: signal2 });
+        this.#running.set(running.exit, stop);
+        const forget = () => this.#running.delete(running.exit);
+        running.exit.then(forget, forget);
+        return running;
+      }
+      send(from, to, mode) {
+        return sendThrough(this, from, to, mode);
+      }
+      fetch(from) {
+        return fetchThrough(this, from);
+      }
+      async close() {
+        if (this.#closed) return;
+        this.#closed = true;
+        for (const stop of this.#running.values()) stop.abort();
+        await Promise.allSettled(this.#running.keys());
+        await this.#runner.close?.();
+      }
+      [Symbol.asyncDispose]() {
+        return this.close();
+      }
+    };
+  }
+});
+
+// node_modules/zod/v4/core/util.js
+var util_exports = {};
+__export(util_exports, {
+  BIGINT_FORMAT_RANGES: () => BIGINT_FORMAT_RANGES,
+  CONSTANT_CATCH: () => CONSTANT_CATCH,
+  Class: () => Class,
+  NUMBER_FORMAT_RANGES: () => NUMBER_FORMAT_RANGES,
+  aborted: () => aborted,
+  allowsEval: () => allowsEval,
+  assert: () => assert,
+  assertEqual: () => assertEqual,
+  assertIs: () => assertIs,
+  assertNever: () => assertNever,
+  assertNotEqual: () => assertNotEqual,
+  assignProp: () => assignProp,
+  attachSchema: () => attachSchema,
+  base64ToUint8Array: () => base64ToUint8Array,
+  base64urlToUint8Array: () => base64urlToUint8Array,
+  cached: () => cached,
+  captureStackTrace: () => captureStackTrace,
+  cleanEnum: () => cleanEnum,
+  cleanRegex: () => cleanRegex,
+  clone: () => clone,
+  cloneDef: () => cloneDef,
+  codePointLength: () => codePointLength,
+  constantCatch: () => constantCatch,
+  createTransparentProxy: () => createTransparentProxy,
+  defineLazy: () => defineLazy,
+  defineLazyInternal: () => defineLazyInternal,
+  derived: () => derived,
+  esc: () => esc,
+  escapeRegex: () => escapeRegex,
+  explicitlyAborted: () => explicitlyAborted,
+  extend: () => extend,
+  finalizeIssue: () => finalizeIssue,
+  floatSafeRemainder: () => floatSafeRemainder,
+  getElementAtPath: () => getElementAtPath,
+  getEnumValues: () => getEnumValues,
+  getLengthableOrigin: () => getLengthableOrigin,
+  getParsedType: () => getParsedType,
+  getSizableOrigin: () => getSizableOrigin,
+  hexToUint8Array: () => hexToUint8Array,
+  hide: () => hide,
+  installLazyProp: () => installLazyProp,
+  isObject: () => isObject,
+  isPlainObject: () => isPlainObject,
+  issue: () => issue,
+  joinValues: () => joinValues,
+  jsonStringifyReplacer: () => jsonStringifyReplacer,
+  members: () => members,
+  merge: () => merge,
+  mergeDefs: () => mergeDefs,
+  normalizeParams: () => normalizeParams,
+  nullish: () => nullish,
+  numKeys: () => numKeys,
+  objectClone: () => objectClone,
+  omit: () => omit,
+  optionalKeys: () => optionalKeys,
+  own: () => own,
+  parsedType: () => parsedType,
+  partial: () => partial,
+  pick: () => pick,
+  prefixIssues: () => prefixIssues,
+  primitiveTypes: () => primitiveTypes,
+  promiseAllObject: () => promiseAllObject,
+  propertyKeyTypes: () => propertyKeyTypes,
+  randomString: () => randomString,
+  rawShape: () => rawShape,
+  required: () => required,
+  safeExtend: () => safeExtend,
+  shallowClone: () => shallowClone,
+  sizeCaps: () => sizeCaps,
+  slugify: () => slugify,
+  stringifyPrimitive: () => stringifyPrimitive,
+  toZod: () => toZod,
+  uint8ArrayToBase64: () => uint8ArrayToBase64,
+  uint8ArrayToBase64url: () => uint8ArrayToBase64url,
+  uint8ArrayToHex: () => uint8ArrayToHex,
+  unwrapMessage: () => unwrapMessage
+});
+function assertEqual(val) {
+  return val;
+}
+function assertNotEqual(val) {
+  return val;
+}
+function toZod() {
+  return (schema) => schema;
+}
+function assertIs(_arg) {
+}
+function assertNever(_x) {
+  throw new Error("Unexpected value in exhaustive check");
+}
+function assert(_) {
+}
+function getEnumValues(entries) {
+  const numericValues = Object.values(entries).filter((v) => typeof v === "number");
+  const values = Object.entries(entries).filter(([k, _]) => numericValues.indexOf(+k) === -1).map(([_, v]) => v);
+  return values;
+}
+function joinValues(array2, separator = "|") {
+  return array2.map((val) => stringifyPrimitive(val)).join(separator);
+}
+function jsonStringifyReplacer(_, value) {
+  if (typeof value === "bigint")
+    return value.toString();
+  return value;
+}
+function cached(getter) {
+  return new Cached(getter);
+}
+function nullish(input) {
+  return input === null || input === void 0;
+}
+function cleanRegex(source) {
+  const start2 = source.startsWith("^") ? 1 : 0;
+  const end2 = source.endsWith("$") ? source.length - 1 : source.length;
+  return source.slice(start2, end2);
+}
+function floatSafeRemainder(val, step) {
+  const ratio = val / step;
+  const roundedRatio = Math.round(ratio);
+  const tolerance = 4 * Number.EPSILON * Math.max(Math.abs(ratio), 1);
+  if (Math.abs(ratio - roundedRatio) < tolerance)
+    return 0;
+  return ratio - roundedRatio;
+}
+function defineLazy(object, key, getter) {
+  let value = void 0;
+  Object.defineProperty(object, key, {
+    get() {
+      if (value === EVALUATING) {
+        return void 0;
+      }
+      if (value === void 0) {
+        value = EVALUATING;
+        value = getter();
+      }
+      return value;
+    },
+    set(v) {
+      Object.defineProperty(object, key, {
+        value: v
+        // configurable: true,
+      });
+    },
+    configurable: true
+  });
+}
+function objectClone(obj) {
+  return Object.create(Object.getPrototypeOf(obj), Object.getOwnPropertyDescriptors(obj));
+}
+function assignProp(target, prop, value) {
+  Object.defineProperty(target, prop, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true
+  });
+}
+function rawShape(def) {
+  const desc = Object.getOwnPropertyDescriptor(def, "shape");
+  return desc?.get ? desc.get.raw : desc?.value;
+}
+function sourceShape(schema) {
+  return rawShape(schema._zod.def) ?? schema._zod.def.shape;
+}
+function deferProp(target, key, getter) {
+  Object.defineProperty(target, key, {
+    get() {
+      const value = getter();
+      assignProp(this, key, value);
+      return value;
+    },
+    enumerable: true,
+    configurable: true
+  });
+}
+function putProp(target, key, value) {
+  if (key in target)
+    assignProp(target, key, value);
+  else
+    target[key] = value;
+}
+function mirrorShape(target, source, keys, wrap) {
+  const raw = sourceShape(source);
+  for (const key of keys) {
+    const desc = Object.getOwnPropertyDescriptor(raw, key);
+    if (!desc.enumerable)
+      continue;
+    if (desc.get) {
+      deferProp(target, key, () => {
+        const value = source._zod.def.shape[key];
+        return wrap ? wrap(value, key) : value;
+      });
+    } else
+      putProp(target, key, wrap ? wrap(desc.value, key) : desc.value);
+  }
+}
+function mirrorProps(target, source) {
+  for (const key of Reflect.ownKeys(source)) {
+    const desc = Object.getOwnPropertyDescriptor(source, key);
+    if (!desc.enumerable)
+      continue;
+    if (desc.get)
+      deferProp(target, key, () => source[key]);
+    else
+      putProp(target, key, desc.value);
+  }
+}
+function mergeDefs(...defs) {
+  const mergedDescriptors = {};
+  for (const def of defs) {
+    const descriptors = Object.getOwnPropertyDescriptors(def);
+    Object.assign(mergedDescriptors, descriptors);
+  }
+  return Object.defineProperties({}, mergedDescriptors);
+}
+function cloneDef(schema) {
+  return mergeDefs(schema._zod.def);
+}
+function getElementAtPath(obj, path) {
+  if (!path)
+    return obj;
+  return path.reduce((acc, key) => acc?.[key], obj);
+}
+function promiseAllObject(promisesObj) {
+  const keys = Object.keys(promisesObj);
+  const promises = keys.map((key) => promisesObj[key]);
+  return Promise.all(promises).then((results) => {
+    const resolvedObj = {};
+    for (let i = 0; i < keys.length; i++) {
+      resolvedObj[keys[i]] = results[i];
+    }
+    return resolvedObj;
+  });
+}
+function randomString(length = 10) {
+  const chars = "abcdefghijklmnopqrstuvwxyz";
+  let str = "";
+  for (let i = 0; i < length; i++) {
+    str += chars[Math.floor(Math.random() * chars.length)];
+  }
+  return str;
+}
+function esc(str) {
+  return JSON.stringify(str);
+}
+function slugify(input) {
+  return input.toLowerCase().trim().replace(/[^\w\s-]/g, "").replace(/[\s_-]+/g, "-").replace(/^-+|-+$/g, "");
+}
+function isObject(data) {
+  return typeof data === "object" && data !== null && !Array.isArray(data);
+}
+function isPlainObject(o) {
+  if (isObject(o) === false)
+    return false;
+  const ctor = o.constructor;
+  if (ctor === void 0)
+    return true;
+  if (typeof ctor !== "function")
+    return true;
+  const prot = ctor.prototype;
+  if (isObject(prot) === false)
+    return false;
+  if (Object.prototype.hasOwnProperty.call(prot, "isPrototypeOf") === false) {
+    return false;
+  }
+  return true;
+}
+function shallowClone(o) {
+  if (isPlainObject(o))
+    return { ...o };
+  if (Array.isArray(o))
+    return [...o];
+  if (o instanceof Map)
+    return new Map(o);
+  if (o instanceof Set)
+    return new Set(o);
+  return o;
+}
+function numKeys(data) {
+  let keyCount = 0;
+  for (const key in data) {
+    if (Object.prototype.hasOwnProperty.call(data, key)) {
+      keyCount++;
+    }
+  }
+  return keyCount;
+}
+function escapeRegex(str) {
+  return str.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+function clone(inst, def, params) {
+  const cl = new inst._zod.constr(def ?? inst._zod.def);
+  if (!def || params?.parent)
+    cl._zod.parent = inst;
+  return cl;
+}
+function normalizeParams(_params) {
+  const params = _params;
+  if (!params)
+    return {};
+  if (typeof params === "string")
+    return { error: () => params };
+  if (params?.message !== void 0) {
+    if (params?.error !== void 0)
+      throw new Error("Cannot specify both `message` and `error` params");
+    params.error = params.message;
+  }
+  delete params.message;
+  if (typeof params.error === "string")
+    return { ...params, error: () => params.error };
+  return params;
+}
+function createTransparentProxy(getter) {
+  let target;
+  return new Proxy({}, {
+    get(_, prop, receiver) {
+      target ?? (target = getter());
+      return Reflect.get(target, prop, receiver);
+    },
+    set(_, prop, value, receiver) {
+      target ?? (target = getter());
+      return Reflect.set(target, prop, value, receiver);
+    },
+    has(_, prop) {
+      target ?? (target = getter());
+      return Reflect.has(target, prop);
+    },
+    deleteProperty(_, prop) {
+      target ?? (target = getter());
+      return Reflect.deleteProperty(target, prop);
+    },
+    ownKeys(_) {
+      target ?? (target = getter());
+      return Reflect.ownKeys(target);
+    },
+    getOwnPropertyDescriptor(_, prop) {
+      target ?? (target = getter());
+      return Reflect.getOwnPropertyDescriptor(target, prop);
+    },
+    defineProperty(_, prop, descriptor) {
+      target ?? (target = getter());
+      return Reflect.defineProperty(target, prop, descriptor);
+    }
+  });
+}
+function stringifyPrimitive(value) {
+  if (typeof value === "bigint")
+    return value.toString() + "n";
+  if (typeof value === "string")
+    return `"${value}"`;
+  return `${value}`;
+}
+function optionalKeys(shape) {
+  return Object.keys(shape).filter((k) => {
+    return shape[k]._zod.optin !== void 0 && shape[k]._zod.optout === "optional";
+  });
+}
+function pick(schema, mask) {
+  const currDef = schema._zod.def;
+  const checks = currDef.checks;
+  const hasChecks = checks && checks.length > 0;
+  if (hasChecks) {
+    throw new Error(".pick() cannot be used on object schemas containing refinements");
+  }
+  const newShape = {};
+  mirrorShape(newShape, schema, maskedKeys(schema, mask));
+  return clone(schema, mergeDefs(currDef, { shape: newShape, checks: [] }));
+}
+function maskedKeys(schema, mask) {
+  const raw = sourceShape(schema);
+  const keys = [];
+  for (const key of Reflect.ownKeys(mask)) {
+    if (!Object.getOwnPropertyDescriptor(raw, key)?.enumerable) {
+      throw new Error(`Unrecognized key: "${String(key)}"`);
+    }
+    if (mask[key])
+      keys.push(key);
+  }
+  return keys;
+}
+function omit(schema, mask) {
+  const currDef = schema._zod.def;
+  const checks = currDef.checks;
+  const hasChecks = checks && checks.length > 0;
+  if (hasChecks) {
+    throw new Error(".omit() cannot be used on object schemas containing refinements");
+  }
+  const omitted = new Set(maskedKeys(schema, mask));
+  const newShape = {};
+  mirrorShape(newShape, schema, Reflect.ownKeys(sourceShape(schema)).filter((key) => !omitted.has(key)));
+  return clone(schema, mergeDefs(currDef, { shape: newShape, checks: [] }));
+}
+function extend(schema, shape) {
+  if (!isPlainObject(shape)) {
+    throw new Error("Invalid input to extend: expected a plain object");
+  }
+  const checks = schema._zod.def.checks;
+  const hasChecks = checks && checks.length > 0;
+  if (hasChecks) {
+    const existingShape = sourceShape(schema);
+    for (const key of Reflect.ownKeys(shape)) {
+      if (Object.getOwnPropertyDescriptor(existingShape, key) !== void 0) {
+        throw new Error("Cannot overwrite keys on object schemas containing refinements. Use `.safeExtend()` instead.");
+      }
+    }
+  }
+  return clone(schema, mergeDefs(schema._zod.def, { shape: extended(schema, shape) }));
+}
+function extended(schema, shape) {
+  const newShape = {};
+  mirrorShape(newShape, schema, Reflect.ownKeys(sourceShape(schema)));
+  mirrorProps(newShape, shape);
+  return newShape;
+}
+function safeExtend(schema, shape) {
+  if (!isPlainObject(shape)) {
+    throw new Error("Invalid input to safeExtend: expected a plain object");
+  }
+  return clone(schema, mergeDefs(schema._zod.def, { shape: extended(schema, shape) }));
+}
+function merge(a, b) {
+  if (!b?._zod?.def) {
+    throw new Error("Invalid input to merge: expected an object schema. To merge a plain shape, use `.extend()`.");
+  }
+  if (a._zod.def.checks?.length) {
+    throw new Error(".merge() cannot be used on object schemas containing refinements. Use .safeExtend() instead.");
+  }
+  const newShape = {};
+  mirrorShape(newShape, a, Reflect.ownKeys(sourceShape(a)));
+  mirrorShape(newShape, b, Reflect.ownKeys(sourceShape(b)));
+  const def = mergeDefs(a._zod.def, {
+    shape: newShape,
+    get catchall() {
+      return b._zod.def.catchall;
+    },
+    checks: b._zod.def.checks ?? []
+  });
+  return clone(a, def);
+}
+function partial(Class2, schema, mask, name = "partial") {
+  const currDef = schema._zod.def;
+  const checks = currDef.checks;
+  const hasChecks = checks && checks.length > 0;
+  if (hasChecks) {
+    throw new Error(`.${name}() cannot be used on object schemas containing refinements`);
+  }
+  const selected = mask ? new Set(maskedKeys(schema, mask)) : void 0;
+  const newShape = {};
+  mirrorShape(newShape, schema, Reflect.ownKeys(sourceShape(schema)), Class2 && ((value, key) => selected && !selected.has(key) ? value : new Class2({ type: "optional", innerType: value })));
+  return clone(schema, mergeDefs(schema._zod.def, { shape: newShape, checks: [] }));
+}
+function required(Class2, schema, mask) {
+  const selected = mask ? new Set(maskedKeys(schema, mask)) : void 0;
+  const newShape = {};
+  mirrorShape(newShape, schema, Reflect.ownKeys(sourceShape(schema)), (value, key) => (
+    // overwrite with non-optional
+    selected && !selected.has(key) ? value : new Class2({ type: "nonoptional", innerType: value })
+  ));
+  return clone(schema, mergeDefs(schema._zod.def, { shape: newShape }));
+}
+function aborted(x, startIndex = 0) {
+  if (x.aborted === true)
+    return true;
+  for (let i = startIndex; i < x.issues.length; i++) {
+    if (x.issues[i]?.continue !== true) {
+      return true;
+    }
+  }
+  return false;
+}
+function explicitlyAborted(x, startIndex = 0) {
+  if (x.aborted === true)
+    return true;
+  for (let i = startIndex; i < x.issues.length; i++) {
+    if (x.issues[i]?.continue === false) {
+      return true;
+    }
+  }
+  return false;
+}
+function prefixIssues(path, issues) {
+  return issues.map((iss) => {
+    var _a3;
+    (_a3 = iss).path ?? (_a3.path = []);
+    iss.path.unshift(path);
+    return iss;
+  });
+}
+function unwrapMessage(message) {
+  return typeof message === "string" ? message : message?.message;
+}
+function sizeCaps(defChecks) {
+  const caps = [];
+  for (const ch of defChecks ?? []) {
+    const d = ch._zod.def;
+    if (!/_(length|size)$|_equals$/.test(d.check))
+      break;
+    const max = d.maximum ?? d.length ?? d.size;
+    if (max >= 0)
+      caps.push([max, ch]);
+  }
+  return caps;
+}
+function attachSchema(issues, start2, inst) {
+  var _a3;
+  for (let i = start2; i < issues.length; i++) {
+    (_a3 = issues[i]).schema ?? (_a3.schema = inst);
+  }
+}
+function finalizeIssue(iss, ctx, config2) {
+  var _a3;
+  const traits = iss.inst?._zod?.traits;
+  if (traits?.has("$ZodType")) {
+    if (traits.has("$ZodCheck"))
+      (_a3 = iss).schema ?? (_a3.schema = iss.inst);
+    else
+      iss.schema = iss.inst;
+  }
+  const schemaError = iss.schema !== iss.inst ? iss.schema?._zod.def?.error : void 0;
+  const message = iss.message ? iss.message : unwrapMessage(iss.inst?._zod.def?.error?.(iss)) ?? unwrapMessage(schemaError?.(iss)) ?? unwrapMessage(ctx?.error?.(iss)) ?? unwrapMessage(config2.customError?.(iss)) ?? unwrapMessage(config2.localeError?.(iss)) ?? "Invalid input";
+  const full = {};
+  for (const k of Object.keys(iss)) {
+    if (k === "inst" || k === "schema" || k === "continue" || k === "input" || k === "__proto__")
+      continue;
+    full[k] = iss[k];
+  }
+  full.path ?? (full.path = []);
+  full.message = message;
+  if (ctx?.reportInput) {
+    full.input = iss.input;
+  }
+  return full;
+}
+function getSizableOrigin(input) {
+  if (input instanceof Set)
+    return "set";
+  if (input instanceof Map)
+    return "map";
+  if (input instanceof File)
+    return "file";
+  return "unknown";
+}
+function codePointLength(str) {
+  const units = str.length;
+  if (!highSurrogate.test(str))
+    return units;
+  let count2 = units;
+  for (let i = 0; i < units - 1; i++) {
+    if ((str.charCodeAt(i) & 64512) === 55296 && (str.charCodeAt(i + 1) & 64512) === 56320) {
+      count2--;
+      i++;
+    }
+  }
+  return count2;
+}
+function getLengthableOrigin(input) {
+  if (Array.isArray(input))
+    return "array";
+  if (typeof input === "string")
+    return "string";
+  return "unknown";
+}
+function parsedType(data) {
+  const t = typeof data;
+  switch (t) {
+    case "number": {
+      return Number.isNaN(data) ? "nan" : "number";
+    }
+    case "object": {
+      if (data === null) {
+        return "null";
+      }
+      if (Array.isArray(data)) {
+        return "array";
+      }
+      const obj = data;
+      if (obj && Object.getPrototypeOf(obj) !== Object.prototype && "constructor" in obj && obj.constructor) {
+        return obj.constructor.name;
+      }
+    }
+  }
+  return t;
+}
+function issue(...args) {
+  const [iss, input, inst] = args;
+  if (typeof iss === "string") {
+    return {
+      message: iss,
+      code: "custom",
+      input,
+      inst
+    };
+  }
+  return { ...iss };
+}
+function cleanEnum(obj) {
+  return Object.entries(obj).filter(([k, _]) => {
+    return Number.isNaN(Number.parseInt(k, 10));
+  }).map((el) => el[1]);
+}
+function base64ToUint8Array(base642) {
+  const binaryString = atob(base642);
+  const bytes2 = new Uint8Array(binaryString.length);
+  for (let i = 0; i < binaryString.length; i++) {
+    bytes2[i] = binaryString.charCodeAt(i);
+  }
+  return bytes2;
+}
+function uint8ArrayToBase64(bytes2) {
+  let binaryString = "";
+  for (let i = 0; i < bytes2.length; i++) {
+    binaryString += String.fromCharCode(bytes2[i]);
+  }
+  return btoa(binaryString);
+}
+function base64urlToUint8Array(base64url2) {
+  const base642 = base64url2.replace(/-/g, "+").replace(/_/g, "/");
+  const padding2 = "=".repeat((4 - base642.length % 4) % 4);
+  return base64ToUint8Array(base642 + padding2);
+}
+function uint8ArrayToBase64url(bytes2) {
+  return uint8ArrayToBase64(bytes2).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+}
+function hexToUint8Array(hex) {
+  const cleanHex = hex.replace(/^0x/, "");
+  if (cleanHex.length % 2 !== 0) {
+    throw new Error("Invalid hex string length");
+  }
+  const bytes2 = new Uint8Array(cleanHex.length / 2);
+  for (let i = 0; i < cleanHex.length; i += 2) {
+    bytes2[i / 2] = Number.parseInt(cleanHex.slice(i, i + 2), 16);
+  }
+  return bytes2;
+}
+function uint8ArrayToHex(bytes2) {
+  return Array.from(bytes2).map((b) => b.toString(16).padStart(2, "0")).join("");
+}
+function members(proto, table) {
+  for (const key in table) {
+    const desc = Object.getOwnPropertyDescriptor(table, key);
+    if (desc.get)
+      Object.defineProperty(proto, key, { ...desc, enumerable: false });
+    else
+      defineBound(proto, key, desc.value);
+  }
+}
+function own(inst, key, value, enumerable = true) {
+  Object.defineProperty(inst, key, { configurable: true, writable: true, enumerable, value });
+  return value;
+}
+function hide(inst, key, value) {
+  return own(inst, key, value, false);
+}
+// @__NO_SIDE_EFFECTS__
+function derived(computes, table) {
+  for (const key in computes) {
+    const compute = computes[key];
+    Object.defineProperty(table, key, {
+      configurable: true,
+      enumerable: true,
+      get() {
+        return own(this, key, compute(this));
+      },
+      set(value) {
+        own(this, key, value);
+      }
+    });
+  }
+  return table;
+}
+function defineBound(proto, key, fn) {
+  Object.defineProperty(proto, key, {
+    configurable: true,
+    get() {
+      return this == null ? fn : own(this, key, fn.bind(this));
+    },
+    set(value) {
+      own(this, key, value);
+    }
+  });
+}
+function claim(inst, sentinel) {
+  const proto = Object.getPrototypeOf(inst);
+  return sentinel in proto ? void 0 : proto;
+}
+function defineLazyInternal(inst, key, compute) {
+  const proto = Object.getPrototypeOf(inst._zod);
+  if (key in proto && installing !== inst._zod) {
+    installing = void 0;
+    return;
+  }
+  installing = inst._zod;
+  Object.defineProperty(proto, key, {
+    configurable: true,
+    get() {
+      Object.defineProperty(this, key, breaker);
+      const outer = broke;
+      broke = false;
+      try {
+        const value = compute(this);
+        if (broke)
+          delete this[key];
+        else
+          Object.defineProperty(this, key, { configurable: true, writable: true, value });
+        broke = broke || outer;
+        return value;
+      } catch (err) {
+        delete this[key];
+        broke = broke || outer;
+        throw err;
+      }
+    },
+    set(value) {
+      Object.defineProperty(this, key, { configurable: true, writable: true, value });
+    }
+  });
+}
+function installLazyProp(inst, key, make, enumerable) {
+  const proto = claim(inst, key);
+  if (!proto)
+    return;
+  Object.defineProperty(proto, key, {
+    configurable: true,
+    get() {
+      const desc = { configurable: true, writable: true, enumerable, value: void 0 };
+      Object.defineProperty(this, key, desc);
+      desc.value = make(this);
+      Object.defineProperty(this, key, desc);
+      return desc.value;
+    },
+    set(value) {
+      Object.defineProperty(this, key, { configurable: true, writable: true, enumerable, value });
+    }
+  });
+}
+function constantCatch(value) {
+  const fn = () => value;
+  fn[CONSTANT_CATCH] = true;
+  return fn;
+}
+var Cached, EVALUATING, captureStackTrace, allowsEval, getParsedType, propertyKeyTypes, primitiveTypes, NUMBER_FORMAT_RANGES, BIGINT_FORMAT_RANGES, highSurrogate, Class, installing, broke, breaker, CONSTANT_CATCH;
+var init_util = __esm({
+  "node_modules/zod/v4/core/util.js"() {
+    init_define_SAVEPOINT();
+    init_core();
+    Cached = class {
+      constructor(getter) {
+        this._getter = getter;
+        this._value = void 0;
+      }
+      get value() {
+        const getter = this._getter;
+        if (getter !== void 0) {
+          this._value = getter();
+          this._getter = void 0;
+        }
+        return this._value;
+      }
+    };
+    EVALUATING = /* @__PURE__ */ Symbol("evaluating");
+    captureStackTrace = "captureStackTrace" in Error ? Error.captureStackTrace : (..._args) => {
+    };
+    allowsEval = /* @__PURE__ */ cached(() => {
+      if (globalConfig.jitless) {
+        return false;
+      }
+      if (typeof navigator !== "undefined" && navigator?.userAgent?.includes("Cloudflare")) {
+        return false;
+      }
+      try {
+        const F = Function;
+        new F("");
+        return true;
+      } catch (_) {
+        return false;
+      }
+    });
+    getParsedType = (data) => {
+      const t = typeof data;
+      switch (t) {
+        case "undefined":
+          return "undefined";
+        case "string":
+          return "string";
+        case "number":
+          return Number.isNaN(data) ? "nan" : "number";
+        case "boolean":
+          return "boolean";
+        case "function":
+          return "function";
+        case "bigint":
+          return "bigint";
+        case "symbol":
+          return "symbol";
+        case "object":
+          if (Array.isArray(data)) {
+            return "array";
+          }
+          if (data === null) {
+            return "null";
+          }
+          if (data.then && typeof data.then === "function" && data.catch && typeof data.catch === "function") {
+            return "promise";
+          }
+          if (typeof Map !== "undefined" && data instanceof Map) {
+            return "map";
+          }
+          if (typeof Set !== "undefined" && data instanceof Set) {
+            return "set";
+          }
+          if (typeof Date !== "undefined" && data instanceof Date) {
+            return "date";
+          }
+          if (typeof File !== "undefined" && data instanceof File) {
+            return "file";
+          }
+          return "object";
+        default:
+          throw new Error(`Unknown data type: ${t}`);
+      }
+    };
+    propertyKeyTypes = /* @__PURE__ */ new Set(["string", "number", "symbol"]);
+    primitiveTypes = /* @__PURE__ */ new Set([
+      "string",
+      "number",
+      "bigint",
+      "boolean",
+      "symbol",
+      "undefined"
+    ]);
+    NUMBER_FORMAT_RANGES = /* @__PURE__ */ (() => ({
+      safeint: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+      int32: [-2147483648, 2147483647],
+      uint32: [0, 4294967295],
+      float32: [-34028234663852886e22, 34028234663852886e22],
+      float64: [-Number.MAX_VALUE, Number.MAX_VALUE]
+    }))();
+    BIGINT_FORMAT_RANGES = {
+      int64: [/* @__PURE__ */ BigInt("-9223372036854775808"), /* @__PURE__ */ BigInt("9223372036854775807")],
+      uint64: [/* @__PURE__ */ BigInt(0), /* @__PURE__ */ BigInt("18446744073709551615")]
+    };
+    highSurrogate = /[\uD800-\uDBFF]/;
+    Class = class {
+      constructor(..._args) {
+      }
+    };
+    broke = false;
+    breaker = {
+      configurable: true,
+      get() {
+        broke = true;
+        return void 0;
+      }
+    };
+    CONSTANT_CATCH = "~constantCatch";
+  }
+});
+
+// node_modules/zod/v4/core/core.js
+function newError(Definition) {
+  const E = _E;
+  if (E) {
+    const saved = E.stackTraceLimit;
+    if (typeof saved === "number") {
+      try {
+        E.stackTraceLimit = 0;
+      } catch {
+        _E = null;
+        return new Definition();
+      }
+      try {
+        return new Definition();
+      } finally {
+        E.stackTraceLimit = saved;
+      }
+    }
+  }
+  return new Definition();
+}
+// @__NO_SIDE_EFFECTS__
+function $constructor(name, initializer3, proto, params) {
+  const zodProto = {};
+  function Internals(def) {
+    this.def = def;
+    this.constr = _;
+    this.traits = /* @__PURE__ */ new Set();
+  }
+  Internals.prototype = zodProto;
+  const protoMembers = proto;
+  const initialized = protoMembers && /* @__PURE__ */ new WeakSet();
+  function init(inst, def) {
+    if (!inst._zod) {
+      _zodDesc.value = new Internals(def);
+      try {
+        Object.defineProperty(inst, "_zod", _zodDesc);
+      } finally {
+        _zodDesc.value = void 0;
+      }
+    } else if (inst._zod.traits.has(name)) {
+      return;
+    }
+    inst._zod.traits.add(name);
+    initializer3(inst, def);
+    if (initialized) {
+      const own2 = Object.getPrototypeOf(inst);
+      const ctorProto = inst._zod.constr.prototype;
+      let up = own2;
+      while (up && up !== ctorProto)
+        up = Object.getPrototypeOf(up);
+      const target = up ?? own2;
+      if (!initialized.has(target)) {
+        initialized.add(target);
+        members(target, protoMembers);
+      }
+    }
+    const proto2 = _.prototype;
+    for (const k in proto2) {
+      if (!Object.prototype.hasOwnProperty.call(proto2, k))
+        continue;
+      if (!(k in inst)) {
+        inst[k] = proto2[k].bind(inst);
+      }
+    }
+  }
+  const Parent = params?.Parent ?? Object;
+  class Definition extends Parent {
+  }
+  Object.defineProperty(Definition, "name", { value: name });
+  function _(def) {
+    const inst = params?.Parent ? newError(Definition) : this;
+    init(inst, def);
+    const deferred = inst._zod.deferred;
+    if (deferred) {
+      for (const fn of deferred) {
+        fn();
+      }
+      inst._zod.deferred = void 0;
+    }
+    const pp = globalThis.__zod_globalConfig?.postProcessor;
+    if (pp)
+      pp(inst);
+    return inst;
+  }
+  Object.defineProperty(_, "init", { value: init });
+  Object.defineProperty(_, Symbol.hasInstance, {
+    value: (inst) => {
+      if (params?.Parent && inst instanceof params.Parent)
+        return true;
+      return inst?._zod?.traits?.has(name);
+    }
+  });
+  Object.defineProperty(_, "name", { value: name });
+  return _;
+}
+function config(newConfig) {
+  if (newConfig)
+    Object.assign(globalConfig, newConfig);
+  return globalConfig;
+}
+var _a, _zodDesc, _E, $ZodAsyncError, $ZodEncodeError, globalConfig;
+var init_core = __esm({
+  "node_modules/zod/v4/core/core.js"() {
+    init_define_SAVEPOINT();
+    init_util();
+    _zodDesc = { value: void 0, enumerable: false };
+    _E = "captureStackTrace" in Error ? Error : null;
+    $ZodAsyncError = class extends Error {
+      constructor() {
+        super(`Encountered Promise during synchronous parse. Use .parseAsync() instead.`);
+      }
+    };
+    $ZodEncodeError = class extends Error {
+      constructor(name) {
+        super(`Encountered unidirectional transform during encode: ${name}`);
+        this.name = "ZodEncodeError";
+      }
+    };
+    (_a = globalThis).__zod_globalConfig ?? (_a.__zod_globalConfig = {});
+    globalConfig = globalThis.__zod_globalConfig;
+  }
+});
+
+// node_modules/zod/v4/core/errors.js
+function _getMessage() {
+  const internals = this._zod;
+  internals.message ?? (internals.message = JSON.stringify(internals.def, jsonStringifyReplacer, 2));
+  return internals.message;
+}
+function _setMessage(value) {
+  this._zod.message = value;
+}
+function node(obj, key, make) {
+  if (!Object.prototype.hasOwnProperty.call(obj, key)) {
+    if (key === "__proto__") {
+      Object.defineProperty(obj, key, { value: make(), writable: true, enumerable: true, configurable: true });
+    } else {
+      obj[key] = make();
+    }
+  }
+  return obj[key];
+}
+function flattenError(error2, mapper = (issue2) => issue2.message) {
+  const fieldErrors = {};
+  const formErrors = [];
+  for (const sub of error2.issues) {
+    if (sub.path.length > 0) {
+      node(fieldErrors, sub.path[0], () => []).push(mapper(sub));
+    } else {
+      formErrors.push(mapper(sub));
+    }
+  }
+  return { formErrors, fieldErrors };
+}
+function formatError(error2, mapper = (issue2) => issue2.message) {
+  const fieldErrors = { _errors: [] };
+  const processError = (error3, path = []) => {
+    for (const issue2 of error3.issues) {
+      if (issue2.code === "invalid_union" && issue2.errors.length) {
+        issue2.errors.map((issues) => processError({ issues }, [...path, ...issue2.path]));
+      } else if (issue2.code === "invalid_key") {
+        processError({ issues: issue2.issues }, [...path, ...issue2.path]);
+      } else if (issue2.code === "invalid_element") {
+        processError({ issues: issue2.issues }, [...path, ...issue2.path]);
+      } else {
+        const fullpath = [...path, ...issue2.path];
+        if (fullpath.length === 0) {
+          fieldErrors._errors.push(mapper(issue2));
+        } else {
+          let curr = fieldErrors;
+          let i = 0;
+          while (i < fullpath.length) {
+            const el = fullpath[i];
+            const terminal = i === fullpath.length - 1;
+            if (el === "_errors") {
+              if (terminal)
+                curr._errors.push(mapper(issue2));
+              i++;
+              continue;
+            }
+            if (!Object.prototype.hasOwnProperty.call(curr, el)) {
+              Object.defineProperty(curr, el, {
+                value: { _errors: [] },
+                enumerable: true,
+                writable: true,
+                configurable: true
+              });
+            }
+            const node2 = curr[el];
+            if (terminal) {
+              node2._errors.push(mapper(issue2));
+            }
+            curr = node2;
+            i++;
+          }
+        }
+      }
+    }
+  };
+  processError(error2);
+  return fieldErrors;
+}
+var _messageDesc, _issuesDesc, _installedToString, initializer, $ZodError, $ZodRealError;
+var init_errors2 = __esm({
+  "node_modules/zod/v4/core/errors.js"() {
+    init_define_SAVEPOINT();
+    init_core();
+    init_util();
+    _messageDesc = {
+      get: _getMessage,
+      set: _setMessage,
+      enumerable: true,
+      configurable: true
+    };
+    _issuesDesc = { value: void 0, enumerable: false };
+    _installedToString = /* @__PURE__ */ new WeakSet([Object.prototype, Error.prototype]);
+    initializer = (inst, def) => {
+      inst.name = "$ZodError";
+      _issuesDesc.value = def;
+      Object.defineProperty(inst, "issues", _issuesDesc);
+      _issuesDesc.value = void 0;
+      Object.defineProperty(inst, "message", _messageDesc);
+      const proto = Object.getPrototypeOf(inst);
+      if (!_installedToString.has(proto)) {
+        _installedToString.add(proto);
+        Object.defineProperty(proto, "toString", {
+          configurable: true,
+          enumerable: false,
+          get() {
+            const value = () => this.message;
+            Object.defineProperty(this, "toString", { value, configurable: true, writable: true });
+            return value;
+          },
+          set(value) {
+            Object.defineProperty(this, "toString", { value, configurable: true, writable: true });
+          }
+        });
+      }
+    };
+    $ZodError = $constructor("$ZodError", initializer);
+    $ZodRealError = $constructor("$ZodError", initializer, void 0, {
+      Parent: Error
+    });
+  }
+});
+
+// node_modules/zod/v4/core/parse.js
+function finalizeParams(callee, params) {
+  return { callee: params?.callee ?? callee, Err: params?.Err };
+}
+function failure2(Err, issues, ctx) {
+  let error2;
+  return {
+    success: false,
+    get error() {
+      if (!error2) {
+        error2 = new Err(issues.map((iss) => finalizeIssue(iss, ctx, config())));
+        issues = void 0;
+        ctx = void 0;
+      }
+      return error2;
+    },
+    set error(e) {
+      error2 = e;
+      issues = void 0;
+      ctx = void 0;
+    }
+  };
+}
+function validateFallback(schema, value, _ctx) {
+  const ctx = _ctx ? { ..._ctx, async: false, abortEarly: true } : { async: false, abortEarly: true };
+  const fallbackRun = schema._zod.bag.fallbackRun;
+  let result;
+  if (fallbackRun) {
+    ctx[COMPILE_FALLBACK] = true;
+    result = fallbackRun({ value, issues: [] }, ctx);
+  } else {
+    result = schema._zod.run({ value, issues: [] }, ctx);
+  }
+  if (result instanceof Promise) {
+    throw new $ZodAsyncError();
+  }
+  return result.issues.length === 0;
+}
+var _parse, _parseAsync, _safeParse, _safeParseAsync, COMPILE_INVALID, COMPILE_FALLBACK, validate, validateAsync, _encode, _decode, _encodeAsync, _decodeAsync, _safeEncode, _safeDecode, _safeEncodeAsync, _safeDecodeAsync;
+var init_parse = __esm({
+  "node_modules/zod/v4/core/parse.js"() {
+    init_define_SAVEPOINT();
+    init_core();
+    init_util();
+    _parse = (_Err) => {
+      const fn = (schema, value, _ctx, _params) => {
+        const ctx = _ctx ? { ..._ctx, async: false } : { async: false };
+        const result = schema._zod.run({ value, issues: [] }, ctx);
+        if (result instanceof Promise) {
+          throw new $ZodAsyncError();
+        }
+        if (result.issues.length) {
+          const e = new (_params?.Err ?? _Err)(result.issues.map((iss) => finalizeIssue(iss, ctx, config())));
+          captureStackTrace(e, _params?.callee ?? fn);
+          throw e;
+        }
+        return result.value;
+      };
+      return fn;
+    };
+    _parseAsync = (_Err) => {
+      const fn = async (schema, value, _ctx, params) => {
+        const ctx = _ctx ? { ..._ctx, async: true } : { async: true };
+        let result = schema._zod.run({ value, issues: [] }, ctx);
+        if (result instanceof Promise)
+          result = await result;
+        if (result.issues.length) {
+          const e = new (params?.Err ?? _Err)(result.issues.map((iss) => finalizeIssue(iss, ctx, config())));
+          captureStackTrace(e, params?.callee ?? fn);
+          throw e;
+        }
+        return result.value;
+      };
+      return fn;
+    };
+    _safeParse = (_Err) => (schema, value, _ctx) => {
+      const ctx = _ctx ? { ..._ctx, async: false } : { async: false };
+      const result = schema._zod.run({ value, issues: [] }, ctx);
+      if (result instanceof Promise) {
+        throw new $ZodAsyncError();
+      }
+      return result.issues.length ? failure2(_Err, result.issues, ctx) : { success: true, data: result.value };
+    };
+    _safeParseAsync = (_Err) => async (schema, value, _ctx) => {
+      const ctx = _ctx ? { ..._ctx, async: true } : { async: true };
+      let result = schema._zod.run({ value, issues: [] }, ctx);
+      if (result instanceof Promise)
+        result = await result;
+      return result.issues.length ? failure2(_Err, result.issues, ctx) : { success: true, data: result.value };
+    };
+    COMPILE_INVALID = /* @__PURE__ */ Symbol.for("zod.compile.invalid");
+    COMPILE_FALLBACK = /* @__PURE__ */ Symbol.for("zod.compile.fallback");
+    validate = ((schema, value, _ctx) => {
+      const validator = schema._zod.bag.validator;
+      if (validator !== void 0) {
+        if (validator(value) !== COMPILE_INVALID)
+          return true;
+        if (validator.definite === true && _ctx === void 0)
+          return false;
+      }
+      return validateFallback(schema, value, _ctx);
+    });
+    validateAsync = async (schema, value, _ctx) => {
+      const ctx = _ctx ? { ..._ctx, async: true, abortEarly: true } : { async: true, abortEarly: true };
+      let result = schema._zod.run({ value, issues: [] }, ctx);
+      if (result instanceof Promise)
+        result = await result;
+      return result.issues.length === 0;
+    };
+    _encode = (_Err) => {
+      const parse2 = _parse(_Err);
+      const fn = (schema, value, _ctx, _params) => {
+        const ctx = _ctx ? { ..._ctx, direction: "backward" } : { direction: "backward" };
+        return parse2(schema, value, ctx, finalizeParams(fn, _params));
+      };
+      return fn;
+    };
+    _decode = (_Err) => {
+      const parse2 = _parse(_Err);
+      const fn = (schema, value, _ctx, _params) => {
+        return parse2(schema, value, _ctx, finalizeParams(fn, _params));
+      };
+      return fn;
+    };
+    _encodeAsync = (_Err) => {
+      const parseAsync2 = _parseAsync(_Err);
+      const fn = async (schema, value, _ctx, _params) => {
+        const ctx = _ctx ? { ..._ctx, direction: "backward" } : { direction: "backward" };
+        return await parseAsync2(schema, value, ctx, finalizeParams(fn, _params));
+      };
+      return fn;
+    };
+    _decodeAsync = (_Err) => {
+      const parseAsync2 = _parseAsync(_Err);
+      const fn = async (schema, value, _ctx, _params) => {
+        return await parseAsync2(schema, value, _ctx, finalizeParams(fn, _params));
+      };
+      return fn;
+    };
+    _safeEncode = (_Err) => (schema, value, _ctx) => {
+      const ctx = _ctx ? { ..._ctx, direction: "backward" } : { direction: "backward" };
+      return _safeParse(_Err)(schema, value, ctx);
+    };
+    _safeDecode = (_Err) => (schema, value, _ctx) => {
+      return _safeParse(_Err)(schema, value, _ctx);
+    };
+    _safeEncodeAsync = (_Err) => async (schema, value, _ctx) => {
+      const ctx = _ctx ? { ..._ctx, direction: "backward" } : { direction: "backward" };
+      return _safeParseAsync(_Err)(schema, value, ctx);
+    };
+    _safeDecodeAsync = (_Err) => async (schema, value, _ctx) => {
+      return _safeParseAsync(_Err)(schema, value, _ctx);
+    };
+  }
+});
+
+// node_modules/zod/v4/core/regexes.js
+function nanoidOfLength(length) {
+  return new RegExp(`^[a-zA-Z0-9_-]{${length}}$`);
+}
+function emoji() {
+  return new RegExp(_emoji, "u");
+}
+function anchor(source) {
+  return new RegExp(`^${source}$`);
+}
+function timeSource(args) {
+  const hhmm = `(?:[01]\\d|2[0-3]):[0-5]\\d`;
+  const regex = typeof args.precision === "number" ? args.precision === -1 ? `${hhmm}` : args.precision === 0 ? `${hhmm}:[0-5]\\d` : `${hhmm}:[0-5]\\d\\.\\d{${args.precision}}` : args.seconds ? `${hhmm}:[0-5]\\d(?:\\.\\d+)?` : `${hhmm}(?::[0-5]\\d(?:\\.\\d+)?)?`;
+  return regex;
+}
+function time(args) {
+  return new RegExp(`^${timeSource(args)}$`);
+}
+function datetime(args) {
+  const opts = ["Z"];
+  if (args.offset)
+    opts.push(`([+-](?:[01]\\d|2[0-3]):[0-5]\\d)`);
+  const qualified = `${timeSource({ precision: args.precision, seconds: true })}(?:${opts.join("|")})`;
+  const timeRegex = args.local ? `${qualified}|${timeSource({ precision: args.precision })}` : qualified;
+  return new RegExp(`^${dateSource}T(?:${timeRegex})$`);
+}
+var cuid, cuid2, ulid, xid, ksuid, nanoid, duration2, guid, uuid, email, _emoji, ipv4, ipv6, cidrv4, cidrv6, base64, base64url, httpProtocol, e164, dateSource, date, anyString, number, boolean, lowercase, uppercase;
+var init_regexes = __esm({
+  "node_modules/zod/v4/core/regexes.js"() {
+    init_define_SAVEPOINT();
+    cuid = /^[cC][0-9a-z]{6,}$/;
+    cuid2 = /^[0-9a-z]+$/;
+    ulid = /^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$/;
+    xid = /^[0-9a-vA-V]{20}$/;
+    ksuid = /^[A-Za-z0-9]{27}$/;
+    nanoid = /^[a-zA-Z0-9_-]{21}$/;
+    duration2 = /^P(?:(\d+W)|(?!.*W)(?=\d|T\d)(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+([.,]\d+)?S)?)?)$/;
+    guid = /^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})$/;
+    uuid = (version2) => {
+      if (!version2)
+        return /^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000|ffffffff-ffff-ffff-ffff-ffffffffffff)$/;
+      return new RegExp(`^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-${version2}[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12})$`);
+    };
+    email = /^(?:[A-Za-z0-9_'+\-]+\.)*[A-Za-z0-9_'+\-]*[A-Za-z0-9_+-]@(?:[A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$/;
+    _emoji = `^(?=[\\s\\S]*[\\p{Extended_Pictographic}\\p{Regional_Indicator}\\u20E3])[\\p{Extended_Pictographic}\\p{Emoji_Component}]+$`;
+    ipv4 = /^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])$/;
+    ipv6 = /^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1,6}:[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,5}(:[0-9a-fA-F]{1,4}){1,2}|([0-9a-fA-F]{1,4}:){1,4}(:[0-9a-fA-F]{1,4}){1,3}|([0-9a-fA-F]{1,4}:){1,3}(:[0-9a-fA-F]{1,4}){1,4}|([0-9a-fA-F]{1,4}:){1,2}(:[0-9a-fA-F]{1,4}){1,5}|[0-9a-fA-F]{1,4}:((:[0-9a-fA-F]{1,4}){1,6})|:((:[0-9a-fA-F]{1,4}){1,7}|:))$/;
+    cidrv4 = /^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9][0-9]|[0-9])\/([0-9]|[1-2][0-9]|3[0-2])$/;
+    cidrv6 = /^(([0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,7}:|([0-9a-fA-F]{1,4}:){1,6}:[0-9a-fA-F]{1,4}|([0-9a-fA-F]{1,4}:){1,5}(:[0-9a-fA-F]{1,4}){1,2}|([0-9a-fA-F]{1,4}:){1,4}(:[0-9a-fA-F]{1,4}){1,3}|([0-9a-fA-F]{1,4}:){1,3}(:[0-9a-fA-F]{1,4}){1,4}|([0-9a-fA-F]{1,4}:){1,2}(:[0-9a-fA-F]{1,4}){1,5}|[0-9a-fA-F]{1,4}:((:[0-9a-fA-F]{1,4}){1,6})|:((:[0-9a-fA-F]{1,4}){1,7}|:))\/(12[0-8]|1[01][0-9]|[1-9]?[0-9])$/;
+    base64 = /^$|^(?:[0-9a-zA-Z+/]{4})*(?:(?:[0-9a-zA-Z+/]{2}==)|(?:[0-9a-zA-Z+/]{3}=))?$/;
+    base64url = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?$/;
+    httpProtocol = /^https?$/;
+    e164 = /^\+[1-9]\d{6,14}$/;
+    dateSource = `(?:(?:\\d\\d[2468][048]|\\d\\d[13579][26]|\\d\\d0[48]|[02468][048]00|[13579][26]00)-02-29|\\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|(?:02)-(?:0[1-9]|1\\d|2[0-8])))`;
+    date = /* @__PURE__ */ anchor(dateSource);
+    anyString = /^[\s\S]{0,}$/;
+    number = /^-?\d+(?:\.\d+)?$/;
+    boolean = /^(?:true|false)$/i;
+    lowercase = /^[^A-Z]*$/;
+    uppercase = /^[^a-z]*$/;
+  }
+});
+
+// node_modules/zod/v4/core/checks.js
+var $ZodCheck, _whenHasLength, numericOriginMap, $ZodCheckLessThan, $ZodCheckGreaterThan, $ZodCheckMultipleOf, $ZodCheckNumberFormat, $ZodCheckMaxLength, $ZodCheckMinLength, $ZodCheckLengthEquals, $ZodCheckStringFormat, $ZodCheckRegex, $ZodCheckLowerCase, $ZodCheckUpperCase, $ZodCheckIncludes, $ZodCheckStartsWith, $ZodCheckEndsWith, $ZodCheckOverwrite;
+var init_checks = __esm({
+  "node_modules/zod/v4/core/checks.js"() {
+    init_define_SAVEPOINT();
+    init_core();
+    init_regexes();
+    init_util();
+    $ZodCheck = /* @__PURE__ */ $constructor("$ZodCheck", (inst, def) => {
+      var _a3;
+      inst._zod ?? (inst._zod = {});
+      inst._zod.def = def;
+      (_a3 = inst._zod).onattach ?? (_a3.onattach = []);
+    });
+    _whenHasLength = (payload) => {
+      const val = payload.value;
+      return !nullish(val) && val.length !== void 0;
+    };
+    numericOriginMap = {
+      number: "number",
+      bigint: "bigint",
+      object: "date"
+    };
+    $ZodCheckLessThan = /* @__PURE__ */ $constructor("$ZodCheckLessThan", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      const origin = numericOriginMap[typeof def.value];
+      inst._zod.check = (payload) => {
+        if (def.inclusive ? payload.value <= def.value : payload.value < def.value) {
+          return;
+        }
+        payload.issues.push({
+          origin: numericOriginMap[typeof payload.value] ?? origin,
+          code: "too_big",
+          maximum: typeof def.value === "object" ? def.value.getTime() : def.value,
+          input: payload.value,
+          inclusive: def.inclusive,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckGreaterThan = /* @__PURE__ */ $constructor("$ZodCheckGreaterThan", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      const origin = numericOriginMap[typeof def.value];
+      inst._zod.check = (payload) => {
+        if (def.inclusive ? payload.value >= def.value : payload.value > def.value) {
+          return;
+        }
+        payload.issues.push({
+          origin: numericOriginMap[typeof payload.value] ?? origin,
+          code: "too_small",
+          minimum: typeof def.value === "object" ? def.value.getTime() : def.value,
+          input: payload.value,
+          inclusive: def.inclusive,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckMultipleOf = /* @__PURE__ */ $constructor("$ZodCheckMultipleOf", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      inst._zod.check = (payload) => {
+        if (typeof payload.value !== typeof def.value)
+          throw new Error("Cannot mix number and bigint in multiple_of check.");
+        const isMultiple = typeof payload.value === "bigint" ? (
+          // `value % 0n` throws, and nothing is a multiple of zero — the number branch already fails this way via NaN
+          def.value !== BigInt(0) && payload.value % def.value === BigInt(0)
+        ) : floatSafeRemainder(payload.value, def.value) === 0;
+        if (isMultiple)
+          return;
+        payload.issues.push({
+          origin: typeof payload.value,
+          code: "not_multiple_of",
+          divisor: def.value,
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckNumberFormat = /* @__PURE__ */ $constructor("$ZodCheckNumberFormat", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      def.format = def.format || "float64";
+      const isInt = def.format?.includes("int");
+      const origin = isInt ? "int" : "number";
+      const [minimum, maximum] = NUMBER_FORMAT_RANGES[def.format];
+      inst._zod.check = (payload) => {
+        const input = payload.value;
+        if (isInt) {
+          if (!Number.isInteger(input)) {
+            payload.issues.push({
+              expected: origin,
+              format: def.format,
+              code: "invalid_type",
+              continue: false,
+              input,
+              inst
+            });
+            return;
+          }
+          if (!Number.isSafeInteger(input)) {
+            if (input > 0) {
+              payload.issues.push({
+                input,
+                code: "too_big",
+                maximum: Number.MAX_SAFE_INTEGER,
+                note: "Integers must be within the safe integer range.",
+                inst,
+                origin,
+                inclusive: true,
+                continue: !def.abort
+              });
+            } else {
+              payload.issues.push({
+                input,
+                code: "too_small",
+                minimum: Number.MIN_SAFE_INTEGER,
+                note: "Integers must be within the safe integer range.",
+                inst,
+                origin,
+                inclusive: true,
+                continue: !def.abort
+              });
+            }
+            return;
+          }
+        }
+        if (input < minimum) {
+          payload.issues.push({
+            origin: "number",
+            input,
+            code: "too_small",
+            minimum,
+            inclusive: true,
+            inst,
+            continue: !def.abort
+          });
+        }
+        if (input > maximum) {
+          payload.issues.push({
+            origin: "number",
+            input,
+            code: "too_big",
+            maximum,
+            inclusive: true,
+            inst,
+            continue: !def.abort
+          });
+        }
+      };
+    });
+    $ZodCheckMaxLength = /* @__PURE__ */ $constructor("$ZodCheckMaxLength", (inst, def) => {
+      var _a3;
+      $ZodCheck.init(inst, def);
+      (_a3 = inst._zod.def).when ?? (_a3.when = _whenHasLength);
+      inst._zod.check = (payload) => {
+        const input = payload.value;
+        const units = input.length;
+        const length = typeof input === "string" && units > def.maximum ? codePointLength(input) : units;
+        if (length <= def.maximum)
+          return;
+        const origin = getLengthableOrigin(input);
+        payload.issues.push({
+          origin,
+          code: "too_big",
+          maximum: def.maximum,
+          inclusive: true,
+          input,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckMinLength = /* @__PURE__ */ $constructor("$ZodCheckMinLength", (inst, def) => {
+      var _a3;
+      $ZodCheck.init(inst, def);
+      (_a3 = inst._zod.def).when ?? (_a3.when = _whenHasLength);
+      inst._zod.check = (payload) => {
+        const input = payload.value;
+        const units = input.length;
+        const length = typeof input === "string" && units >= def.minimum && units < def.minimum * 2 ? codePointLength(input) : units;
+        if (length >= def.minimum)
+          return;
+        const origin = getLengthableOrigin(input);
+        payload.issues.push({
+          origin,
+          code: "too_small",
+          minimum: def.minimum,
+          inclusive: true,
+          input,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckLengthEquals = /* @__PURE__ */ $constructor("$ZodCheckLengthEquals", (inst, def) => {
+      var _a3;
+      $ZodCheck.init(inst, def);
+      (_a3 = inst._zod.def).when ?? (_a3.when = _whenHasLength);
+      inst._zod.check = (payload) => {
+        const input = payload.value;
+        const units = input.length;
+        const length = typeof input === "string" && units >= def.length && units <= def.length * 2 ? codePointLength(input) : units;
+        if (length === def.length)
+          return;
+        const origin = getLengthableOrigin(input);
+        const tooBig = length > def.length;
+        payload.issues.push({
+          origin,
+          ...tooBig ? { code: "too_big", maximum: def.length } : { code: "too_small", minimum: def.length },
+          inclusive: true,
+          exact: true,
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckStringFormat = /* @__PURE__ */ $constructor("$ZodCheckStringFormat", (inst, def) => {
+      var _a3, _b;
+      $ZodCheck.init(inst, def);
+      if (def.pattern)
+        (_a3 = inst._zod).check ?? (_a3.check = (payload) => {
+          def.pattern.lastIndex = 0;
+          if (def.pattern.test(payload.value))
+            return;
+          payload.issues.push({
+            origin: "string",
+            code: "invalid_format",
+            format: def.format,
+            input: payload.value,
+            ...def.pattern ? { pattern: def.pattern.toString() } : {},
+            inst,
+            continue: !def.abort
+          });
+        });
+      else
+        (_b = inst._zod).check ?? (_b.check = () => {
+        });
+    });
+    $ZodCheckRegex = /* @__PURE__ */ $constructor("$ZodCheckRegex", (inst, def) => {
+      $ZodCheckStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        def.pattern.lastIndex = 0;
+        if (def.pattern.test(payload.value))
+          return;
+        payload.issues.push({
+          origin: "string",
+          code: "invalid_format",
+          format: "regex",
+          input: payload.value,
+          pattern: def.pattern.toString(),
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckLowerCase = /* @__PURE__ */ $constructor("$ZodCheckLowerCase", (inst, def) => {
+      def.pattern ?? (def.pattern = lowercase);
+      $ZodCheckStringFormat.init(inst, def);
+    });
+    $ZodCheckUpperCase = /* @__PURE__ */ $constructor("$ZodCheckUpperCase", (inst, def) => {
+      def.pattern ?? (def.pattern = uppercase);
+      $ZodCheckStringFormat.init(inst, def);
+    });
+    $ZodCheckIncludes = /* @__PURE__ */ $constructor("$ZodCheckIncludes", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      const escapedRegex = escapeRegex(def.includes);
+      const pattern = new RegExp(typeof def.position === "number" ? `^.{${def.position},}${escapedRegex}` : escapedRegex);
+      def.pattern = pattern;
+      inst._zod.check = (payload) => {
+        if (payload.value.includes(def.includes, def.position))
+          return;
+        payload.issues.push({
+          origin: "string",
+          code: "invalid_format",
+          format: "includes",
+          includes: def.includes,
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckStartsWith = /* @__PURE__ */ $constructor("$ZodCheckStartsWith", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      const pattern = new RegExp(`^${escapeRegex(def.prefix)}.*`);
+      def.pattern ?? (def.pattern = pattern);
+      inst._zod.check = (payload) => {
+        if (payload.value.startsWith(def.prefix))
+          return;
+        payload.issues.push({
+          origin: "string",
+          code: "invalid_format",
+          format: "starts_with",
+          prefix: def.prefix,
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckEndsWith = /* @__PURE__ */ $constructor("$ZodCheckEndsWith", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      const pattern = new RegExp(`.*${escapeRegex(def.suffix)}$`);
+      def.pattern ?? (def.pattern = pattern);
+      inst._zod.check = (payload) => {
+        if (payload.value.endsWith(def.suffix))
+          return;
+        payload.issues.push({
+          origin: "string",
+          code: "invalid_format",
+          format: "ends_with",
+          suffix: def.suffix,
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodCheckOverwrite = /* @__PURE__ */ $constructor("$ZodCheckOverwrite", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      inst._zod.check = (payload) => {
+        payload.value = def.tx(payload.value);
+      };
+    });
+  }
+});
+
+// node_modules/zod/v4/core/doc.js
+var Doc;
+var init_doc = __esm({
+  "node_modules/zod/v4/core/doc.js"() {
+    init_define_SAVEPOINT();
+    Doc = class {
+      constructor(args = [], closed = {}) {
+        this.content = [];
+        this.indent = 0;
+        this.args = args;
+        this.closed = closed;
+      }
+      // the compiler catches a child's throw and keeps writing into this doc, so the indent has to unwind with it
+      indented(fn) {
+        this.indent += 1;
+        try {
+          fn(this);
+        } finally {
+          this.indent -= 1;
+        }
+      }
+      write(arg) {
+        if (typeof arg === "function") {
+          arg(this, { execution: "sync" });
+          arg(this, { execution: "async" });
+          return;
+        }
+        const content = arg;
+        const lines2 = content.split("\n").filter((x) => x);
+        const minIndent = Math.min(...lines2.map((x) => x.length - x.trimStart().length));
+        const dedented = lines2.map((x) => x.slice(minIndent)).map((x) => " ".repeat(this.indent * 2) + x);
+        for (const line of dedented) {
+          this.content.push(line);
+        }
+      }
+      compile() {
+        const F = Function;
+        const content = this?.content ?? [``];
+        const factory = new F(...Object.keys(this.closed), `return function (${this.args.join(", ")}) {
+${content.join("\n")}
+};`);
+        return factory(...Object.values(this.closed));
+      }
+    };
+  }
+});
+
+// node_modules/zod/v4/core/versions.js
+var version;
+var init_versions = __esm({
+  "node_modules/zod/v4/core/versions.js"() {
+    init_define_SAVEPOINT();
+    version = {
+      major: 4,
+      minor: 6,
+      patch: 7
+    };
+  }
+});
+
+// node_modules/zod/v4/core/schemas.js
+async function validateAsync2(inst, value) {
+  const ctx = { async: true };
+  return toStandardResult(await inst._zod.run({ value, issues: [] }, ctx), ctx);
+}
+function standardProps(inst) {
+  return {
+    validate: (value) => {
+      const ctx = { async: false };
+      try {
+        const r = inst._zod.run({ value, issues: [] }, ctx);
+        if (!(r instanceof Promise))
+          return toStandardResult(r, ctx);
+      } catch (_) {
+      }
+      return validateAsync2(inst, value);
+    },
+    vendor: "zod",
+    version: 1
+  };
+}
+function canParseURL(input) {
+  try {
+    if (typeof URL !== "undefined" && typeof URL.canParse === "function")
+      return URL.canParse(input);
+    new URL(input);
+    return true;
+  } catch {
+    return false;
+  }
+}
+function validateURL(trimmed, def) {
+  if (!("normalize" in def) && !("hostname" in def) && !("protocol" in def)) {
+    return canParseURL(trimmed) || URL_UNPARSEABLE;
+  }
+  return parseURLObject(trimmed, def);
+}
+function parseURLObject(trimmed, def) {
+  if (!def.normalize && def.protocol?.source === httpProtocol.source && !/^https?:\/\//i.test(trimmed)) {
+    return URL_BAD_FORMAT;
+  }
+  try {
+    if (typeof URL !== "undefined") {
+      const URLStatic = URL;
+      if (typeof URLStatic.parse === "function")
+        return URLStatic.parse(trimmed) ?? URL_UNPARSEABLE;
+    }
+    return new URL(trimmed);
+  } catch {
+    return URL_UNPARSEABLE;
+  }
+}
+function stripTabAndNewline(value) {
+  return value.replace(asciiTabOrNewline, "");
+}
+function urlHostnameOk(url, hostname2) {
+  hostname2.lastIndex = 0;
+  return hostname2.test(url.hostname);
+}
+function urlProtocolOk(url, protocol) {
+  protocol.lastIndex = 0;
+  return protocol.test(url.protocol.endsWith(":") ? url.protocol.slice(0, -1) : url.protocol);
+}
+function isValidIPv6(value) {
+  if (!ipv6Alphabet.test(value))
+    return false;
+  return canParseURL(`http://[${value}]`);
+}
+function isValidCIDRv6(value) {
+  const parts = value.split("/");
+  if (parts.length !== 2)
+    return false;
+  const [address, prefix] = parts;
+  if (!prefix)
+    return false;
+  const prefixNum = Number(prefix);
+  if (`${prefixNum}` !== prefix)
+    return false;
+  if (prefixNum < 0 || prefixNum > 128)
+    return false;
+  return isValidIPv6(address);
+}
+function isValidBase64(data) {
+  if (data === "")
+    return true;
+  if (/\s/.test(data))
+    return false;
+  if (data.length % 4 !== 0)
+    return false;
+  try {
+    atob(data);
+    return true;
+  } catch {
+    return false;
+  }
+}
+function isValidBase64URL(data) {
+  if (!base64urlCharset.test(data))
+    return false;
+  const base642 = data.replace(/[-_]/g, (c) => c === "-" ? "+" : "/");
+  const padded = base642.padEnd(Math.ceil(base642.length / 4) * 4, "=");
+  return isValidBase64(padded);
+}
+function isValidJWT(token, algorithm = null) {
+  try {
+    const tokensParts = token.split(".");
+    if (tokensParts.length !== 3)
+      return false;
+    const [header2] = tokensParts;
+    if (!header2)
+      return false;
+    const parsedHeader = JSON.parse(atob(header2));
+    if ("typ" in parsedHeader && parsedHeader?.typ !== "JWT")
+      return false;
+    if (!parsedHeader.alg)
+      return false;
+    if (algorithm && (!("alg" in parsedHeader) || parsedHeader.alg !== algorithm))
+      return false;
+    return true;
+  } catch {
+    return false;
+  }
+}
+function capSize(inst, size) {
+  const caps = sizeCaps(inst._zod.def.checks);
+  if (!caps.length)
+    return;
+  const cap = Math.min(...caps.map((c) => c[0]));
+  const parse2 = inst._zod.parse;
+  inst._zod.parse = (payload, ctx) => {
+    const n = size(payload.value);
+    if (n > cap && !ctx?.skipChecks && ctx?.direction !== "backward") {
+      for (const [max, ch] of sizeCaps(inst._zod.def.checks)) {
+        if (n > max && ch._zod.def.when(payload)) {
+          const start2 = payload.issues.length;
+          ch._zod.check(payload);
+          payload.issues[start2].continue = false;
+          attachSchema(payload.issues, start2, inst);
+          return payload;
+        }
+      }
+    }
+    return parse2(payload, ctx);
+  };
+}
+function handleArrayResult(result, final, index) {
+  if (result.issues.length) {
+    final.issues.push(...prefixIssues(index, result.issues));
+  }
+  final.value[index] = result.value;
+}
+function handlePropertyResult(result, final, key, input, optin, optout) {
+  const isPresent = key in input;
+  const isOptionalOut = optout === "optional";
+  if (!isPresent && isOptionalOut && optin === "optional") {
+    return;
+  }
+  if (result.issues.length) {
+    if (optin !== void 0 && isOptionalOut && !isPresent) {
+      return;
+    }
+    final.issues.push(...prefixIssues(key, result.issues));
+  }
+  if (!isPresent && optin === void 0) {
+    if (!result.issues.length) {
+      final.issues.push({
+        code: "invalid_type",
+        expected: "nonoptional",
+        input: void 0,
+        path: [key]
+      });
+    }
+    return;
+  }
+  if (result.value === void 0) {
+    if (isPresent || optin === "defaulted" && !isOptionalOut) {
+      final.value[key] = void 0;
+    }
+  } else {
+    final.value[key] = result.value;
+  }
+}
+function normalizeDef(def) {
+  const keys = Object.keys(def.shape);
+  const ownSymbols = Object.getOwnPropertySymbols(def.shape);
+  const symbolKeys = ownSymbols.length ? ownSymbols : NO_SYMBOL_KEYS;
+  const allKeys = symbolKeys.length ? [...keys, ...symbolKeys] : keys;
+  for (const k of allKeys) {
+    if (!def.shape?.[k]?._zod?.traits?.has("$ZodType")) {
+      throw new Error(`Invalid element at key "${String(k)}": expected a Zod schema`);
+    }
+  }
+  const okeys = optionalKeys(def.shape);
+  return {
+    ...def,
+    allKeys,
+    symbolKeys,
+    // string-only: handleCatchall matches it against `for...in`, which never yields a symbol
+    keySet: new Set(keys),
+    numKeys: keys.length,
+    optionalKeys: new Set(okeys)
+  };
+}
+function handleCatchall(proms, input, payload, ctx, def, inst, abortEarly) {
+  const unrecognized = [];
+  const keySet = def.keySet;
+  const _catchall = def.catchall._zod;
+  const t = _catchall.def.type;
+  const optin = _catchall.optin;
+  const optout = _catchall.optout;
+  let seen = 0;
+  for (const key in input) {
+    if (abortEarly && payload.issues.length !== seen) {
+      if (aborted(payload, seen))
+        break;
+      seen = payload.issues.length;
+    }
+    if (keySet.has(key))
+      continue;
+    if (key === "__proto__") {
+      if (t === "never")
+        unrecognized.push(key);
+      continue;
+    }
+    if (t === "never") {
+      unrecognized.push(key);
+      continue;
+    }
+    const r = _catchall.run({ value: input[key], issues: [] }, ctx);
+    if (r instanceof Promise) {
+      proms.push(r.then((r2) => handlePropertyResult(r2, payload, key, input, optin, optout)));
+    } else {
+      handlePropertyResult(r, payload, key, input, optin, optout);
+    }
+  }
+  if (unrecognized.length) {
+    payload.issues.push({
+      code: "unrecognized_keys",
+      keys: unrecognized,
+      input,
+      inst,
+      // Describes the shape of the input, not the validity of the parsed value, so it never aborts. The parse still fails; the schema's own checks just get to run first, and an enclosing intersection can reconcile the key against a sibling operand.
+      continue: true
+    });
+  }
+  if (!proms.length)
+    return payload;
+  return Promise.all(proms).then(() => {
+    return payload;
+  });
+}
+function handleUnionResults(results, final, inst, ctx) {
+  for (const result of results) {
+    if (result.issues.length === 0) {
+      final.value = result.value;
+      return final;
+    }
+  }
+  const nonaborted = results.filter((r) => !aborted(r));
+  if (nonaborted.length === 1) {
+    final.value = nonaborted[0].value;
+    return nonaborted[0];
+  }
+  final.issues.push({
+    code: "invalid_union",
+    input: final.value,
+    inst,
+    errors: results.map((result) => result.issues.map((iss) => finalizeIssue(iss, ctx, config())))
+  });
+  return final;
+}
+function mergeValues(a, b) {
+  if (a === b) {
+    return { valid: true, data: a };
+  }
+  if (a instanceof Date && b instanceof Date && +a === +b) {
+    return { valid: true, data: a };
+  }
+  if (isPlainObject(a) && isPlainObject(b)) {
+    const bKeys = Object.keys(b);
+    const sharedKeys = Object.keys(a).filter((key) => bKeys.indexOf(key) !== -1);
+    const newObj = { ...a, ...b };
+    if (Object.prototype.hasOwnProperty.call(newObj, "__proto__"))
+      delete newObj.__proto__;
+    for (const key of sharedKeys) {
+      if (key === "__proto__")
+        continue;
+      const sharedValue = mergeValues(a[key], b[key]);
+      if (!sharedValue.valid) {
+        return {
+          valid: false,
+          mergeErrorPath: [key, ...sharedValue.mergeErrorPath]
+        };
+      }
+      newObj[key] = sharedValue.data;
+    }
+    return { valid: true, data: newObj };
+  }
+  if (Array.isArray(a) && Array.isArray(b)) {
+    if (a.length !== b.length) {
+      return { valid: false, mergeErrorPath: [] };
+    }
+    const newArray = [];
+    for (let index = 0; index < a.length; index++) {
+      const itemA = a[index];
+      const itemB = b[index];
+      const sharedValue = mergeValues(itemA, itemB);
+      if (!sharedValue.valid) {
+        return {
+          valid: false,
+          mergeErrorPath: [index, ...sharedValue.mergeErrorPath]
+        };
+      }
+      newArray.push(sharedValue.data);
+    }
+    return { valid: true, data: newArray };
+  }
+  return { valid: false, mergeErrorPath: [] };
+}
+function handleIntersectionResults(result, left, right) {
+  const unrecKeys = /* @__PURE__ */ new Map();
+  let unrecIssue;
+  const keyIssues = /* @__PURE__ */ new Map();
+  const collect = (iss, side) => {
+    let keys;
+    if (iss.code === "unrecognized_keys" && !iss.path?.length) {
+      unrecIssue ?? (unrecIssue = iss);
+      keys = iss.keys;
+    } else if (iss.code === "invalid_key" && iss.origin === "record" && iss.path?.length === 1) {
+      const k = String(iss.path[0]);
+      if (!keyIssues.has(k))
+        keyIssues.set(k, iss);
+      keys = [k];
+    } else {
+      return false;
+    }
+    for (const k of keys) {
+      if (!unrecKeys.has(k))
+        unrecKeys.set(k, {});
+      unrecKeys.get(k)[side] = true;
+    }
+    return true;
+  };
+  for (const iss of left.issues) {
+    if (!collect(iss, "l"))
+      result.issues.push(iss);
+  }
+  for (const iss of right.issues) {
+    if (!collect(iss, "r"))
+      result.issues.push(iss);
+  }
+  const bothKeys = [...unrecKeys].filter(([, f]) => f.l && f.r).map(([k]) => k);
+  if (bothKeys.length) {
+    const aggregated = unrecIssue ? bothKeys.filter((k) => unrecIssue.keys.includes(k)) : [];
+    if (aggregated.length)
+      result.issues.push({ ...unrecIssue, keys: aggregated });
+    for (const k of bothKeys) {
+      if (!aggregated.includes(k) && keyIssues.has(k))
+        result.issues.push(keyIssues.get(k));
+    }
+  }
+  const merged = mergeValues(left.value, right.value);
+  if (!merged.valid) {
+    if (aborted(result))
+      return result;
+    throw new Error(`Unmergable intersection. Error path: ${JSON.stringify(merged.mergeErrorPath)}`);
+  }
+  result.value = merged.data;
+  return result;
+}
+function handleOptionalResult(payload, result) {
+  payload.value = result.issues.length ? void 0 : result.value;
+  return payload;
+}
+function handleDefaultResult(payload, def) {
+  if (payload.value === void 0) {
+    payload.value = def.defaultValue;
+  }
+  return payload;
+}
+function handleNonOptionalResult(payload, inst) {
+  if (!payload.issues.length && payload.value === void 0) {
+    payload.issues.push({
+      code: "invalid_type",
+      expected: "nonoptional",
+      input: payload.value,
+      inst
+    });
+  }
+  return payload;
+}
+function handleCatchResult(payload, result, def, ctx) {
+  if (!result.issues.length) {
+    payload.value = result.value;
+    if (result.memo)
+      payload.memo = true;
+    return payload;
+  }
+  payload.value = def.catchValue({
+    ...result,
+    value: payload.value,
+    error: {
+      issues: result.issues.map((iss) => finalizeIssue(iss, ctx, config()))
+    },
+    input: payload.value
+  });
+  return payload;
+}
+function handlePipeResult(left, next, ctx) {
+  if (left.issues.some((iss) => iss.code !== "unrecognized_keys")) {
+    left.aborted = true;
+    return left;
+  }
+  return next._zod.run({ value: left.value, issues: left.issues }, ctx);
+}
+function handleReadonlyResult(payload) {
+  if (!payload.memo)
+    payload.value = Object.freeze(payload.value);
+  return payload;
+}
+function handleRefineResult(result, payload, input, inst) {
+  if (!result) {
+    const _iss = {
+      code: "custom",
+      input,
+      inst,
+      // incorporates params.error into issue reporting
+      path: [...inst._zod.def.path ?? []],
+      // incorporates params.error into issue reporting
+      continue: !inst._zod.def.abort
+      // params: inst._zod.def.params,
+    };
+    if (inst._zod.def.params)
+      _iss.params = inst._zod.def.params;
+    payload.issues.push(issue(_iss));
+  }
+}
+var $ZodType, toStandardResult, $ZodString, $ZodStringFormat, $ZodGUID, $ZodUUID, $ZodEmail, URL_BAD_FORMAT, URL_UNPARSEABLE, asciiTabOrNewline, $ZodURL, $ZodEmoji, $ZodNanoID, $ZodCUID, $ZodCUID2, $ZodULID, $ZodXID, $ZodKSUID, $ZodISODateTime, $ZodISODate, $ZodISOTime, $ZodISODuration, $ZodIPv4, ipv6Alphabet, $ZodIPv6, $ZodCIDRv4, $ZodCIDRv6, base64Charset, $ZodBase64, base64urlCharset, $ZodBase64URL, $ZodE164, $ZodJWT, $ZodNumber, $ZodNumberFormat, $ZodBoolean, $ZodUnknown, $ZodNever, arraySize, $ZodArray, NO_SYMBOL_KEYS, $ZodObject, $ZodObjectJIT, $ZodUnion, $ZodIntersection, $ZodEnum, $ZodTransform, $ZodOptional, $ZodExactOptional, $ZodNullable, $ZodDefault, $ZodPrefault, $ZodNonOptional, $ZodCatch, $ZodPipe, $ZodReadonly, $ZodCustom;
+var init_schemas = __esm({
+  "node_modules/zod/v4/core/schemas.js"() {
+    init_define_SAVEPOINT();
+    init_checks();
+    init_core();
+    init_doc();
+    init_regexes();
+    init_util();
+    init_versions();
+    init_util();
+    $ZodType = /* @__PURE__ */ $constructor("$ZodType", (inst, def) => {
+      var _a3;
+      inst ?? (inst = {});
+      inst._zod.def = def;
+      inst._zod.bag = inst._zod.bag || {};
+      inst._zod.version = version;
+      const defChecks = inst._zod.def.checks;
+      const checks = inst._zod.traits.has("$ZodCheck") ? [inst, ...defChecks ?? []] : defChecks?.length ? [...defChecks] : [];
+      for (const ch of checks) {
+        for (const fn of ch._zod.onattach) {
+          fn(inst);
+        }
+      }
+      if (checks.length === 0) {
+        (_a3 = inst._zod).deferred ?? (_a3.deferred = []);
+        inst._zod.deferred?.push(() => {
+          inst._zod.run = inst._zod.parse;
+        });
+      } else {
+        const runChecks = (payload, checks2, ctx) => {
+          if (payload.memo)
+            return payload;
+          let isAborted = aborted(payload);
+          let asyncResult;
+          for (const ch of checks2) {
+            if (ch._zod.def.when) {
+              if (explicitlyAborted(payload))
+                continue;
+              const shouldRun = ch._zod.def.when(payload);
+              if (!shouldRun)
+                continue;
+            } else if (isAborted) {
+              continue;
+            }
+            const currLen = payload.issues.length;
+            const _ = ch._zod.check(payload);
+            if (_ instanceof Promise && ctx?.async === false) {
+              throw new $ZodAsyncError();
+            }
+            if (asyncResult || _ instanceof Promise) {
+              asyncResult = (asyncResult ?? Promise.resolve()).then(async () => {
+                await _;
+                const nextLen = payload.issues.length;
+                if (nextLen === currLen)
+                  return;
+                attachSchema(payload.issues, currLen, inst);
+                if (!isAborted)
+                  isAborted = aborted(payload, currLen);
+              });
+            } else {
+              const nextLen = payload.issues.length;
+              if (nextLen === currLen)
+                continue;
+              attachSchema(payload.issues, currLen, inst);
+              if (!isAborted)
+                isAborted = aborted(payload, currLen);
+            }
+          }
+          if (asyncResult) {
+            return asyncResult.then(() => {
+              return payload;
+            });
+          }
+          return payload;
+        };
+        const handleCanaryResult = (canary, payload, ctx) => {
+          if (aborted(canary)) {
+            canary.aborted = true;
+            return canary;
+          }
+          const checkResult = runChecks(payload, checks, ctx);
+          if (checkResult instanceof Promise) {
+            if (ctx.async === false)
+              throw new $ZodAsyncError();
+            return checkResult.then((checkResult2) => inst._zod.parse(checkResult2, ctx));
+          }
+          return inst._zod.parse(checkResult, ctx);
+        };
+        inst._zod.run = (payload, ctx) => {
+          if (ctx.skipChecks) {
+            return inst._zod.parse(payload, ctx);
+          }
+          if (ctx.direction === "backward") {
+            const canary = inst._zod.parse({ value: payload.value, issues: [] }, { ...ctx, skipChecks: true });
+            if (canary instanceof Promise) {
+              return canary.then((canary2) => {
+                return handleCanaryResult(canary2, payload, ctx);
+              });
+            }
+            return handleCanaryResult(canary, payload, ctx);
+          }
+          const result = inst._zod.parse(payload, ctx);
+          if (result instanceof Promise) {
+            if (ctx.async === false)
+              throw new $ZodAsyncError();
+            return result.then((result2) => runChecks(result2, checks, ctx));
+          }
+          return runChecks(result, checks, ctx);
+        };
+      }
+    }, {
+      // Wrappers extend this by installing a richer factory over it; reading it eagerly would defeat the laziness.
+      get "~standard"() {
+        return hide(this, "~standard", standardProps(this));
+      },
+      set "~standard"(value) {
+        own(this, "~standard", value);
+      }
+    });
+    toStandardResult = (r, ctx) => r.issues.length ? { issues: r.issues.map((iss) => finalizeIssue(iss, ctx, config())) } : { value: r.value };
+    $ZodString = /* @__PURE__ */ $constructor("$ZodString", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.pattern = def.pattern ?? anyString;
+      inst._zod.parse = (payload, _) => {
+        if (def.coerce)
+          try {
+            payload.value = String(payload.value);
+          } catch (_2) {
+          }
+        if (typeof payload.value === "string")
+          return payload;
+        payload.issues.push({
+          expected: "string",
+          code: "invalid_type",
+          input: payload.value,
+          inst
+        });
+        return payload;
+      };
+    });
+    $ZodStringFormat = /* @__PURE__ */ $constructor("$ZodStringFormat", (inst, def) => {
+      $ZodCheckStringFormat.init(inst, def);
+      $ZodString.init(inst, def);
+    });
+    $ZodGUID = /* @__PURE__ */ $constructor("$ZodGUID", (inst, def) => {
+      def.pattern ?? (def.pattern = guid);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodUUID = /* @__PURE__ */ $constructor("$ZodUUID", (inst, def) => {
+      if (def.version) {
+        const versionMap = {
+          v1: 1,
+          v2: 2,
+          v3: 3,
+          v4: 4,
+          v5: 5,
+          v6: 6,
+          v7: 7,
+          v8: 8
+        };
+        const v = versionMap[def.version];
+        if (v === void 0)
+          throw new Error(`Invalid UUID version: "${def.version}"`);
+        def.pattern ?? (def.pattern = uuid(v));
+      } else
+        def.pattern ?? (def.pattern = uuid());
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodEmail = /* @__PURE__ */ $constructor("$ZodEmail", (inst, def) => {
+      def.pattern ?? (def.pattern = email);
+      $ZodStringFormat.init(inst, def);
+    });
+    URL_BAD_FORMAT = 1;
+    URL_UNPARSEABLE = 2;
+    asciiTabOrNewline = /[\t\n\r]/g;
+    $ZodURL = /* @__PURE__ */ $constructor("$ZodURL", (inst, def) => {
+      $ZodStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        try {
+          const trimmed = payload.value.trim();
+          const url = validateURL(trimmed, def);
+          if (url === URL_BAD_FORMAT) {
+            payload.issues.push({
+              code: "invalid_format",
+              format: "url",
+              note: "Invalid URL format",
+              input: payload.value,
+              inst,
+              continue: !def.abort
+            });
+            return;
+          }
+          if (url === URL_UNPARSEABLE) {
+            payload.issues.push({
+              code: "invalid_format",
+              format: "url",
+              input: payload.value,
+              inst,
+              continue: !def.abort
+            });
+            return;
+          }
+          if (url === true) {
+            payload.value = stripTabAndNewline(trimmed);
+            return;
+          }
+          if (def.hostname && !urlHostnameOk(url, def.hostname)) {
+            payload.issues.push({
+              code: "invalid_format",
+              format: "url",
+              note: "Invalid hostname",
+              pattern: def.hostname.source,
+              input: payload.value,
+              inst,
+              continue: !def.abort
+            });
+          }
+          if (def.protocol && !urlProtocolOk(url, def.protocol)) {
+            payload.issues.push({
+              code: "invalid_format",
+              format: "url",
+              note: "Invalid protocol",
+              pattern: def.protocol.source,
+              input: payload.value,
+              inst,
+              continue: !def.abort
+            });
+          }
+          payload.value = def.normalize ? url.href : stripTabAndNewline(trimmed);
+          return;
+        } catch (_) {
+          payload.issues.push({
+            code: "invalid_format",
+            format: "url",
+            input: payload.value,
+            inst,
+            continue: !def.abort
+          });
+        }
+      };
+    });
+    $ZodEmoji = /* @__PURE__ */ $constructor("$ZodEmoji", (inst, def) => {
+      def.pattern ?? (def.pattern = emoji());
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodNanoID = /* @__PURE__ */ $constructor("$ZodNanoID", (inst, def) => {
+      if (def.length !== void 0 && (!Number.isInteger(def.length) || def.length < 1))
+        throw new Error(`Invalid nanoid length: ${def.length}`);
+      def.pattern ?? (def.pattern = def.length === void 0 ? nanoid : nanoidOfLength(def.length));
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodCUID = /* @__PURE__ */ $constructor("$ZodCUID", (inst, def) => {
+      def.pattern ?? (def.pattern = cuid);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodCUID2 = /* @__PURE__ */ $constructor("$ZodCUID2", (inst, def) => {
+      def.pattern ?? (def.pattern = cuid2);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodULID = /* @__PURE__ */ $constructor("$ZodULID", (inst, def) => {
+      def.pattern ?? (def.pattern = ulid);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodXID = /* @__PURE__ */ $constructor("$ZodXID", (inst, def) => {
+      def.pattern ?? (def.pattern = xid);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodKSUID = /* @__PURE__ */ $constructor("$ZodKSUID", (inst, def) => {
+      def.pattern ?? (def.pattern = ksuid);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodISODateTime = /* @__PURE__ */ $constructor("$ZodISODateTime", (inst, def) => {
+      def.pattern ?? (def.pattern = datetime(def));
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodISODate = /* @__PURE__ */ $constructor("$ZodISODate", (inst, def) => {
+      def.pattern ?? (def.pattern = date);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodISOTime = /* @__PURE__ */ $constructor("$ZodISOTime", (inst, def) => {
+      def.pattern ?? (def.pattern = time(def));
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodISODuration = /* @__PURE__ */ $constructor("$ZodISODuration", (inst, def) => {
+      def.pattern ?? (def.pattern = duration2);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodIPv4 = /* @__PURE__ */ $constructor("$ZodIPv4", (inst, def) => {
+      def.pattern ?? (def.pattern = ipv4);
+      $ZodStringFormat.init(inst, def);
+    });
+    ipv6Alphabet = /^[0-9a-fA-F:.]+$/;
+    $ZodIPv6 = /* @__PURE__ */ $constructor("$ZodIPv6", (inst, def) => {
+      def.pattern ?? (def.pattern = ipv6);
+      $ZodStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        if (!isValidIPv6(payload.value)) {
+          payload.issues.push({
+            code: "invalid_format",
+            format: "ipv6",
+            input: payload.value,
+            inst,
+            continue: !def.abort
+          });
+        }
+      };
+    });
+    $ZodCIDRv4 = /* @__PURE__ */ $constructor("$ZodCIDRv4", (inst, def) => {
+      def.pattern ?? (def.pattern = cidrv4);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodCIDRv6 = /* @__PURE__ */ $constructor("$ZodCIDRv6", (inst, def) => {
+      def.pattern ?? (def.pattern = cidrv6);
+      $ZodStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        if (!isValidCIDRv6(payload.value)) {
+          payload.issues.push({
+            code: "invalid_format",
+            format: "cidrv6",
+            input: payload.value,
+            inst,
+            continue: !def.abort
+          });
+        }
+      };
+    });
+    base64Charset = /^[0-9a-zA-Z+/]*={0,2}$/;
+    $ZodBase64 = /* @__PURE__ */ $constructor("$ZodBase64", (inst, def) => {
+      def.pattern ?? (def.pattern = base64Charset);
+      $ZodStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        if (isValidBase64(payload.value))
+          return;
+        payload.issues.push({
+          code: "invalid_format",
+          format: "base64",
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    base64urlCharset = /^[A-Za-z0-9_-]*$/;
+    $ZodBase64URL = /* @__PURE__ */ $constructor("$ZodBase64URL", (inst, def) => {
+      def.pattern ?? (def.pattern = base64urlCharset);
+      $ZodStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        if (isValidBase64URL(payload.value))
+          return;
+        payload.issues.push({
+          code: "invalid_format",
+          format: "base64url",
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodE164 = /* @__PURE__ */ $constructor("$ZodE164", (inst, def) => {
+      def.pattern ?? (def.pattern = e164);
+      $ZodStringFormat.init(inst, def);
+    });
+    $ZodJWT = /* @__PURE__ */ $constructor("$ZodJWT", (inst, def) => {
+      $ZodStringFormat.init(inst, def);
+      inst._zod.check = (payload) => {
+        if (isValidJWT(payload.value, def.alg))
+          return;
+        payload.issues.push({
+          code: "invalid_format",
+          format: "jwt",
+          input: payload.value,
+          inst,
+          continue: !def.abort
+        });
+      };
+    });
+    $ZodNumber = /* @__PURE__ */ $constructor("$ZodNumber", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.pattern = number;
+      inst._zod.parse = (payload, _ctx) => {
+        if (def.coerce)
+          try {
+            payload.value = Number(payload.value);
+          } catch (_) {
+          }
+        const input = payload.value;
+        if (typeof input === "number" && !Number.isNaN(input) && Number.isFinite(input)) {
+          return payload;
+        }
+        const received = typeof input === "number" ? Number.isNaN(input) ? "NaN" : !Number.isFinite(input) ? String(input) : void 0 : void 0;
+        payload.issues.push({
+          expected: "number",
+          code: "invalid_type",
+          input,
+          inst,
+          ...received ? { received } : {}
+        });
+        return payload;
+      };
+    });
+    $ZodNumberFormat = /* @__PURE__ */ $constructor("$ZodNumberFormat", (inst, def) => {
+      $ZodCheckNumberFormat.init(inst, def);
+      $ZodNumber.init(inst, def);
+    });
+    $ZodBoolean = /* @__PURE__ */ $constructor("$ZodBoolean", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.pattern = boolean;
+      inst._zod.parse = (payload, _ctx) => {
+        if (def.coerce)
+          try {
+            payload.value = Boolean(payload.value);
+          } catch (_) {
+          }
+        const input = payload.value;
+        if (typeof input === "boolean")
+          return payload;
+        payload.issues.push({
+          expected: "boolean",
+          code: "invalid_type",
+          input,
+          inst
+        });
+        return payload;
+      };
+    });
+    $ZodUnknown = /* @__PURE__ */ $constructor("$ZodUnknown", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.parse = (payload) => payload;
+    });
+    $ZodNever = /* @__PURE__ */ $constructor("$ZodNever", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.parse = (payload, _ctx) => {
+        payload.issues.push({
+          expected: "never",
+          code: "invalid_type",
+          input: payload.value,
+          inst
+        });
+        return payload;
+      };
+    });
+    arraySize = (input) => Array.isArray(input) ? input.length : -1;
+    $ZodArray = /* @__PURE__ */ $constructor("$ZodArray", (inst, def) => {
+      $ZodType.init(inst, def);
+      const memo2 = globalConfig.memoizer;
+      memo2?.attach(inst);
+      inst._zod.parse = (payload, ctx) => {
+        const input = payload.value;
+        if (!Array.isArray(input)) {
+          payload.issues.push({
+            expected: "array",
+            code: "invalid_type",
+            input,
+            inst
+          });
+          return payload;
+        }
+        payload.value = memo2 ? memo2.alloc(inst, payload, Array(input.length), ctx) : Array(input.length);
+        const proms = [];
+        const abortEarly = ctx?.abortEarly;
+        for (let i = 0; i < input.length; i++) {
+          const item = input[i];
+          const result = def.element._zod.run({
+            value: item,
+            issues: []
+          }, ctx);
+          if (result instanceof Promise) {
+            proms.push(result.then((result2) => handleArrayResult(result2, payload, i)));
+          } else {
+            handleArrayResult(result, payload, i);
+            if (abortEarly && result.issues.length !== 0 && aborted(result))
+              break;
+          }
+        }
+        if (proms.length) {
+          return Promise.all(proms).then(() => payload);
+        }
+        return payload;
+      };
+      capSize(inst, arraySize);
+    });
+    NO_SYMBOL_KEYS = [];
+    $ZodObject = /* @__PURE__ */ $constructor("$ZodObject", (inst, def) => {
+      $ZodType.init(inst, def);
+      const desc = Object.getOwnPropertyDescriptor(def, "shape");
+      const sh = desc?.get ? desc.get.raw : def.shape ?? {};
+      if (sh) {
+        const get = () => {
+          const newSh = { ...sh };
+          Object.defineProperty(def, "shape", { value: newSh });
+          get.raw = newSh;
+          return newSh;
+        };
+        get.raw = sh;
+        Object.defineProperty(def, "shape", { get });
+      }
+      const _normalized = cached(() => normalizeDef(def));
+      defineLazyInternal(inst, "propValues", (zod) => {
+        const shape = zod.def.shape;
+        const propValues = {};
+        for (const key in shape) {
+          const field = shape[key]._zod;
+          if (field.values) {
+            if (!Object.prototype.hasOwnProperty.call(propValues, key)) {
+              assignProp(propValues, key, /* @__PURE__ */ new Set());
+            }
+            for (const v of field.values)
+              propValues[key].add(v);
+            if (field.optin !== void 0)
+              propValues[key].add(void 0);
+          }
+        }
+        return propValues;
+      });
+      const isObject2 = isObject;
+      const catchall = def.catchall;
+      let value;
+      const memo2 = globalConfig.memoizer;
+      memo2?.attach(inst);
+      inst._zod.parse = (payload, ctx) => {
+        value ?? (value = _normalized.value);
+        const input = payload.value;
+        if (!isObject2(input)) {
+          payload.issues.push({
+            expected: "object",
+            code: "invalid_type",
+            input,
+            inst
+          });
+          return payload;
+        }
+        payload.value = memo2 ? memo2.alloc(inst, payload, {}, ctx) : {};
+        const proms = [];
+        const shape = value.shape;
+        const abortEarly = ctx?.abortEarly;
+        let seen = payload.issues.length;
+        for (const key of value.allKeys) {
+          if (abortEarly && payload.issues.length !== seen) {
+            if (aborted(payload, seen))
+              break;
+            seen = payload.issues.length;
+          }
+          if (key === "__proto__")
+            continue;
+          const el = shape[key];
+          const optin = el._zod.optin;
+          const optout = el._zod.optout;
+          const r = el._zod.run({ value: input[key], issues: [] }, ctx);
+          if (r instanceof Promise) {
+            proms.push(r.then((r2) => handlePropertyResult(r2, payload, key, input, optin, optout)));
+          } else {
+            handlePropertyResult(r, payload, key, input, optin, optout);
+          }
+        }
+        if (!catchall) {
+          return proms.length ? Promise.all(proms).then(() => payload) : payload;
+        }
+        return handleCatchall(proms, input, payload, ctx, _normalized.value, inst, abortEarly === true);
+      };
+    });
+    $ZodObjectJIT = /* @__PURE__ */ $constructor("$ZodObjectJIT", (inst, def) => {
+      $ZodObject.init(inst, def);
+      const superParse = inst._zod.parse;
+      const _normalized = cached(() => normalizeDef(def));
+      const memo2 = globalConfig.memoizer;
+      const generateFastpass = (shape) => {
+        const normalized = _normalized.value;
+        const syms = normalized.symbolKeys;
+        const doc = new Doc(["payload", "ctx"], { shape, inst, memo: memo2, syms });
+        const parseStr = (k) => `shape[${k}]._zod.run({ value: input[${k}], issues: [] }, ctx)`;
+        const prefixStr = (id, k) => `
+          let ${id}_ab = false;
+          for (let i = 0; i < ${id}.issues.length; i++) {
+            const iss = ${id}.issues[i];
+            iss.path = iss.path ? [${k}, ...iss.path] : [${k}];
+            payload.issues.push(iss);
+            if (iss.continue !== true) ${id}_ab = true;
+          }
+          if (${id}_ab && ctx && ctx.abortEarly) {
+            payload.value = newResult;
+            return payload;
+          }`;
+        doc.write(`const input = payload.value;`);
+        const ids = /* @__PURE__ */ Object.create(null);
+        let counter = 0;
+        for (const key of normalized.allKeys) {
+          ids[key] = `key_${counter++}`;
+        }
+        doc.write(memo2 ? `const newResult = memo.alloc(inst, payload, {}, ctx);` : `const newResult = {};`);
+        for (const key of normalized.allKeys) {
+          if (key === "__proto__")
+            continue;
+          const id = ids[key];
+          const k = typeof key === "symbol" ? `syms[${syms.indexOf(key)}]` : esc(key);
+          const isPresent = `${k} in input`;
+          const schema = shape[key];
+          const optin = schema?._zod?.optin;
+          const isOptionalIn = optin !== void 0;
+          const isOptionalOut = schema?._zod?.optout === "optional";
+          doc.write(`const ${id} = ${parseStr(k)};`);
+          if (isOptionalIn && isOptionalOut) {
+            const assign = optin === "optional" ? `${id}_present` : `${id}.value !== undefined || ${id}_present`;
+            doc.write(`
+        const ${id}_present = ${isPresent};
+        if (!${id}.issues.length || ${id}_present) {
+          if (${id}.issues.length) {${prefixStr(id, k)}
+          }
+
+          if (${assign}) {
+            newResult[${k}] = ${id}.value;
+          }
+        }
+
+      `);
+          } else if (!isOptionalIn) {
+            doc.write(`
+        const ${id}_present = ${isPresent};
+        if (${id}.issues.length) {${prefixStr(id, k)}
+        }
+        if (!${id}_present && !${id}.issues.length) {
+          payload.issues.push({
+            code: "invalid_type",
+            expected: "nonoptional",
+            input: undefined,
+            path: [${k}]
+          });
+          if (ctx && ctx.abortEarly) {
+            payload.value = newResult;
+            return payload;
+          }
+        }
+
+        if (${id}_present) {
+          newResult[${k}] = ${id}.value;
+        }
+
+      `);
+          } else {
+            doc.write(`
+        if (${id}.issues.length) {${prefixStr(id, k)}
+        }
+      `);
+            if (optin === "defaulted") {
+              doc.write(`newResult[${k}] = ${id}.value;`);
+            } else {
+              doc.write(`
+        if (${id}.value !== undefined || ${isPresent}) {
+          newResult[${k}] = ${id}.value;
+        }
+      `);
+            }
+          }
+        }
+        doc.write(`payload.value = newResult;`);
+        doc.write(`return payload;`);
+        return doc.compile();
+      };
+      let fastpass;
+      const isObject2 = isObject;
+      const jit = !globalConfig.jitless;
+      const allowsEval2 = allowsEval;
+      const fastEnabled = jit && allowsEval2.value;
+      const catchall = def.catchall;
+      let value;
+      inst._zod.parse = (payload, ctx) => {
+        value ?? (value = _normalized.value);
+        const input = payload.value;
+        if (!isObject2(input)) {
+          payload.issues.push({
+            expected: "object",
+            code: "invalid_type",
+            input,
+            inst
+          });
+          return payload;
+        }
+        if (jit && fastEnabled && ctx?.async === false && ctx.jitless !== true) {
+          if (!fastpass)
+            fastpass = generateFastpass(def.shape);
+          payload = fastpass(payload, ctx);
+          if (!catchall)
+            return payload;
+          return handleCatchall([], input, payload, ctx, value, inst, ctx?.abortEarly === true);
+        }
+        return superParse(payload, ctx);
+      };
+    });
+    $ZodUnion = /* @__PURE__ */ $constructor("$ZodUnion", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "optin", (zod) => zod.def.options.some((o) => o._zod.optin === "defaulted") ? "defaulted" : zod.def.options.some((o) => o._zod.optin !== void 0) ? "optional" : void 0);
+      defineLazyInternal(inst, "optout", (zod) => zod.def.options.some((o) => o._zod.optout === "optional") ? "optional" : void 0);
+      defineLazyInternal(inst, "values", (zod) => {
+        if (zod.def.options.every((o) => o._zod.values)) {
+          return new Set(zod.def.options.flatMap((option) => Array.from(option._zod.values)));
+        }
+        return void 0;
+      });
+      defineLazyInternal(inst, "pattern", (zod) => {
+        if (zod.def.options.every((o) => o._zod.pattern)) {
+          const patterns = zod.def.options.map((o) => o._zod.pattern);
+          return new RegExp(`^(${patterns.map((p) => cleanRegex(p.source)).join("|")})$`);
+        }
+        return void 0;
+      });
+      const first = def.options.length === 1 ? def.options[0]._zod.run : null;
+      inst._zod.parse = (payload, ctx) => {
+        if (first) {
+          return first(payload, ctx);
+        }
+        let async = false;
+        const results = [];
+        for (const option of def.options) {
+          const result = option._zod.run({
+            value: payload.value,
+            issues: []
+          }, ctx);
+          if (result instanceof Promise) {
+            results.push(result);
+            async = true;
+          } else {
+            if (result.issues.length === 0)
+              return result;
+            results.push(result);
+          }
+        }
+        if (!async)
+          return handleUnionResults(results, payload, inst, ctx);
+        return Promise.all(results).then((results2) => {
+          return handleUnionResults(results2, payload, inst, ctx);
+        });
+      };
+    });
+    $ZodIntersection = /* @__PURE__ */ $constructor("$ZodIntersection", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.parse = (payload, ctx) => {
+        const input = payload.value;
+        const left = def.left._zod.run({ value: input, issues: [] }, ctx);
+        const right = def.right._zod.run({ value: input, issues: [] }, ctx);
+        const async = left instanceof Promise || right instanceof Promise;
+        if (async) {
+          return Promise.all([left, right]).then(([left2, right2]) => {
+            return handleIntersectionResults(payload, left2, right2);
+          });
+        }
+        return handleIntersectionResults(payload, left, right);
+      };
+    });
+    $ZodEnum = /* @__PURE__ */ $constructor("$ZodEnum", (inst, def) => {
+      $ZodType.init(inst, def);
+      const values = getEnumValues(def.entries);
+      const valuesSet = new Set(values);
+      inst._zod.values = valuesSet;
+      defineLazyInternal(inst, "pattern", (zod) => {
+        const patternValues = getEnumValues(zod.def.entries).filter((k) => propertyKeyTypes.has(typeof k));
+        return new RegExp(patternValues.length ? `^(${patternValues.map((o) => escapeRegex(o.toString())).join("|")})$` : "^[^\\s\\S]$");
+      });
+      inst._zod.parse = (payload, _ctx) => {
+        const input = payload.value;
+        if (valuesSet.has(input)) {
+          return payload;
+        }
+        payload.issues.push({
+          code: "invalid_value",
+          values,
+          input,
+          inst
+        });
+        return payload;
+      };
+    });
+    $ZodTransform = /* @__PURE__ */ $constructor("$ZodTransform", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.optin = "optional";
+      globalConfig.memoizer?.guard(inst);
+      inst._zod.parse = (payload, ctx) => {
+        if (ctx.direction === "backward") {
+          throw new $ZodEncodeError(inst.constructor.name);
+        }
+        const _out = def.transform(payload.value, payload);
+        if (ctx.async) {
+          const output2 = _out instanceof Promise ? _out : Promise.resolve(_out);
+          return output2.then((output3) => {
+            payload.value = output3;
+            return payload;
+          });
+        }
+        if (_out instanceof Promise) {
+          throw new $ZodAsyncError();
+        }
+        payload.value = _out;
+        return payload;
+      };
+    });
+    $ZodOptional = /* @__PURE__ */ $constructor("$ZodOptional", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "optin", (zod) => zod.def.innerType._zod.optin === "defaulted" ? "defaulted" : "optional");
+      inst._zod.optout = "optional";
+      defineLazyInternal(inst, "values", (zod) => {
+        const values = zod.def.innerType._zod.values;
+        return values ? /* @__PURE__ */ new Set([...values, void 0]) : void 0;
+      });
+      defineLazyInternal(inst, "pattern", (zod) => {
+        const pattern = zod.def.innerType._zod.pattern;
+        return pattern ? new RegExp(`^(${cleanRegex(pattern.source)})?$`) : void 0;
+      });
+      inst._zod.parse = (payload, ctx) => {
+        if (payload.value === void 0) {
+          if (def.innerType._zod.optin !== "defaulted")
+            return payload;
+          const result = def.innerType._zod.run({ value: payload.value, issues: [] }, ctx);
+          if (result instanceof Promise)
+            return result.then((result2) => handleOptionalResult(payload, result2));
+          return handleOptionalResult(payload, result);
+        }
+        return def.innerType._zod.run(payload, ctx);
+      };
+    });
+    $ZodExactOptional = /* @__PURE__ */ $constructor("$ZodExactOptional", (inst, def) => {
+      $ZodOptional.init(inst, def);
+      defineLazyInternal(inst, "values", (zod) => zod.def.innerType._zod.values);
+      defineLazyInternal(inst, "pattern", (zod) => zod.def.innerType._zod.pattern);
+      inst._zod.parse = (payload, ctx) => {
+        return def.innerType._zod.run(payload, ctx);
+      };
+    });
+    $ZodNullable = /* @__PURE__ */ $constructor("$ZodNullable", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "optin", (zod) => zod.def.innerType._zod.optin);
+      defineLazyInternal(inst, "optout", (zod) => zod.def.innerType._zod.optout);
+      defineLazyInternal(inst, "pattern", (zod) => {
+        const pattern = zod.def.innerType._zod.pattern;
+        return pattern ? new RegExp(`^(${cleanRegex(pattern.source)}|null)$`) : void 0;
+      });
+      defineLazyInternal(inst, "values", (zod) => {
+        return zod.def.innerType._zod.values ? /* @__PURE__ */ new Set([...zod.def.innerType._zod.values, null]) : void 0;
+      });
+      inst._zod.parse = (payload, ctx) => {
+        if (payload.value === null)
+          return payload;
+        return def.innerType._zod.run(payload, ctx);
+      };
+    });
+    $ZodDefault = /* @__PURE__ */ $constructor("$ZodDefault", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.optin = "defaulted";
+      defineLazyInternal(inst, "values", (zod) => zod.def.innerType._zod.values);
+      inst._zod.parse = (payload, ctx) => {
+        if (ctx.direction === "backward") {
+          return def.innerType._zod.run(payload, ctx);
+        }
+        if (payload.value === void 0) {
+          payload.value = def.defaultValue;
+          return payload;
+        }
+        const result = def.innerType._zod.run(payload, ctx);
+        if (result instanceof Promise) {
+          return result.then((result2) => handleDefaultResult(result2, def));
+        }
+        return handleDefaultResult(result, def);
+      };
+    });
+    $ZodPrefault = /* @__PURE__ */ $constructor("$ZodPrefault", (inst, def) => {
+      $ZodType.init(inst, def);
+      inst._zod.optin = "defaulted";
+      defineLazyInternal(inst, "values", (zod) => zod.def.innerType._zod.values);
+      inst._zod.parse = (payload, ctx) => {
+        if (ctx.direction === "backward") {
+          return def.innerType._zod.run(payload, ctx);
+        }
+        if (payload.value === void 0) {
+          payload.value = def.defaultValue;
+        }
+        return def.innerType._zod.run(payload, ctx);
+      };
+    });
+    $ZodNonOptional = /* @__PURE__ */ $constructor("$ZodNonOptional", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "values", (zod) => {
+        const v = zod.def.innerType._zod.values;
+        return v ? new Set([...v].filter((x) => x !== void 0)) : void 0;
+      });
+      inst._zod.parse = (payload, ctx) => {
+        const result = def.innerType._zod.run(payload, ctx);
+        if (result instanceof Promise) {
+          return result.then((result2) => handleNonOptionalResult(result2, inst));
+        }
+        return handleNonOptionalResult(result, inst);
+      };
+    });
+    $ZodCatch = /* @__PURE__ */ $constructor("$ZodCatch", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "optin", (zod) => zod.def.innerType._zod.optin === "defaulted" ? "defaulted" : "optional");
+      defineLazyInternal(inst, "optout", (zod) => zod.def.innerType._zod.optout);
+      defineLazyInternal(inst, "values", (zod) => zod.def.innerType._zod.values);
+      inst._zod.parse = (payload, ctx) => {
+        if (ctx.direction === "backward") {
+          return def.innerType._zod.run(payload, ctx);
+        }
+        const result = def.innerType._zod.run({ value: payload.value, issues: [] }, ctx);
+        if (result instanceof Promise) {
+          return result.then((result2) => handleCatchResult(payload, result2, def, ctx));
+        }
+        return handleCatchResult(payload, result, def, ctx);
+      };
+    });
+    $ZodPipe = /* @__PURE__ */ $constructor("$ZodPipe", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "values", (zod) => zod.def.in._zod.values);
+      defineLazyInternal(inst, "optin", (zod) => zod.def.in._zod.optin);
+      defineLazyInternal(inst, "optout", (zod) => zod.def.out._zod.optout);
+      defineLazyInternal(inst, "propValues", (zod) => zod.def.in._zod.propValues);
+      inst._zod.parse = (payload, ctx) => {
+        if (ctx.direction === "backward") {
+          const right = def.out._zod.run(payload, ctx);
+          if (right instanceof Promise) {
+            return right.then((right2) => handlePipeResult(right2, def.in, ctx));
+          }
+          return handlePipeResult(right, def.in, ctx);
+        }
+        const left = def.in._zod.run(payload, ctx);
+        if (left instanceof Promise) {
+          return left.then((left2) => handlePipeResult(left2, def.out, ctx));
+        }
+        return handlePipeResult(left, def.out, ctx);
+      };
+    });
+    $ZodReadonly = /* @__PURE__ */ $constructor("$ZodReadonly", (inst, def) => {
+      $ZodType.init(inst, def);
+      defineLazyInternal(inst, "propValues", (zod) => zod.def.innerType._zod.propValues);
+      defineLazyInternal(inst, "values", (zod) => zod.def.innerType._zod.values);
+      defineLazyInternal(inst, "optin", (zod) => zod.def.innerType?._zod?.optin);
+      defineLazyInternal(inst, "optout", (zod) => zod.def.innerType?._zod?.optout);
+      inst._zod.parse = (payload, ctx) => {
+        if (ctx.direction === "backward") {
+          return def.innerType._zod.run(payload, ctx);
+        }
+        const result = def.innerType._zod.run(payload, ctx);
+        if (result instanceof Promise) {
+          return result.then(handleReadonlyResult);
+        }
+        return handleReadonlyResult(result);
+      };
+    });
+    $ZodCustom = /* @__PURE__ */ $constructor("$ZodCustom", (inst, def) => {
+      $ZodCheck.init(inst, def);
+      $ZodType.init(inst, def);
+      inst._zod.parse = (payload, _) => {
+        return payload;
+      };
+      inst._zod.check = (payload) => {
+        const input = payload.value;
+        const r = def.fn(input);
+        if (r instanceof Promise) {
+          return r.then((r2) => handleRefineResult(r2, payload, input, inst));
+        }
+        handleRefineResult(r, payload, input, inst);
+        return;
+      };
+    });
+  }
+});
+
+// node_modules/zod/v4/core/memoizer.js
+function isRef(value) {
+  return value !== null && typeof value === "object";
+}
+function cloneIssues(issues) {
+  return issues.map((iss) => iss.path ? { ...iss, path: iss.path.slice() } : { ...iss });
+}
+function isRecursive(inst, stack, resolve3) {
+  const cached2 = recursive.get(inst);
+  if (cached2 !== void 0)
+    return cached2 ? PROVEN : NONE;
+  if (stack.has(inst))
+    return PROVEN;
+  stack.add(inst);
+  let result = NONE;
+  const check = (child) => {
+    if (result !== PROVEN && child?._zod) {
+      const answer2 = isRecursive(child, stack, resolve3);
+      if (answer2 > result)
+        result = answer2;
+    }
+  };
+  const shape = (sh, spread) => {
+    let answer2 = NONE;
+    for (const key of Reflect.ownKeys(sh)) {
+      const desc = Object.getOwnPropertyDescriptor(sh, key);
+      if (spread && !desc.enumerable)
+        continue;
+      const child = desc.get ? ASSUMED : desc.value?._zod ? isRecursive(desc.value, stack, resolve3) : NONE;
+      if (child > answer2)
+        answer2 = child;
+    }
+    return answer2;
+  };
+  const merge3 = (answer2) => {
+    if (answer2 > result)
+      result = answer2;
+  };
+  const def = inst._zod.def;
+  const kind = def.type;
+  switch (kind) {
+    case "object": {
+      const raw = rawShape(def);
+      merge3(raw ? shape(raw, true) : ASSUMED);
+      check(def.catchall);
+      break;
+    }
+    case "array":
+      check(def.element);
+      break;
+    case "tuple":
+      for (const el of def.items)
+        check(el);
+      check(def.rest);
+      break;
+    case "record":
+    case "map":
+      check(def.keyType);
+      check(def.valueType);
+      break;
+    case "set":
+      check(def.valueType);
+      break;
+    case "union":
+      for (const el of def.options)
+        check(el);
+      break;
+    case "intersection":
+      check(def.left);
+      check(def.right);
+      break;
+    case "optional":
+    case "nullable":
+    case "default":
+    case "prefault":
+    case "catch":
+    case "readonly":
+    case "nonoptional":
+    case "promise":
+    case "success":
+      check(def.innerType);
+      break;
+    case "pipe":
+      check(def.in);
+      check(def.out);
+      break;
+    case "function":
+      check(def.input);
+      check(def.output);
+      break;
+    // `$ZodLazy` caches its inner on the def, so a resolved edge is followed exactly
+    case "lazy": {
+      const inner = def._cachedInner ?? (resolve3 ? inst._zod.innerType : void 0);
+      merge3(inner ? isRecursive(inner, stack, false) : ASSUMED);
+      break;
+    }
+    // a leaf by choice: `parts` are regex fragments, not data positions
+    case "template_literal":
+    // leaves
+    case "string":
+    case "number":
+    case "int":
+    case "boolean":
+    case "bigint":
+    case "symbol":
+    case "undefined":
+    case "null":
+    case "void":
+    case "never":
+    case "any":
+    case "unknown":
+    case "date":
+    case "nan":
+    case "enum":
+    case "literal":
+    case "file":
+    case "transform":
+    case "custom":
+      break;
+    default: {
+      kind;
+      for (const key in def) {
+        const desc = Object.getOwnPropertyDescriptor(def, key);
+        if (!desc || desc.get)
+          continue;
+        const value = desc.value;
+        if (!value || typeof value !== "object")
+          continue;
+        if (value._zod)
+          check(value);
+        else if (Array.isArray(value))
+          for (const el of value)
+            check(el);
+      }
+    }
+  }
+  stack.delete(inst);
+  return settle(inst, result);
+}
+function settle(inst, answer2) {
+  if (answer2 !== ASSUMED)
+    recursive.set(inst, answer2 === PROVEN);
+  return answer2;
+}
+function bucketFor(state, inst) {
+  let bucket = state.buckets.get(inst);
+  if (!bucket) {
+    bucket = /* @__PURE__ */ new WeakMap();
+    state.buckets.set(inst, bucket);
+  }
+  return bucket;
+}
+function memoizer() {
+  return memo;
+}
+function isBackEdge(ctx, value) {
+  const backEdges = ctx[STATE]?.backEdges;
+  return backEdges !== void 0 && isRef(value) && backEdges.has(value);
+}
+var $ZodCyclicError, STATE, NO_ISSUES, recursive, NONE, ASSUMED, PROVEN, handoff, open, memo;
+var init_memoizer = __esm({
+  "node_modules/zod/v4/core/memoizer.js"() {
+    init_define_SAVEPOINT();
+    init_util();
+    $ZodCyclicError = class extends Error {
+      constructor() {
+        super(`Cannot parse a reference cycle that closes through a transform`);
+        this.name = "ZodCyclicError";
+      }
+    };
+    STATE = "~memo";
+    NO_ISSUES = [];
+    recursive = /* @__PURE__ */ new WeakMap();
+    NONE = 0;
+    ASSUMED = 1;
+    PROVEN = 2;
+    open = [];
+    memo = {
+      alloc(_inst, payload, empty) {
+        const bucket = handoff;
+        if (!bucket)
+          return empty;
+        handoff = void 0;
+        const entry3 = { value: empty, issues: null };
+        bucket.set(payload.value, entry3);
+        open.push(entry3);
+        return empty;
+      },
+      guard(inst) {
+        var _a3;
+        (_a3 = inst._zod).deferred ?? (_a3.deferred = []);
+        inst._zod.deferred.push(() => {
+          const base = inst._zod.parse;
+          const wrapped = (payload, ctx) => {
+            if (ctx.direction !== "backward" && isBackEdge(ctx, payload.value))
+              throw new $ZodCyclicError();
+            return base(payload, ctx);
+          };
+          inst._zod.parse = wrapped;
+          if (inst._zod.run === base)
+            inst._zod.run = wrapped;
+        });
+      },
+      attach(inst) {
+        var _a3;
+        let isRecursiveInst;
+        let rechecked = false;
+        let lastCtx;
+        let lastBucket;
+        (_a3 = inst._zod).deferred ?? (_a3.deferred = []);
+        inst._zod.deferred.push(() => {
+          const base = inst._zod.parse;
+          const wrapped = (payload, ctx) => {
+            if (isRecursiveInst === void 0) {
+              const walked = isRecursive(inst, /* @__PURE__ */ new Set(), false);
+              if (walked === NONE) {
+                inst._zod.parse = base;
+                if (inst._zod.run === wrapped)
+                  inst._zod.run = base;
+                return base(payload, ctx);
+              }
+              if (walked === PROVEN || rechecked)
+                isRecursiveInst = true;
+              else
+                rechecked = true;
+            }
+            const input = payload.value;
+            if (!isRef(input))
+              return base(payload, ctx);
+            let state = ctx[STATE];
+            if (!state) {
+              state = { buckets: /* @__PURE__ */ new WeakMap(), backEdges: void 0 };
+              ctx[STATE] = state;
+            }
+            let bucket;
+            if (lastCtx === ctx) {
+              bucket = lastBucket;
+            } else {
+              bucket = bucketFor(state, inst);
+              lastCtx = ctx;
+              lastBucket = bucket;
+            }
+            const hit = bucket.get(input);
+            if (hit) {
+              payload.value = hit.value;
+              if (hit.issues) {
+                if (hit.issues.length)
+                  payload.issues.push(...cloneIssues(hit.issues));
+              } else {
+                payload.memo = true;
+                state.backEdges ?? (state.backEdges = /* @__PURE__ */ new WeakSet());
+                state.backEdges.add(hit.value);
+              }
+              return payload;
+            }
+            handoff = bucket;
+            const depth = open.length;
+            const result = base(payload, ctx);
+            handoff = void 0;
+            const entry3 = open.length > depth ? open.pop() : void 0;
+            if (result instanceof Promise) {
+              return result.then((r) => {
+                if (entry3)
+                  entry3.issues = r.issues.length ? cloneIssues(r.issues) : NO_ISSUES;
+                return r;
+              });
+            }
+            if (entry3)
+              entry3.issues = result.issues.length ? cloneIssues(result.issues) : NO_ISSUES;
+            return result;
+          };
+          inst._zod.parse = wrapped;
+          if (inst._zod.run === base)
+            inst._zod.run = wrapped;
+        });
+      }
+    };
+  }
+});
+
+// node_modules/zod/v4/locales/en.js
+function en_default() {
+  return {
+    localeError: error()
+  };
+}
+var error;
+var init_en = __esm({
+  "node_modules/zod/v4/locales/en.js"() {
+    init_define_SAVEPOINT();
+    init_util();
+    error = () => {
+      const Sizable = {
+        string: { unit: "characters", verb: "to have" },
+        file: { unit: "bytes", verb: "to have" },
+        array: { unit: "items", verb: "to have" },
+        set: { unit: "items", verb: "to have" },
+        map: { unit: "entries", verb: "to have" }
+      };
+      function getSizing(origin) {
+        return Sizable[origin] ?? null;
+      }
+      const FormatDictionary = {
+        regex: "input",
+        email: "email address",
+        url: "URL",
+        emoji: "emoji",
+        uuid: "UUID",
+        uuidv4: "UUIDv4",
+        uuidv6: "UUIDv6",
+        nanoid: "nanoid",
+        guid: "GUID",
+        cuid: "cuid",
+        cuid2: "cuid2",
+        ulid: "ULID",
+        xid: "XID",
+        ksuid: "KSUID",
+        datetime: "ISO datetime",
+        date: "ISO date",
+        time: "ISO time",
+        duration: "ISO duration",
+        ipv4: "IPv4 address",
+        ipv6: "IPv6 address",
+        mac: "MAC address",
+        cidrv4: "IPv4 range",
+        cidrv6: "IPv6 range",
+        base64: "base64-encoded string",
+        base64url: "base64url-encoded string",
+        json_string: "JSON string",
+        e164: "E.164 number",
+        currency_code: "currency code",
+        credit_card: "credit card number",
+        iban: "IBAN",
+        jwt: "JWT",
+        template_literal: "input"
+      };
+      const TypeDictionary = {
+        // Compatibility: "nan" -> "NaN" for display
+        nan: "NaN"
+        // All other type names omitted - they fall back to raw values via ?? operator
+      };
+      function getTypeName(type, input) {
+        if (type === "number" && typeof input === "number" && !Number.isFinite(input)) {
+          return String(input);
+        }
+        return TypeDictionary[type] ?? type;
+      }
+      return (issue2) => {
+        switch (issue2.code) {
+          case "invalid_type": {
+            const expected = getTypeName(issue2.expected);
+            const receivedType = parsedType(issue2.input);
+            const received = getTypeName(receivedType, issue2.input);
+            return `Invalid input: expected ${expected}, received ${received}`;
+          }
+          case "invalid_value":
+            if (issue2.values.length === 1)
+              return `Invalid input: expected ${stringifyPrimitive(issue2.values[0])}`;
+            return `Invalid option: expected one of ${joinValues(issue2.values, "|")}`;
+          case "too_big": {
+            const adj = issue2.exact ? "exactly " : issue2.inclusive ? "<=" : "<";
+            const sizing = getSizing(issue2.origin);
+            if (sizing)
+              return `Too big: expected ${issue2.origin ?? "value"} to have ${adj}${issue2.maximum.toString()} ${sizing.unit ?? "elements"}`;
+            return `Too big: expected ${issue2.origin ?? "value"} to be ${adj}${issue2.maximum.toString()}`;
+          }
+          case "too_small": {
+            const adj = issue2.exact ? "exactly " : issue2.inclusive ? ">=" : ">";
+            const sizing = getSizing(issue2.origin);
+            if (sizing) {
+              return `Too small: expected ${issue2.origin} to have ${adj}${issue2.minimum.toString()} ${sizing.unit}`;
+            }
+            return `Too small: expected ${issue2.origin} to be ${adj}${issue2.minimum.toString()}`;
+          }
+          case "invalid_format": {
+            const _issue = issue2;
+            if (_issue.format === "starts_with") {
+              return `Invalid string: must start with "${_issue.prefix}"`;
+            }
+            if (_issue.format === "ends_with")
+              return `Invalid string: must end with "${_issue.suffix}"`;
+            if (_issue.format === "includes")
+              return `Invalid string: must include "${_issue.includes}"`;
+            if (_issue.format === "regex")
+              return `Invalid string: must match pattern ${_issue.pattern}`;
+            return `Invalid ${FormatDictionary[_issue.format] ?? issue2.format}`;
+          }
+          case "not_multiple_of":
+            return `Invalid number: must be a multiple of ${issue2.divisor}`;
+          case "unrecognized_keys":
+            return `Unrecognized key${issue2.keys.length > 1 ? "s" : ""}: ${joinValues(issue2.keys, ", ")}`;
+          case "invalid_key":
+            return `Invalid key in ${issue2.origin}`;
+          case "invalid_union":
+            if (issue2.options && Array.isArray(issue2.options) && issue2.options.length > 0) {
+              const opts = issue2.options.map((o) => `'${o}'`).join(" | ");
+              return `Invalid discriminator value. Expected ${opts}`;
+            }
+            if (issue2.inclusive === false) {
+              return "Invalid input: more than one option matched";
+            }
+            return "Invalid input";
+          case "invalid_element":
+            return `Invalid value in ${issue2.origin}`;
+          default:
+            return `Invalid input`;
+        }
+      };
+    };
+  }
+});
+
+// node_modules/zod/v4/locales/index.js
+var init_locales = __esm({
+  "node_modules/zod/v4/locales/index.js"() {
+    init_define_SAVEPOINT();
+  }
+});
+
+// node_modules/zod/v4/core/registries.js
+function registry() {
+  return new $ZodRegistry();
+}
+var _a2, $ZodRegistry, globalRegistry;
+var init_registries = __esm({
+  "node_modules/zod/v4/core/registries.js"() {
+    init_define_SAVEPOINT();
+    $ZodRegistry = class {
+      constructor() {
+        this._map = /* @__PURE__ */ new WeakMap();
+        this._idmap = /* @__PURE__ */ new Map();
+      }
+      add(schema, ..._meta) {
+        const meta2 = _meta[0];
+        this._map.set(schema, meta2);
+        if (meta2 && typeof meta2 === "object" && "id" in meta2) {
+          this._idmap.set(meta2.id, schema);
+        }
+        return this;
+      }
+      clear() {
+        this._map = /* @__PURE__ */ new WeakMap();
+        this._idmap = /* @__PURE__ */ new Map();
+        return this;
+      }
+      remove(schema) {
+        const meta2 = this._map.get(schema);
+        if (meta2 && typeof meta2 === "object" && "id" in meta2) {
+          this._idmap.delete(meta2.id);
+        }
+        this._map.delete(schema);
+        return this;
+      }
+      get(schema) {
+        const p = schema._zod.parent;
+        if (p) {
+          const pm = { ...this.get(p) ?? {} };
+          delete pm.id;
+          const f = { ...pm, ...this._map.get(schema) };
+          return Object.keys(f).length ? f : void 0;
+        }
+        return this._map.get(schema);
+      }
+      has(schema) {
+        return this._map.has(schema);
+      }
+    };
+    (_a2 = globalThis).__zod_globalRegistry ?? (_a2.__zod_globalRegistry = registry());
+    globalRegistry = globalThis.__zod_globalRegistry;
+  }
+});
+
+// node_modules/zod/v4/core/compile.js
+var init_compile = __esm({
+  "node_modules/zod/v4/core/compile.js"() {
+    init_define_SAVEPOINT();
+  }
+});
+
+// node_modules/zod/v4/core/api.js
+function snapshotChecks(def) {
+  if (def.checks)
+    def.checks = [...def.checks];
+  return def;
+}
+// @__NO_SIDE_EFFECTS__
+function _string(Class2, params) {
+  return new Class2(snapshotChecks({ type: "string", ...normalizeParams(params) }));
+}
+// @__NO_SIDE_EFFECTS__
+function _email(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "email",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _guid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "guid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _uuid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "uuid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _uuidv4(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "uuid",
+    check: "string_format",
+    abort: false,
+    version: "v4",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _uuidv6(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "uuid",
+    check: "string_format",
+    abort: false,
+    version: "v6",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _uuidv7(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "uuid",
+    check: "string_format",
+    abort: false,
+    version: "v7",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _url(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "url",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _emoji2(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "emoji",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _nanoid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "nanoid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _cuid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "cuid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _cuid2(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "cuid2",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _ulid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "ulid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _xid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "xid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _ksuid(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "ksuid",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _ipv4(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "ipv4",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _ipv6(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "ipv6",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _cidrv4(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "cidrv4",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _cidrv6(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "cidrv6",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _base64(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "base64",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _base64url(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "base64url",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _e164(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "e164",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _jwt(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "jwt",
+    check: "string_format",
+    abort: false,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _isoDateTime(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "datetime",
+    check: "string_format",
+    offset: false,
+    local: false,
+    precision: null,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _isoDate(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "date",
+    check: "string_format",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _isoTime(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "time",
+    check: "string_format",
+    precision: null,
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _isoDuration(Class2, params) {
+  return new Class2({
+    type: "string",
+    format: "duration",
+    check: "string_format",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _int(Class2, params) {
+  return new Class2({
+    type: "number",
+    check: "number_format",
+    abort: false,
+    format: "safeint",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _boolean(Class2, params) {
+  return new Class2({
+    type: "boolean",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _unknown(Class2) {
+  return new Class2({
+    type: "unknown"
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _never(Class2, params) {
+  return new Class2({
+    type: "never",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _lt(value, params) {
+  return new $ZodCheckLessThan({
+    check: "less_than",
+    ...normalizeParams(params),
+    value,
+    inclusive: false
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _lte(value, params) {
+  return new $ZodCheckLessThan({
+    check: "less_than",
+    ...normalizeParams(params),
+    value,
+    inclusive: true
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _gt(value, params) {
+  return new $ZodCheckGreaterThan({
+    check: "greater_than",
+    ...normalizeParams(params),
+    value,
+    inclusive: false
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _gte(value, params) {
+  return new $ZodCheckGreaterThan({
+    check: "greater_than",
+    ...normalizeParams(params),
+    value,
+    inclusive: true
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _multipleOf(value, params) {
+  return new $ZodCheckMultipleOf({
+    check: "multiple_of",
+    ...normalizeParams(params),
+    value
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _maxLength(maximum, params) {
+  const ch = new $ZodCheckMaxLength({
+    check: "max_length",
+    ...normalizeParams(params),
+    maximum
+  });
+  return ch;
+}
+// @__NO_SIDE_EFFECTS__
+function _minLength(minimum, params) {
+  return new $ZodCheckMinLength({
+    check: "min_length",
+    ...normalizeParams(params),
+    minimum
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _length(length, params) {
+  return new $ZodCheckLengthEquals({
+    check: "length_equals",
+    ...normalizeParams(params),
+    length
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _regex(pattern, params) {
+  return new $ZodCheckRegex({
+    check: "string_format",
+    format: "regex",
+    ...normalizeParams(params),
+    pattern
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _lowercase(params) {
+  return new $ZodCheckLowerCase({
+    check: "string_format",
+    format: "lowercase",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _uppercase(params) {
+  return new $ZodCheckUpperCase({
+    check: "string_format",
+    format: "uppercase",
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _includes(includes, params) {
+  return new $ZodCheckIncludes({
+    check: "string_format",
+    format: "includes",
+    ...normalizeParams(params),
+    includes
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _startsWith(prefix, params) {
+  return new $ZodCheckStartsWith({
+    check: "string_format",
+    format: "starts_with",
+    ...normalizeParams(params),
+    prefix
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _endsWith(suffix, params) {
+  return new $ZodCheckEndsWith({
+    check: "string_format",
+    format: "ends_with",
+    ...normalizeParams(params),
+    suffix
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _overwrite(tx) {
+  return new $ZodCheckOverwrite({
+    check: "overwrite",
+    tx
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _normalize(form) {
+  return /* @__PURE__ */ _overwrite((input) => input.normalize(form));
+}
+// @__NO_SIDE_EFFECTS__
+function _trim() {
+  return /* @__PURE__ */ _overwrite((input) => input.trim());
+}
+// @__NO_SIDE_EFFECTS__
+function _toLowerCase() {
+  return /* @__PURE__ */ _overwrite((input) => input.toLowerCase());
+}
+// @__NO_SIDE_EFFECTS__
+function _toUpperCase() {
+  return /* @__PURE__ */ _overwrite((input) => input.toUpperCase());
+}
+// @__NO_SIDE_EFFECTS__
+function _slugify() {
+  return /* @__PURE__ */ _overwrite((input) => slugify(input));
+}
+// @__NO_SIDE_EFFECTS__
+function _array(Class2, element, params) {
+  return new Class2({
+    type: "array",
+    element,
+    // get element() {
+    //   return element;
+    // },
+    ...normalizeParams(params)
+  });
+}
+// @__NO_SIDE_EFFECTS__
+function _refine(Class2, fn, _params) {
+  const schema = new Class2({
+    type: "custom",
+    check: "custom",
+    fn,
+    ...normalizeParams(_params)
+  });
+  return schema;
+}
+// @__NO_SIDE_EFFECTS__
+function _superRefine(fn, params) {
+  const ch = /* @__PURE__ */ _check((payload) => {
+    payload.addIssue = (issue2) => {
+      if (typeof issue2 === "string") {
+        payload.issues.push(issue(issue2, payload.value, ch._zod.def));
+      } else {
+        const _issue = issue2;
+        if (_issue.fatal)
+          _issue.continue = false;
+        _issue.code ?? (_issue.code = "custom");
+        if (!("input" in _issue))
+          _issue.input = payload.value;
+        _issue.inst ?? (_issue.inst = ch);
+        _issue.continue ?? (_issue.continue = !ch._zod.def.abort);
+        payload.issues.push(issue(_issue));
+      }
+    };
+    return fn(payload.value, payload);
+  }, params);
+  return ch;
+}
+// @__NO_SIDE_EFFECTS__
+function _check(fn, params) {
+  const ch = new $ZodCheck({
+    check: "custom",
+    ...normalizeParams(params)
+  });
+  ch._zod.check = fn;
+  return ch;
+}
+var init_api = __esm({
+  "node_modules/zod/v4/core/api.js"() {
+    init_define_SAVEPOINT();
+    init_checks();
+    init_util();
+  }
+});
+
+// node_modules/zod/v4/core/to-json-schema.js
+function assignProps(target, ...sources) {
+  for (const source of sources) {
+    for (const key of Reflect.ownKeys(source)) {
+      if (Object.prototype.propertyIsEnumerable.call(source, key)) {
+        assignProp(target, key, source[key]);
+      }
+    }
+  }
+  return target;
+}
+function initializeContext(params) {
+  let target = params?.target ?? "draft-2020-12";
+  if (target === "draft-4")
+    target = "draft-04";
+  if (target === "draft-7")
+    target = "draft-07";
+  return {
+    processors: params.processors ?? {},
+    metadataRegistry: params?.metadata ?? globalRegistry,
+    target,
+    unrepresentable: params?.unrepresentable ?? "throw",
+    override: params?.override ?? (() => {
+    }),
+    io: params?.io ?? "output",
+    counter: 0,
+    seen: /* @__PURE__ */ new Map(),
+    sharedDefsExtractedFor: void 0,
+    sharedEmitDoneFor: void 0,
+    cycles: params?.cycles ?? "ref",
+    reused: params?.reused ?? "inline",
+    intersections: [],
+    deferred: [],
+    external: params?.external ?? void 0
+  };
+}
+function handleUnrepresentable(schema, ctx, json, params, message) {
+  const result = typeof ctx.unrepresentable === "function" ? ctx.unrepresentable({ zodSchema: schema, path: params.path, message }) : ctx.unrepresentable;
+  if (result === "any")
+    return false;
+  if (result === void 0 || result === "throw")
+    throw new Error(message);
+  Object.assign(json, result);
+  return true;
+}
+function processSchema(schema, ctx, _params = { path: [], schemaPath: [] }) {
+  var _a3;
+  const def = schema._zod.def;
+  const seen = ctx.seen.get(schema);
+  if (seen) {
+    seen.count++;
+    const isCycle = _params.schemaPath.includes(schema);
+    if (isCycle) {
+      seen.cycle = _params.path;
+    }
+    return seen.schema;
+  }
+  const result = { schema: {}, count: 1, cycle: void 0, path: _params.path };
+  ctx.seen.set(schema, result);
+  ctx.sharedDefsExtractedFor = void 0;
+  ctx.sharedEmitDoneFor = void 0;
+  const overrideSchema = schema._zod.toJSONSchema?.();
+  if (overrideSchema) {
+    result.schema = overrideSchema;
+  } else {
+    const params = {
+      ..._params,
+      schemaPath: [..._params.schemaPath, schema],
+      path: _params.path
+    };
+    if (schema._zod.processJSONSchema) {
+      schema._zod.processJSONSchema(ctx, result.schema, params);
+    } else {
+      const _json = result.schema;
+      const processor = ctx.processors[def.type];
+      if (!processor) {
+        throw new Error(`[toJSONSchema]: Non-representable type encountered: ${def.type}`);
+      }
+      processor(schema, ctx, _json, params);
+    }
+    const parent = schema._zod.parent;
+    if (parent) {
+      if (!result.ref)
+        result.ref = parent;
+      processSchema(parent, ctx, params);
+      ctx.seen.get(parent).isParent = true;
+    }
+  }
+  const meta2 = ctx.metadataRegistry.get(schema);
+  if (meta2)
+    assignProps(result.schema, meta2);
+  if (ctx.io === "input" && isTransforming(schema)) {
+    delete result.schema.examples;
+    delete result.schema.default;
+  }
+  if (ctx.io === "input" && "_prefault" in result.schema)
+    (_a3 = result.schema).default ?? (_a3.default = result.schema._prefault);
+  delete result.schema._prefault;
+  const _result = ctx.seen.get(schema);
+  return _result.schema;
+}
+function encodeJSONPointerSegment(segment) {
+  return segment.replace(/~/g, "~0").replace(/\//g, "~1");
+}
+function extractDefs(ctx, schema) {
+  const root = ctx.seen.get(schema);
+  if (!root)
+    throw new Error("Unprocessed schema. This is a bug in Zod.");
+  if (ctx.external && ctx.sharedDefsExtractedFor === ctx.external)
+    return;
+  const idToSchema = /* @__PURE__ */ new Map();
+  for (const entry3 of ctx.seen.entries()) {
+    const id = ctx.metadataRegistry.get(entry3[0])?.id;
+    if (id) {
+      const existing = idToSchema.get(id);
+      if (existing && existing !== entry3[0]) {
+        throw new Error(`Duplicate schema id "${id}" detected during JSON Schema conversion. Two different schemas cannot share the same id when converted together.`);
+      }
+      idToSchema.set(id, entry3[0]);
+    }
+  }
+  const makeURI = (entry3) => {
+    const defsSegment = ctx.target === "draft-2020-12" ? "$defs" : "definitions";
+    if (ctx.external) {
+      const externalId = ctx.external.registry.get(entry3[0])?.id;
+      const uriGenerator = ctx.external.uri ?? ((id2) => id2);
+      if (externalId) {
+        return { ref: uriGenerator(externalId) };
+      }
+      const id = entry3[1].defId ?? entry3[1].schema.id ?? `schema${ctx.counter++}`;
+      entry3[1].defId = id;
+      return { defId: id, ref: `${uriGenerator("__shared")}#/${defsSegment}/${encodeJSONPointerSegment(id)}` };
+    }
+    const uriPrefix = `#`;
+    const defUriPrefix = `${uriPrefix}/${defsSegment}/`;
+    if (entry3[1] === root && !entry3[1].schema.id) {
+      return { ref: uriPrefix };
+    }
+    const defId = entry3[1].schema.id ?? `__schema${ctx.counter++}`;
+    return { defId, ref: defUriPrefix + encodeJSONPointerSegment(defId) };
+  };
+  const extractToDef = (entry3) => {
+    if (entry3[1].schema.$ref) {
+      return;
+    }
+    const seen = entry3[1];
+    const { ref, defId } = makeURI(entry3);
+    seen.def = { ...seen.schema };
+    if (defId)
+      seen.defId = defId;
+    const schema2 = seen.schema;
+    for (const key in schema2) {
+      delete schema2[key];
+    }
+    schema2.$ref = ref;
+  };
+  if (ctx.cycles === "throw") {
+    for (const entry3 of ctx.seen.entries()) {
+      const seen = entry3[1];
+      if (seen.cycle) {
+        throw new Error(`Cycle detected: #/${seen.cycle?.join("/")}/<root>
+
+Set the \`cycles\` parameter to \`"ref"\` to resolve cyclical schemas with defs.`);
+      }
+    }
+  }
+  for (const entry3 of ctx.seen.entries()) {
+    const seen = entry3[1];
+    if (schema === entry3[0]) {
+      extractToDef(entry3);
+      continue;
+    }
+    if (ctx.external) {
+      const ext = ctx.external.registry.get(entry3[0])?.id;
+      if (schema !== entry3[0] && ext) {
+        extractToDef(entry3);
+        continue;
+      }
+    }
+    const id = ctx.metadataRegistry.get(entry3[0])?.id;
+    if (id) {
+      extractToDef(entry3);
+      continue;
+    }
+    if (seen.cycle) {
+      extractToDef(entry3);
+      continue;
+    }
+    if (seen.count > 1) {
+      if (ctx.reused === "ref") {
+        extractToDef(entry3);
+      }
+    }
+  }
+  if (ctx.external)
+    ctx.sharedDefsExtractedFor = ctx.external;
+}
+function compactTypeUnion(schema) {
+  const options = schema.anyOf;
+  if (!Array.isArray(options) || options.length === 0 || schema.type !== void 0)
+    return;
+  const types = [];
+  for (const option of options) {
+    if (!option || typeof option !== "object")
+      return;
+    compactTypeUnion(option);
+    const keys = Object.keys(option);
+    if (keys.length !== 1 || keys[0] !== "type")
+      return;
+    const type = option.type;
+    for (const member of Array.isArray(type) ? type : [type]) {
+      if (typeof member !== "string")
+        return;
+      if (!types.includes(member))
+        types.push(member);
+    }
+  }
+  delete schema.anyOf;
+  schema.type = types.length === 1 ? types[0] : types;
+}
+function undeclaredConstraint(member) {
+  const extra = member.additionalProperties;
+  if (extra === void 0 || extra === false || typeof extra !== "object" || extra === null)
+    return null;
+  return Object.keys(extra).length ? extra : null;
+}
+function foldObjects(members3) {
+  const objects = [];
+  for (const member of members3) {
+    if (typeof member !== "object" || member.type !== "object")
+      return null;
+    for (const key in member) {
+      if (!FOLDABLE_KEYS.has(key))
+        return null;
+    }
+    objects.push(member);
+  }
+  const properties = {};
+  const required2 = /* @__PURE__ */ new Set();
+  for (const object of objects) {
+    for (const key in object.properties) {
+      if (Object.prototype.hasOwnProperty.call(properties, key))
+        continue;
+      const parts = [];
+      for (const other of objects) {
+        const part = other.properties?.[key] ?? undeclaredConstraint(other);
+        if (part === null || part === void 0)
+          continue;
+        if (!parts.some((seen) => JSON.stringify(seen) === JSON.stringify(part)))
+          parts.push(part);
+      }
+      const merged = parts.length === 1 ? parts[0] : foldObjects(parts) ?? { allOf: parts };
+      assignProp(properties, key, merged);
+    }
+    for (const key of object.required ?? [])
+      required2.add(key);
+  }
+  const folded = { type: "object", properties };
+  if (required2.size)
+    folded.required = [...required2];
+  if (objects.every((object) => object.additionalProperties === false)) {
+    folded.additionalProperties = false;
+  } else {
+    const constraints = [];
+    for (const object of objects) {
+      const constraint = undeclaredConstraint(object);
+      if (constraint && !constraints.some((seen) => JSON.stringify(seen) === JSON.stringify(constraint)))
+        constraints.push(constraint);
+    }
+    if (constraints.length === 1)
+      folded.additionalProperties = constraints[0];
+    else if (constraints.length > 1)
+      folded.additionalProperties = { allOf: constraints };
+  }
+  return folded;
+}
+function foldIntersection(json) {
+  const allOf2 = json.allOf;
+  if (!Array.isArray(allOf2) || allOf2.length < 2)
+    return;
+  for (const key of FOLDABLE_KEYS)
+    if (key in json)
+      return;
+  const unions = allOf2.filter((m) => UNION_KEYS.some((k) => Array.isArray(m[k])));
+  let folded = null;
+  if (!unions.length) {
+    folded = foldObjects(allOf2);
+  } else {
+    const union2 = unions[0];
+    const keyword = UNION_KEYS.find((k) => Array.isArray(union2[k]));
+    if (Object.keys(union2).length !== 1)
+      return;
+    const rest = allOf2.filter((m) => m !== union2);
+    const branches = union2[keyword].map((branch) => foldObjects([...rest, branch]));
+    if (branches.some((b) => !b))
+      return;
+    folded = { [keyword]: branches };
+  }
+  if (!folded)
+    return;
+  delete json.allOf;
+  assignProps(json, folded);
+}
+function finalize(ctx, schema) {
+  const root = ctx.seen.get(schema);
+  if (!root)
+    throw new Error("Unprocessed schema. This is a bug in Zod.");
+  const flattenRef = (zodSchema) => {
+    const seen = ctx.seen.get(zodSchema);
+    if (seen.ref === null)
+      return;
+    const schema2 = seen.def ?? seen.schema;
+    const _cached = { ...schema2 };
+    const ref = seen.ref;
+    seen.ref = null;
+    if (ref) {
+      flattenRef(ref);
+      const refSeen = ctx.seen.get(ref);
+      const refSchema = refSeen.schema;
+      if (refSchema.$ref && (ctx.target === "draft-07" || ctx.target === "draft-04" || ctx.target === "openapi-3.0")) {
+        schema2.allOf = schema2.allOf ?? [];
+        schema2.allOf.push(refSchema);
+      } else {
+        assignProps(schema2, refSchema);
+      }
+      assignProps(schema2, _cached);
+      const isParentRef = zodSchema._zod.parent === ref;
+      if (isParentRef) {
+        for (const key in schema2) {
+          if (key === "$ref" || key === "allOf")
+            continue;
+          if (!(key in _cached)) {
+            delete schema2[key];
+          }
+        }
+      }
+      if (refSchema.$ref && refSeen.def) {
+        for (const key in schema2) {
+          if (key === "$ref" || key === "allOf")
+            continue;
+          if (key in refSeen.def && JSON.stringify(schema2[key]) === JSON.stringify(refSeen.def[key])) {
+            delete schema2[key];
+          }
+        }
+      }
+    }
+    const parent = zodSchema._zod.parent;
+    if (parent && parent !== ref) {
+      flattenRef(parent);
+      const parentSeen = ctx.seen.get(parent);
+      if (parentSeen?.schema.$ref) {
+        schema2.$ref = parentSeen.schema.$ref;
+        if (parentSeen.def) {
+          for (const key in schema2) {
+            if (key === "$ref" || key === "allOf")
+              continue;
+            if (key in parentSeen.def && JSON.stringify(schema2[key]) === JSON.stringify(parentSeen.def[key])) {
+              delete schema2[key];
+            }
+          }
+        }
+      }
+    }
+    ctx.override({
+      zodSchema,
+      jsonSchema: schema2,
+      path: seen.path ?? []
+    });
+  };
+  if (!ctx.external || ctx.sharedEmitDoneFor !== ctx.external) {
+    for (const entry3 of [...ctx.seen.entries()].reverse()) {
+      flattenRef(entry3[0]);
+    }
+    if (ctx.target !== "openapi-3.0") {
+      for (const entry3 of ctx.seen.entries()) {
+        compactTypeUnion(entry3[1].def ?? entry3[1].schema);
+      }
+    }
+    for (const rewrite of ctx.deferred)
+      rewrite();
+    if (ctx.intersections.length) {
+      const carriers = /* @__PURE__ */ new Map();
+      for (const seen of ctx.seen.values()) {
+        for (const json of [seen.schema, seen.def]) {
+          const allOf2 = json?.allOf;
+          if (!Array.isArray(allOf2))
+            continue;
+          const existing = carriers.get(allOf2);
+          if (existing)
+            existing.push(json);
+          else
+            carriers.set(allOf2, [json]);
+        }
+      }
+      for (const allOf2 of ctx.intersections) {
+        for (const json of carriers.get(allOf2) ?? [])
+          foldIntersection(json);
+      }
+    }
+  }
+  const result = {};
+  if (ctx.target === "draft-2020-12") {
+    result.$schema = "https://json-schema.org/draft/2020-12/schema";
+  } else if (ctx.target === "draft-07") {
+    result.$schema = "http://json-schema.org/draft-07/schema#";
+  } else if (ctx.target === "draft-04") {
+    result.$schema = "http://json-schema.org/draft-04/schema#";
+  } else if (ctx.target === "openapi-3.0") {
+  } else {
+  }
+  if (ctx.external?.uri) {
+    const id = ctx.external.registry.get(schema)?.id;
+    if (!id)
+      throw new Error("Schema is missing an `id` property");
+    result.$id = ctx.external.uri(id);
+  }
+  assignProps(result, root.defId ? root.schema : root.def ?? root.schema);
+  const rootMetaId = ctx.metadataRegistry.get(schema)?.id;
+  if (rootMetaId !== void 0 && result.id === rootMetaId)
+    delete result.id;
+  const defs = ctx.external?.defs ?? {};
+  if (!ctx.external || ctx.sharedEmitDoneFor !== ctx.external) {
+    for (const entry3 of ctx.seen.entries()) {
+      const seen = entry3[1];
+      if (seen.def && seen.defId) {
+        if (seen.def.id === seen.defId)
+          delete seen.def.id;
+        assignProp(defs, seen.defId, seen.def);
+      }
+    }
+  }
+  if (ctx.external)
+    ctx.sharedEmitDoneFor = ctx.external;
+  if (ctx.external) {
+  } else {
+    if (Object.keys(defs).length > 0) {
+      if (ctx.target === "draft-2020-12") {
+        result.$defs = defs;
+      } else {
+        result.definitions = defs;
+      }
+    }
+  }
+  try {
+    const finalized = JSON.parse(JSON.stringify(result));
+    Object.defineProperty(finalized, "~standard", {
+      value: {
+        ...schema["~standard"],
+        jsonSchema: {
+          input: createStandardJSONSchemaMethod(schema, "input", ctx.processors),
+          output: createStandardJSONSchemaMethod(schema, "output", ctx.processors)
+        }
+      },
+      enumerable: false,
+      writable: false
+    });
+    return finalized;
+  } catch (_err) {
+    throw new Error("Error converting schema to JSON.");
+  }
+}
+function isTransforming(_schema, _ctx) {
+  const ctx = _ctx ?? { seen: /* @__PURE__ */ new Set() };
+  if (ctx.seen.has(_schema))
+    return false;
+  ctx.seen.add(_schema);
+  const def = _schema._zod.def;
+  if (def.type === "transform")
+    return true;
+  if (def.type === "array")
+    return isTransforming(def.element, ctx);
+  if (def.type === "set")
+    return isTransforming(def.valueType, ctx);
+  if (def.type === "lazy")
+    return isTransforming(def.getter(), ctx);
+  if (def.type === "promise" || def.type === "optional" || def.type === "nonoptional" || def.type === "nullable" || def.type === "readonly" || def.type === "default" || def.type === "prefault" || def.type === "catch") {
+    return isTransforming(def.innerType, ctx);
+  }
+  if (def.type === "intersection") {
+    return isTransforming(def.left, ctx) || isTransforming(def.right, ctx);
+  }
+  if (def.type === "record" || def.type === "map") {
+    return isTransforming(def.keyType, ctx) || isTransforming(def.valueType, ctx);
+  }
+  if (def.type === "pipe") {
+    if (_schema._zod.traits.has("$ZodCodec"))
+      return true;
+    return isTransforming(def.in, ctx) || isTransforming(def.out, ctx);
+  }
+  if (def.type === "object") {
+    for (const key in def.shape) {
+      if (isTransforming(def.shape[key], ctx))
+        return true;
+    }
+    return false;
+  }
+  if (def.type === "union") {
+    for (const option of def.options) {
+      if (isTransforming(option, ctx))
+        return true;
+    }
+    return false;
+  }
+  if (def.type === "tuple") {
+    for (const item of def.items) {
+      if (isTransforming(item, ctx))
+        return true;
+    }
+    if (def.rest && isTransforming(def.rest, ctx))
+      return true;
+    return false;
+  }
+  return false;
+}
+var FOLDABLE_KEYS, UNION_KEYS, createToJSONSchemaMethod, createStandardJSONSchemaMethod;
+var init_to_json_schema = __esm({
+  "node_modules/zod/v4/core/to-json-schema.js"() {
+    init_define_SAVEPOINT();
+    init_registries();
+    init_util();
+    FOLDABLE_KEYS = /* @__PURE__ */ new Set(["type", "properties", "required", "additionalProperties"]);
+    UNION_KEYS = ["oneOf", "anyOf"];
+    createToJSONSchemaMethod = (schema, processors = {}) => (params) => {
+      const ctx = initializeContext({ ...params, processors });
+      processSchema(schema, ctx);
+      extractDefs(ctx, schema);
+      return finalize(ctx, schema);
+    };
+    createStandardJSONSchemaMethod = (schema, io, processors = {}) => (params) => {
+      const { libraryOptions, target } = params ?? {};
+      const ctx = initializeContext({ ...libraryOptions ?? {}, target, io, processors });
+      processSchema(schema, ctx);
+      extractDefs(ctx, schema);
+      return finalize(ctx, schema);
+    };
+  }
+});
+
+// node_modules/zod/v4/core/json-schema-processors.js
+function aggregateChecks(schema) {
+  const agg = {};
+  const def = schema._zod.def;
+  const list = schema._zod.traits.has("$ZodCheck") ? [schema, ...def.checks ?? []] : def.checks ?? [];
+  for (const ch of list)
+    contributors[ch._zod.def.check]?.(agg, ch._zod.def);
+  const bag = schema._zod.bag;
+  if (bag.minimum !== void 0)
+    narrowMin(agg, "minimum", bag.minimum);
+  if (bag.exclusiveMinimum !== void 0)
+    narrowMin(agg, "exclusiveMinimum", bag.exclusiveMinimum);
+  if (bag.maximum !== void 0)
+    narrowMax(agg, "maximum", bag.maximum);
+  if (bag.exclusiveMaximum !== void 0)
+    narrowMax(agg, "exclusiveMaximum", bag.exclusiveMaximum);
+  if (bag.multipleOf !== void 0)
+    addDivisor(agg, bag.multipleOf);
+  if (bag.format !== void 0) {
+    agg.format ?? (agg.format = bag.format);
+    if (bag.format.includes("int"))
+      agg.isInt = true;
+  }
+  if (bag.mime)
+    intersectMime(agg, bag.mime);
+  for (const pattern of bag.patterns ?? [])
+    addPattern(agg, pattern);
+  return agg;
+}
+function inputOptin(schema) {
+  const def = schema._zod.def;
+  if (def.type === "pipe" && def.in._zod.traits.has("$ZodTransform")) {
+    return inputOptin(def.out);
+  }
+  if (def.type === "catch") {
+    return inputOptin(def.innerType);
+  }
+  return schema._zod.optin;
+}
+function serializeDefaultValue(value, schema, ctx, json, params) {
+  let unrepresentable = false;
+  const serialized = JSON.stringify(value, (_, val) => {
+    if (typeof val !== "bigint")
+      return val;
+    unrepresentable = true;
+    return null;
+  });
+  if (!unrepresentable)
+    return JSON.parse(serialized);
+  handleUnrepresentable(schema, ctx, json, params, "BigInt defaults cannot be represented in JSON Schema");
+  return UNREPRESENTABLE_DEFAULT;
+}
+var narrowMin, narrowMax, narrowBoth, addDivisor, addPattern, intersectMime, setFormat, minContributor, maxContributor, formatContributor, contributors, formatMap, exactPatterns, exactPattern, stringProcessor, numberProcessor, booleanProcessor, neverProcessor, unknownProcessor, enumProcessor, customProcessor, transformProcessor, arrayProcessor, objectProcessor, unionProcessor, intersectionProcessor, nullableProcessor, nonoptionalProcessor, UNREPRESENTABLE_DEFAULT, defaultProcessor, prefaultProcessor, catchProcessor, pipeProcessor, readonlyProcessor, optionalProcessor;
+var init_json_schema_processors = __esm({
+  "node_modules/zod/v4/core/json-schema-processors.js"() {
+    init_define_SAVEPOINT();
+    init_regexes();
+    init_schemas();
+    init_to_json_schema();
+    init_util();
+    narrowMin = (agg, key, value) => {
+      if (agg[key] === void 0 || value > agg[key])
+        agg[key] = value;
+    };
+    narrowMax = (agg, key, value) => {
+      if (agg[key] === void 0 || value < agg[key])
+        agg[key] = value;
+    };
+    narrowBoth = (agg, value) => {
+      narrowMin(agg, "minimum", value);
+      narrowMax(agg, "maximum", value);
+    };
+    addDivisor = (agg, value) => {
+      agg.multipleOf ?? (agg.multipleOf = []);
+      if (!agg.multipleOf.includes(value))
+        agg.multipleOf.push(value);
+    };
+    addPattern = (agg, pattern) => {
+      agg.patterns ?? (agg.patterns = /* @__PURE__ */ new Set());
+      agg.patterns.add(pattern);
+    };
+    intersectMime = (agg, mime) => {
+      agg.mime = agg.mime ? agg.mime.filter((m) => mime.includes(m)) : [...mime];
+    };
+    setFormat = (agg, format) => {
+      agg.format = format;
+      if (format.includes("int"))
+        agg.isInt = true;
+    };
+    minContributor = (agg, def) => narrowMin(agg, "minimum", def.minimum);
+    maxContributor = (agg, def) => narrowMax(agg, "maximum", def.maximum);
+    formatContributor = (ranges) => (agg, def) => {
+      setFormat(agg, def.format);
+      const [minimum, maximum] = ranges[def.format];
+      narrowMin(agg, "minimum", minimum);
+      narrowMax(agg, "maximum", maximum);
+    };
+    contributors = {
+      greater_than: (agg, def) => narrowMin(agg, def.inclusive ? "minimum" : "exclusiveMinimum", def.value),
+      less_than: (agg, def) => narrowMax(agg, def.inclusive ? "maximum" : "exclusiveMaximum", def.value),
+      multiple_of: (agg, def) => addDivisor(agg, def.value),
+      number_format: formatContributor(NUMBER_FORMAT_RANGES),
+      bigint_format: formatContributor(BIGINT_FORMAT_RANGES),
+      min_length: minContributor,
+      max_length: maxContributor,
+      length_equals: (agg, def) => narrowBoth(agg, def.length),
+      min_size: minContributor,
+      max_size: maxContributor,
+      size_equals: (agg, def) => narrowBoth(agg, def.size),
+      string_format: (agg, def) => {
+        setFormat(agg, def.format);
+        if (def.pattern)
+          addPattern(agg, def.pattern);
+        if (def.format === "base64" || def.format === "base64url")
+          agg.contentEncoding = def.format;
+        if (def.local || def.precision === -1)
+          agg.laxFormat = true;
+      },
+      mime_type: (agg, def) => intersectMime(agg, def.mime)
+    };
+    formatMap = {
+      guid: "uuid",
+      url: "uri",
+      datetime: "date-time",
+      json_string: "json-string",
+      regex: ""
+      // do not set
+    };
+    exactPatterns = /* @__PURE__ */ new Map([
+      [base64Charset, base64],
+      [base64urlCharset, base64url]
+    ]);
+    exactPattern = (p) => exactPatterns.get(p) ?? p;
+    stringProcessor = (schema, ctx, _json, _params) => {
+      const json = _json;
+      json.type = "string";
+      const { minimum, maximum, format, patterns, contentEncoding, laxFormat } = aggregateChecks(schema);
+      if (typeof minimum === "number")
+        json.minLength = minimum;
+      if (typeof maximum === "number")
+        json.maxLength = maximum;
+      if (format) {
+        json.format = formatMap[format] ?? format;
+        if (json.format === "")
+          delete json.format;
+        if (format === "time" || laxFormat) {
+          delete json.format;
+        }
+      }
+      if (contentEncoding)
+        json.contentEncoding = contentEncoding;
+      if (patterns && patterns.size > 0) {
+        const patternList = [...patterns].map(exactPattern);
+        if (patternList.length === 1)
+          json.pattern = patternList[0].source;
+        else if (patternList.length > 1) {
+          json.allOf = [
+            ...patternList.map((regex) => ({
+              ...ctx.target === "draft-07" || ctx.target === "draft-04" || ctx.target === "openapi-3.0" ? { type: "string" } : {},
+              pattern: regex.source
+            }))
+          ];
+        }
+      }
+    };
+    numberProcessor = (schema, ctx, _json, params) => {
+      const json = _json;
+      const { minimum, maximum, multipleOf, exclusiveMaximum, exclusiveMinimum, isInt } = aggregateChecks(schema);
+      json.type = isInt ? "integer" : "number";
+      const exMin = typeof exclusiveMinimum === "number" && exclusiveMinimum >= (minimum ?? Number.NEGATIVE_INFINITY);
+      const exMax = typeof exclusiveMaximum === "number" && exclusiveMaximum <= (maximum ?? Number.POSITIVE_INFINITY);
+      const legacy = ctx.target === "draft-04" || ctx.target === "openapi-3.0";
+      if (exMin) {
+        if (legacy) {
+          json.minimum = exclusiveMinimum;
+          json.exclusiveMinimum = true;
+        } else {
+          json.exclusiveMinimum = exclusiveMinimum;
+        }
+      } else if (typeof minimum === "number") {
+        json.minimum = minimum;
+      }
+      if (exMax) {
+        if (legacy) {
+          json.maximum = exclusiveMaximum;
+          json.exclusiveMaximum = true;
+        } else {
+          json.exclusiveMaximum = exclusiveMaximum;
+        }
+      } else if (typeof maximum === "number") {
+        json.maximum = maximum;
+      }
+      if (multipleOf) {
+        const divisors = /* @__PURE__ */ new Set();
+        for (const divisor of multipleOf) {
+          if (Number.isFinite(divisor) && divisor !== 0)
+            divisors.add(Math.abs(divisor));
+          else
+            handleUnrepresentable(schema, ctx, json, params, `A multipleOf divisor of ${divisor} cannot be represented in JSON Schema`);
+        }
+        const [first, ...rest] = divisors;
+        if (first !== void 0)
+          json.multipleOf = first;
+        if (rest.length)
+          json.allOf = [...json.allOf ?? [], ...rest.map((m) => ({ multipleOf: m }))];
+      }
+    };
+    booleanProcessor = (_schema, _ctx, json, _params) => {
+      json.type = "boolean";
+    };
+    neverProcessor = (_schema, _ctx, json, _params) => {
+      json.not = {};
+    };
+    unknownProcessor = (_schema, _ctx, _json, _params) => {
+    };
+    enumProcessor = (schema, _ctx, json, _params) => {
+      const def = schema._zod.def;
+      const values = getEnumValues(def.entries);
+      if (values.length === 0) {
+        json.not = {};
+        return;
+      }
+      if (values.every((v) => typeof v === "number"))
+        json.type = "number";
+      if (values.every((v) => typeof v === "string"))
+        json.type = "string";
+      json.enum = values;
+    };
+    customProcessor = (schema, ctx, json, params) => {
+      handleUnrepresentable(schema, ctx, json, params, "Custom types cannot be represented in JSON Schema");
+    };
+    transformProcessor = (schema, ctx, json, params) => {
+      handleUnrepresentable(schema, ctx, json, params, "Transforms cannot be represented in JSON Schema");
+    };
+    arrayProcessor = (schema, ctx, _json, params) => {
+      const json = _json;
+      const def = schema._zod.def;
+      const { minimum, maximum } = aggregateChecks(schema);
+      if (typeof minimum === "number")
+        json.minItems = minimum;
+      if (typeof maximum === "number")
+        json.maxItems = maximum;
+      json.type = "array";
+      json.items = processSchema(def.element, ctx, {
+        ...params,
+        path: [...params.path, "items"]
+      });
+    };
+    objectProcessor = (schema, ctx, _json, params) => {
+      const json = _json;
+      const def = schema._zod.def;
+      const shape = def.shape;
+      const symbolKeys = Object.getOwnPropertySymbols(shape);
+      if (symbolKeys.length && handleUnrepresentable(schema, ctx, json, params, "Symbol keys cannot be represented in JSON Schema")) {
+        return;
+      }
+      json.type = "object";
+      json.properties = {};
+      for (const key in shape) {
+        assignProp(json.properties, key, processSchema(shape[key], ctx, {
+          ...params,
+          path: [...params.path, "properties", key]
+        }));
+      }
+      const requiredKeys = [];
+      for (const key of Object.keys(shape)) {
+        const field = def.shape[key];
+        if (ctx.io === "input" ? inputOptin(field) === void 0 : field._zod.optout === void 0) {
+          requiredKeys.push(key);
+        }
+      }
+      if (requiredKeys.length > 0) {
+        json.required = requiredKeys;
+      }
+      if (def.catchall?._zod.def.type === "never") {
+        json.additionalProperties = false;
+      } else if (!def.catchall) {
+        if (ctx.io === "output")
+          json.additionalProperties = false;
+      } else if (def.catchall) {
+        json.additionalProperties = processSchema(def.catchall, ctx, {
+          ...params,
+          path: [...params.path, "additionalProperties"]
+        });
+      }
+    };
+    unionProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      const isExclusive = def.inclusive === false;
+      const options = def.options.map((x, i) => processSchema(x, ctx, {
+        ...params,
+        path: [...params.path, isExclusive ? "oneOf" : "anyOf", i]
+      }));
+      if (isExclusive) {
+        json.oneOf = options;
+      } else {
+        json.anyOf = options;
+      }
+    };
+    intersectionProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      const a = processSchema(def.left, ctx, {
+        ...params,
+        path: [...params.path, "allOf", 0]
+      });
+      const b = processSchema(def.right, ctx, {
+        ...params,
+        path: [...params.path, "allOf", 1]
+      });
+      const isSimpleIntersection = (val) => "allOf" in val && Object.keys(val).length === 1;
+      const allOf2 = [
+        ...isSimpleIntersection(a) ? a.allOf : [a],
+        ...isSimpleIntersection(b) ? b.allOf : [b]
+      ];
+      json.allOf = allOf2;
+      ctx.intersections.push(allOf2);
+    };
+    nullableProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      const inner = processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      if (ctx.target === "openapi-3.0") {
+        seen.ref = def.innerType;
+        json.nullable = true;
+      } else {
+        json.anyOf = [inner, { type: "null" }];
+      }
+    };
+    nonoptionalProcessor = (schema, ctx, _json, params) => {
+      const def = schema._zod.def;
+      processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = def.innerType;
+    };
+    UNREPRESENTABLE_DEFAULT = /* @__PURE__ */ Symbol();
+    defaultProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = def.innerType;
+      const value = serializeDefaultValue(def.defaultValue, schema, ctx, json, params);
+      if (value !== UNREPRESENTABLE_DEFAULT)
+        json.default = value;
+    };
+    prefaultProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = def.innerType;
+      if (ctx.io !== "input")
+        return;
+      const value = serializeDefaultValue(def.defaultValue, schema, ctx, json, params);
+      if (value !== UNREPRESENTABLE_DEFAULT)
+        json._prefault = value;
+    };
+    catchProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = def.innerType;
+      let catchValue;
+      try {
+        catchValue = def.catchValue(void 0);
+      } catch {
+        handleUnrepresentable(schema, ctx, json, params, "Dynamic catch values are not supported in JSON Schema");
+        return;
+      }
+      json.default = catchValue;
+    };
+    pipeProcessor = (schema, ctx, _json, params) => {
+      const def = schema._zod.def;
+      const inIsTransform = def.in._zod.traits.has("$ZodTransform");
+      const innerType = ctx.io === "input" ? inIsTransform ? def.out : def.in : def.out;
+      processSchema(innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = innerType;
+    };
+    readonlyProcessor = (schema, ctx, json, params) => {
+      const def = schema._zod.def;
+      processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = def.innerType;
+      json.readOnly = true;
+    };
+    optionalProcessor = (schema, ctx, _json, params) => {
+      const def = schema._zod.def;
+      processSchema(def.innerType, ctx, params);
+      const seen = ctx.seen.get(schema);
+      seen.ref = def.innerType;
+    };
+  }
+});
+
+// node_modules/zod/v4/core/json-schema.js
+var init_json_schema = __esm({
+  "node_modules/zod/v4/core/json-schema.js"() {
+    init_define_SAVEPOINT();
+  }
+});
+
+// node_modules/zod/v4/core/index.js
+var init_core2 = __esm({
+  "node_modules/zod/v4/core/index.js"() {
+    init_define_SAVEPOINT();
+    init_core();
+    init_parse();
+    init_errors2();
+    init_schemas();
+    init_memoizer();
+    init_checks();
+    init_versions();
+    init_util();
+    init_regexes();
+    init_locales();
+    init_registries();
+    init_doc();
+    init_compile();
+    init_api();
+    init_to_json_schema();
+    init_json_schema();
+  }
+});
+
+// node_modules/zod/v4/classic/checks.js
+var init_checks2 = __esm({
+  "node_modules/zod/v4/classic/checks.js"() {
+    init_define_SAVEPOINT();
+    init_core2();
+  }
+});
+
+// node_modules/zod/v4/classic/errors.js
+function _lazyMethod(proto, key, make) {
+  Object.defineProperty(proto, key, {
+    configurable: true,
+    enumerable: false,
+    get() {
+      const value = make(this);
+      Object.defineProperty(this, key, { value, configurable: true, writable: true });
+      return value;
+    },
+    set(value) {
+      Object.defineProperty(this, key, { value, configurable: true, writable: true });
+    }
+  });
+}
+var _installedErrorProtos, initializer2, ZodRealError;
+var init_errors3 = __esm({
+  "node_modules/zod/v4/classic/errors.js"() {
+    init_define_SAVEPOINT();
+    init_core2();
+    init_core2();
+    init_util();
+    _installedErrorProtos = /* @__PURE__ */ new WeakSet([Object.prototype, Error.prototype]);
+    initializer2 = (inst, issues) => {
+      $ZodError.init(inst, issues);
+      inst.name = "ZodError";
+      const proto = Object.getPrototypeOf(inst);
+      if (_installedErrorProtos.has(proto))
+        return;
+      _installedErrorProtos.add(proto);
+      _lazyMethod(proto, "format", (self2) => (mapper) => formatError(self2, mapper));
+      _lazyMethod(proto, "flatten", (self2) => (mapper) => flattenError(self2, mapper));
+      _lazyMethod(proto, "addIssue", (self2) => (issue2) => {
+        self2.issues.push(issue2);
+        self2.message = JSON.stringify(self2.issues, jsonStringifyReplacer, 2);
+      });
+      _lazyMethod(proto, "addIssues", (self2) => (issues2) => {
+        self2.issues.push(...issues2);
+        self2.message = JSON.stringify(self2.issues, jsonStringifyReplacer, 2);
+      });
+      Object.defineProperty(proto, "isEmpty", {
+        configurable: true,
+        enumerable: false,
+        get() {
+          return this.issues.length === 0;
+        }
+      });
+    };
+    ZodRealError = /* @__PURE__ */ $constructor("ZodError", initializer2, void 0, {
+      Parent: Error
+    });
+  }
+});
+
+// node_modules/zod/v4/classic/parse.js
+var parse, parseAsync, safeParse, safeParseAsync, encode, decode, encodeAsync, decodeAsync, safeEncode, safeDecode, safeEncodeAsync, safeDecodeAsync;
+var init_parse2 = __esm({
+  "node_modules/zod/v4/classic/parse.js"() {
+    init_define_SAVEPOINT();
+    init_core2();
+    init_errors3();
+    init_core2();
+    parse = /* @__PURE__ */ _parse(ZodRealError);
+    parseAsync = /* @__PURE__ */ _parseAsync(ZodRealError);
+    safeParse = /* @__PURE__ */ _safeParse(ZodRealError);
+    safeParseAsync = /* @__PURE__ */ _safeParseAsync(ZodRealError);
+    encode = /* @__PURE__ */ _encode(ZodRealError);
+    decode = /* @__PURE__ */ _decode(ZodRealError);
+    encodeAsync = /* @__PURE__ */ _encodeAsync(ZodRealError);
+    decodeAsync = /* @__PURE__ */ _decodeAsync(ZodRealError);
+    safeEncode = /* @__PURE__ */ _safeEncode(ZodRealError);
+    safeDecode = /* @__PURE__ */ _safeDecode(ZodRealError);
+    safeEncodeAsync = /* @__PURE__ */ _safeEncodeAsync(ZodRealError);
+    safeDecodeAsync = /* @__PURE__ */ _safeDecodeAsync(ZodRealError);
+  }
+});
+
+// node_modules/zod/v4/classic/schemas.js
+function _ensureDefaultLocale() {
+  if (!globalConfig.localeError)
+    config(en_default());
+}
+function _ensureDefaultMemoizer() {
+  if (!globalConfig.memoizer)
+    config({ memoizer: memoizer() });
+}
+function string2(params) {
+  return _string(ZodString, params);
+}
+function int(params) {
+  return _int(ZodNumberFormat, params);
+}
+function boolean2(params) {
+  return _boolean(ZodBoolean, params);
+}
+function unknown() {
+  return _unknown(ZodUnknown);
+}
+function never(params) {
+  return _never(ZodNever, params);
+}
+function array(element, params) {
+  return _array(ZodArray, element, params);
+}
+function strictObject(shape, params) {
+  return new ZodObject({
+    type: "object",
+    shape,
+    catchall: never(),
+    ...util_exports.normalizeParams(params)
+  });
+}
+function union(options, params) {
+  return new ZodUnion({
+    type: "union",
+    options,
+    ...util_exports.normalizeParams(params)
+  });
+}
+function intersection(left, right) {
+  return new ZodIntersection({
+    type: "intersection",
+    left,
+    right
+  });
+}
+function _enum(values, params) {
+  const entries = Array.isArray(values) ? Object.fromEntries(values.map((v) => [v, v])) : values;
+  return new ZodEnum({
+    type: "enum",
+    entries,
+    ...util_exports.normalizeParams(params)
+  });
+}
+function transform(fn) {
+  return new ZodTransform({
+    type: "transform",
+    transform: fn
+  });
+}
+function optional(innerType) {
+  return new ZodOptional({
+    type: "optional",
+    innerType
+  });
+}
+function exactOptional(innerType) {
+  return new ZodExactOptional({
+    type: "optional",
+    innerType
+  });
+}
+function nullable(innerType) {
+  return new ZodNullable({
+    type: "nullable",
+    innerType
+  });
+}
+function _default(innerType, defaultValue) {
+  return new ZodDefault({
+    type: "default",
+    innerType,
+    get defaultValue() {
+      return typeof defaultValue === "function" ? defaultValue() : util_exports.shallowClone(defaultValue);
+    }
+  });
+}
+function prefault(innerType, defaultValue) {
+  return new ZodPrefault({
+    type: "prefault",
+    innerType,
+    get defaultValue() {
+      return typeof defaultValue === "function" ? defaultValue() : util_exports.shallowClone(defaultValue);
+    }
+  });
+}
+function nonoptional(innerType, params) {
+  return new ZodNonOptional({
+    type: "nonoptional",
+    innerType,
+    ...util_exports.normalizeParams(params)
+  });
+}
+function _catch(innerType, catchValue) {
+  return new ZodCatch({
+    type: "catch",
+    innerType,
+    catchValue: typeof catchValue === "function" ? catchValue : util_exports.constantCatch(catchValue)
+  });
+}
+function pipe(in_, out) {
+  return new ZodPipe({
+    type: "pipe",
+    in: in_,
+    out
+    // ...util.normalizeParams(params),
+  });
+}
+function readonly(innerType) {
+  return new ZodReadonly({
+    type: "readonly",
+    innerType
+  });
+}
+function refine(fn, _params = {}) {
+  return _refine(ZodCustom, fn, _params);
+}
+function superRefine(fn, params) {
+  return _superRefine(fn, params);
+}
+var ZodType, _ZodString, ZodString, ZodStringFormat, ZodISODateTime, ZodISODate, ZodISOTime, ZodISODuration, ZodEmail, ZodGUID, ZodUUID, ZodURL, ZodEmoji, ZodNanoID, ZodCUID, ZodCUID2, ZodULID, ZodXID, ZodKSUID, ZodIPv4, ZodIPv6, ZodCIDRv4, ZodCIDRv6, ZodBase64, ZodBase64URL, ZodE164, ZodJWT, ZodNumber, ZodNumberFormat, ZodBoolean, ZodUnknown, ZodNever, ZodArray, ZodObject, ZodUnion, ZodIntersection, ZodEnum, ZodTransform, ZodOptional, ZodExactOptional, ZodNullable, ZodDefault, ZodPrefault, ZodNonOptional, ZodCatch, ZodPipe, ZodReadonly, ZodCustom;
+var init_schemas2 = __esm({
+  "node_modules/zod/v4/classic/schemas.js"() {
+    init_define_SAVEPOINT();
+    init_core2();
+    init_core2();
+    init_json_schema_processors();
+    init_to_json_schema();
+    init_en();
+    init_checks2();
+    init_parse2();
+    ZodType = /* @__PURE__ */ $constructor("ZodType", (inst, def) => {
+      _ensureDefaultLocale();
+      $ZodType.init(inst, def);
+      inst.def = def;
+      inst.type = def.type;
+      return inst;
+    }, {
+      check(...chks) {
+        const def = this.def;
+        return this.clone(util_exports.mergeDefs(def, {
+          checks: [
+            ...def.checks ?? [],
+            ...chks.map((ch) => typeof ch === "function" ? { _zod: { check: ch, def: { check: "custom" }, onattach: [] } } : ch)
+          ]
+        }), { parent: true });
+      },
+      with(...chks) {
+        return this.check(...chks);
+      },
+      clone(def, params) {
+        return clone(this, def, params);
+      },
+      brand() {
+        return this;
+      },
+      register(reg, meta2) {
+        reg.add(this, meta2);
+        return this;
+      },
+      refine(check, params) {
+        return this.check(refine(check, params));
+      },
+      superRefine(refinement, params) {
+        return this.check(superRefine(refinement, params));
+      },
+      overwrite(fn) {
+        return this.check(_overwrite(fn));
+      },
+      optional() {
+        return optional(this);
+      },
+      exactOptional() {
+        return exactOptional(this);
+      },
+      nullable() {
+        return nullable(this);
+      },
+      nullish() {
+        return optional(nullable(this));
+      },
+      nonoptional(params) {
+        return nonoptional(this, params);
+      },
+      array() {
+        return array(this);
+      },
+      or(arg) {
+        return union([this, arg]);
+      },
+      and(arg) {
+        return intersection(this, arg);
+      },
+      transform(tx) {
+        return pipe(this, transform(tx));
+      },
+      default(d) {
+        return _default(this, d);
+      },
+      prefault(d) {
+        return prefault(this, d);
+      },
+      catch(params) {
+        return _catch(this, params);
+      },
+      pipe(target) {
+        return pipe(this, target);
+      },
+      readonly() {
+        return readonly(this);
+      },
+      describe(description) {
+        const cl = this.clone();
+        globalRegistry.add(cl, { description });
+        return cl;
+      },
+      meta(...args) {
+        if (args.length === 0)
+          return globalRegistry.get(this);
+        const cl = this.clone();
+        globalRegistry.add(cl, args[0]);
+        return cl;
+      },
+      isOptional() {
+        return this.safeParse(void 0).success;
+      },
+      isNullable() {
+        return this.safeParse(null).success;
+      },
+      apply(fn, ...args) {
+        return args.length === 0 ? fn(this) : fn(this, ...args);
+      },
+      // Overrides core's `~standard` to add `jsonSchema`. Must stay a prototype entry: redefining it per instance demotes instances to dictionary mode.
+      get "~standard"() {
+        return util_exports.hide(this, "~standard", {
+          ...standardProps(this),
+          jsonSchema: {
+            input: createStandardJSONSchemaMethod(this, "input"),
+            output: createStandardJSONSchemaMethod(this, "output")
+          }
+        });
+      },
+      set "~standard"(value) {
+        util_exports.own(this, "~standard", value);
+      },
+      parse: function _parse2(data, params) {
+        return parse(this, data, params, { callee: _parse2 });
+      },
+      parseAsync: async function _parseAsync2(data, params) {
+        return await parseAsync(this, data, params, { callee: _parseAsync2 });
+      },
+      safeParse(data, params) {
+        return safeParse(this, data, params);
+      },
+      async safeParseAsync(data, params) {
+        return safeParseAsync(this, data, params);
+      },
+      // `spa` is an alias: same function object as `safeParseAsync`, as before.
+      get spa() {
+        return this?.safeParseAsync;
+      },
+      set spa(value) {
+        util_exports.own(this, "spa", value);
+      },
+      validate(data, params) {
+        return validate(this, data, params);
+      },
+      validateAsync(data, params) {
+        return validateAsync(this, data, params);
+      },
+      encode: function _encode2(data, params) {
+        return encode(this, data, params, { callee: _encode2 });
+      },
+      decode: function _decode2(data, params) {
+        return decode(this, data, params, { callee: _decode2 });
+      },
+      encodeAsync: async function _encodeAsync2(data, params) {
+        return await encodeAsync(this, data, params, { callee: _encodeAsync2 });
+      },
+      decodeAsync: async function _decodeAsync2(data, params) {
+        return await decodeAsync(this, data, params, { callee: _decodeAsync2 });
+      },
+      safeEncode(data, params) {
+        return safeEncode(this, data, params);
+      },
+      safeDecode(data, params) {
+        return safeDecode(this, data, params);
+      },
+      async safeEncodeAsync(data, params) {
+        return safeEncodeAsync(this, data, params);
+      },
+      async safeDecodeAsync(data, params) {
+        return safeDecodeAsync(this, data, params);
+      },
+      toJSONSchema(params) {
+        return createToJSONSchemaMethod(this, {})(params);
+      },
+      // Reads through to the registry on every access, so it must not cache.
+      get description() {
+        return globalRegistry.get(this)?.description;
+      },
+      // No setter: `schema._def = x` throws, as it did when `_def` was a non-writable own property.
+      get _def() {
+        return this._zod.def;
+      }
+    });
+    _ZodString = /* @__PURE__ */ $constructor(
+      "_ZodString",
+      (inst, def) => {
+        $ZodString.init(inst, def);
+        ZodType.init(inst, def);
+        inst._zod.processJSONSchema = (ctx, json, params) => stringProcessor(inst, ctx, json, params);
+      },
+      /* @__PURE__ */ util_exports.derived({
+        format: (inst) => aggregateChecks(inst).format ?? null,
+        minLength: (inst) => aggregateChecks(inst).minimum ?? null,
+        maxLength: (inst) => aggregateChecks(inst).maximum ?? null
+      }, {
+        regex(...args) {
+          return this.check(_regex(...args));
+        },
+        includes(...args) {
+          return this.check(_includes(...args));
+        },
+        startsWith(...args) {
+          return this.check(_startsWith(...args));
+        },
+        endsWith(...args) {
+          return this.check(_endsWith(...args));
+        },
+        min(...args) {
+          return this.check(_minLength(...args));
+        },
+        max(...args) {
+          return this.check(_maxLength(...args));
+        },
+        length(...args) {
+          return this.check(_length(...args));
+        },
+        nonempty(...args) {
+          return this.check(_minLength(1, ...args));
+        },
+        lowercase(params) {
+          return this.check(_lowercase(params));
+        },
+        uppercase(params) {
+          return this.check(_uppercase(params));
+        },
+        trim() {
+          return this.check(_trim());
+        },
+        normalize(...args) {
+          return this.check(_normalize(...args));
+        },
+        toLowerCase() {
+          return this.check(_toLowerCase());
+        },
+        toUpperCase() {
+          return this.check(_toUpperCase());
+        },
+        slugify() {
+          return this.check(_slugify());
+        }
+      })
+    );
+    ZodString = /* @__PURE__ */ $constructor("ZodString", (inst, def) => {
+      $ZodString.init(inst, def);
+      _ZodString.init(inst, def);
+    }, {
+      email(params) {
+        return this.check(_email(ZodEmail, params));
+      },
+      url(params) {
+        return this.check(_url(ZodURL, params));
+      },
+      jwt(params) {
+        return this.check(_jwt(ZodJWT, params));
+      },
+      emoji(params) {
+        return this.check(_emoji2(ZodEmoji, params));
+      },
+      guid(params) {
+        return this.check(_guid(ZodGUID, params));
+      },
+      uuid(params) {
+        return this.check(_uuid(ZodUUID, params));
+      },
+      uuidv4(params) {
+        return this.check(_uuidv4(ZodUUID, params));
+      },
+      uuidv6(params) {
+        return this.check(_uuidv6(ZodUUID, params));
+      },
+      uuidv7(params) {
+        return this.check(_uuidv7(ZodUUID, params));
+      },
+      nanoid(params) {
+        return this.check(_nanoid(ZodNanoID, params));
+      },
+      cuid(params) {
+        return this.check(_cuid(ZodCUID, params));
+      },
+      cuid2(params) {
+        return this.check(_cuid2(ZodCUID2, params));
+      },
+      ulid(params) {
+        return this.check(_ulid(ZodULID, params));
+      },
+      base64(params) {
+        return this.check(_base64(ZodBase64, params));
+      },
+      base64url(params) {
+        return this.check(_base64url(ZodBase64URL, params));
+      },
+      xid(params) {
+        return this.check(_xid(ZodXID, params));
+      },
+      ksuid(params) {
+        return this.check(_ksuid(ZodKSUID, params));
+      },
+      ipv4(params) {
+        return this.check(_ipv4(ZodIPv4, params));
+      },
+      ipv6(params) {
+        return this.check(_ipv6(ZodIPv6, params));
+      },
+      cidrv4(params) {
+        return this.check(_cidrv4(ZodCIDRv4, params));
+      },
+      cidrv6(params) {
+        return this.check(_cidrv6(ZodCIDRv6, params));
+      },
+      e164(params) {
+        return this.check(_e164(ZodE164, params));
+      },
+      datetime(params) {
+        return this.check(_isoDateTime(ZodISODateTime, params));
+      },
+      date(params) {
+        return this.check(_isoDate(ZodISODate, params));
+      },
+      time(params) {
+        return this.check(_isoTime(ZodISOTime, params));
+      },
+      duration(params) {
+        return this.check(_isoDuration(ZodISODuration, params));
+      }
+    });
+    ZodStringFormat = /* @__PURE__ */ $constructor("ZodStringFormat", (inst, def) => {
+      $ZodStringFormat.init(inst, def);
+      _ZodString.init(inst, def);
+    });
+    ZodISODateTime = /* @__PURE__ */ $constructor("ZodISODateTime", (inst, def) => {
+      $ZodISODateTime.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodISODate = /* @__PURE__ */ $constructor("ZodISODate", (inst, def) => {
+      $ZodISODate.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodISOTime = /* @__PURE__ */ $constructor("ZodISOTime", (inst, def) => {
+      $ZodISOTime.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodISODuration = /* @__PURE__ */ $constructor("ZodISODuration", (inst, def) => {
+      $ZodISODuration.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodEmail = /* @__PURE__ */ $constructor("ZodEmail", (inst, def) => {
+      $ZodEmail.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodGUID = /* @__PURE__ */ $constructor("ZodGUID", (inst, def) => {
+      $ZodGUID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodUUID = /* @__PURE__ */ $constructor("ZodUUID", (inst, def) => {
+      $ZodUUID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodURL = /* @__PURE__ */ $constructor("ZodURL", (inst, def) => {
+      $ZodURL.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodEmoji = /* @__PURE__ */ $constructor("ZodEmoji", (inst, def) => {
+      $ZodEmoji.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodNanoID = /* @__PURE__ */ $constructor("ZodNanoID", (inst, def) => {
+      $ZodNanoID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodCUID = /* @__PURE__ */ $constructor("ZodCUID", (inst, def) => {
+      $ZodCUID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodCUID2 = /* @__PURE__ */ $constructor("ZodCUID2", (inst, def) => {
+      $ZodCUID2.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodULID = /* @__PURE__ */ $constructor("ZodULID", (inst, def) => {
+      $ZodULID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodXID = /* @__PURE__ */ $constructor("ZodXID", (inst, def) => {
+      $ZodXID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodKSUID = /* @__PURE__ */ $constructor("ZodKSUID", (inst, def) => {
+      $ZodKSUID.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodIPv4 = /* @__PURE__ */ $constructor("ZodIPv4", (inst, def) => {
+      $ZodIPv4.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodIPv6 = /* @__PURE__ */ $constructor("ZodIPv6", (inst, def) => {
+      $ZodIPv6.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodCIDRv4 = /* @__PURE__ */ $constructor("ZodCIDRv4", (inst, def) => {
+      $ZodCIDRv4.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodCIDRv6 = /* @__PURE__ */ $constructor("ZodCIDRv6", (inst, def) => {
+      $ZodCIDRv6.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodBase64 = /* @__PURE__ */ $constructor("ZodBase64", (inst, def) => {
+      $ZodBase64.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodBase64URL = /* @__PURE__ */ $constructor("ZodBase64URL", (inst, def) => {
+      $ZodBase64URL.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodE164 = /* @__PURE__ */ $constructor("ZodE164", (inst, def) => {
+      $ZodE164.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodJWT = /* @__PURE__ */ $constructor("ZodJWT", (inst, def) => {
+      $ZodJWT.init(inst, def);
+      ZodStringFormat.init(inst, def);
+    });
+    ZodNumber = /* @__PURE__ */ $constructor(
+      "ZodNumber",
+      (inst, def) => {
+        $ZodNumber.init(inst, def);
+        ZodType.init(inst, def);
+        inst._zod.processJSONSchema = (ctx, json, params) => numberProcessor(inst, ctx, json, params);
+        inst.isFinite = true;
+      },
+      /* @__PURE__ */ util_exports.derived({
+        minValue: (inst) => {
+          const { minimum, exclusiveMinimum } = aggregateChecks(inst);
+          return Math.max(minimum ?? Number.NEGATIVE_INFINITY, exclusiveMinimum ?? Number.NEGATIVE_INFINITY);
+        },
+        maxValue: (inst) => {
+          const { maximum, exclusiveMaximum } = aggregateChecks(inst);
+          return Math.min(maximum ?? Number.POSITIVE_INFINITY, exclusiveMaximum ?? Number.POSITIVE_INFINITY);
+        },
+        isInt: (inst) => {
+          const { isInt, multipleOf } = aggregateChecks(inst);
+          return !!isInt || !!multipleOf?.some(Number.isSafeInteger);
+        },
+        format: (inst) => aggregateChecks(inst).format ?? null
+      }, {
+        gt(value, params) {
+          return this.check(_gt(value, params));
+        },
+        gte(value, params) {
+          return this.check(_gte(value, params));
+        },
+        min(value, params) {
+          return this.check(_gte(value, params));
+        },
+        lt(value, params) {
+          return this.check(_lt(value, params));
+        },
+        lte(value, params) {
+          return this.check(_lte(value, params));
+        },
+        max(value, params) {
+          return this.check(_lte(value, params));
+        },
+        int(params) {
+          return this.check(int(params));
+        },
+        safe(params) {
+          return this.check(int(params));
+        },
+        positive(params) {
+          return this.check(_gt(0, params));
+        },
+        nonnegative(params) {
+          return this.check(_gte(0, params));
+        },
+        negative(params) {
+          return this.check(_lt(0, params));
+        },
+        nonpositive(params) {
+          return this.check(_lte(0, params));
+        },
+        multipleOf(value, params) {
+          return this.check(_multipleOf(value, params));
+        },
+        step(value, params) {
+          return this.check(_multipleOf(value, params));
+        },
+        finite() {
+          return this;
+        }
+      })
+    );
+    ZodNumberFormat = /* @__PURE__ */ $constructor("ZodNumberFormat", (inst, def) => {
+      $ZodNumberFormat.init(inst, def);
+      ZodNumber.init(inst, def);
+    });
+    ZodBoolean = /* @__PURE__ */ $constructor("ZodBoolean", (inst, def) => {
+      $ZodBoolean.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => booleanProcessor(inst, ctx, json, params);
+    });
+    ZodUnknown = /* @__PURE__ */ $constructor("ZodUnknown", (inst, def) => {
+      $ZodUnknown.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => unknownProcessor(inst, ctx, json, params);
+    });
+    ZodNever = /* @__PURE__ */ $constructor("ZodNever", (inst, def) => {
+      $ZodNever.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => neverProcessor(inst, ctx, json, params);
+    });
+    ZodArray = /* @__PURE__ */ $constructor("ZodArray", (inst, def) => {
+      _ensureDefaultMemoizer();
+      $ZodArray.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => arrayProcessor(inst, ctx, json, params);
+      inst.element = def.element;
+    }, {
+      min(n, params) {
+        return this.check(_minLength(n, params));
+      },
+      nonempty(params) {
+        return this.check(_minLength(1, params));
+      },
+      max(n, params) {
+        return this.check(_maxLength(n, params));
+      },
+      length(n, params) {
+        return this.check(_length(n, params));
+      },
+      unwrap() {
+        return this.element;
+      }
+    });
+    ZodObject = /* @__PURE__ */ $constructor("ZodObject", (inst, def) => {
+      _ensureDefaultMemoizer();
+      $ZodObjectJIT.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => objectProcessor(inst, ctx, json, params);
+      util_exports.installLazyProp(inst, "shape", (self2) => self2._zod.def.shape, false);
+    }, {
+      keyof() {
+        return _enum(Object.keys(this._zod.def.shape));
+      },
+      catchall(catchall) {
+        return this.clone(util_exports.mergeDefs(this._zod.def, { catchall }));
+      },
+      passthrough() {
+        return this.clone(util_exports.mergeDefs(this._zod.def, { catchall: unknown() }));
+      },
+      loose() {
+        return this.clone(util_exports.mergeDefs(this._zod.def, { catchall: unknown() }));
+      },
+      strict() {
+        return this.clone(util_exports.mergeDefs(this._zod.def, { catchall: never() }));
+      },
+      strip() {
+        return this.clone(util_exports.mergeDefs(this._zod.def, { catchall: void 0 }));
+      },
+      extend(incoming) {
+        return util_exports.extend(this, incoming);
+      },
+      safeExtend(incoming) {
+        return util_exports.safeExtend(this, incoming);
+      },
+      merge(other) {
+        return util_exports.merge(this, other);
+      },
+      pick(mask) {
+        return util_exports.pick(this, mask);
+      },
+      omit(mask) {
+        return util_exports.omit(this, mask);
+      },
+      partial(...args) {
+        return util_exports.partial(ZodOptional, this, args[0]);
+      },
+      exactPartial(...args) {
+        return util_exports.partial(ZodExactOptional, this, args[0], "exactPartial");
+      },
+      required(...args) {
+        return util_exports.required(ZodNonOptional, this, args[0]);
+      }
+    });
+    ZodUnion = /* @__PURE__ */ $constructor("ZodUnion", (inst, def) => {
+      $ZodUnion.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => unionProcessor(inst, ctx, json, params);
+      inst.options = def.options;
+    });
+    ZodIntersection = /* @__PURE__ */ $constructor("ZodIntersection", (inst, def) => {
+      $ZodIntersection.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => intersectionProcessor(inst, ctx, json, params);
+    });
+    ZodEnum = /* @__PURE__ */ $constructor("ZodEnum", (inst, def) => {
+      $ZodEnum.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => enumProcessor(inst, ctx, json, params);
+      inst.enum = def.entries;
+      inst.options = [...inst._zod.values];
+      const keys = new Set(Object.keys(def.entries));
+      inst.extract = (values, params) => {
+        const newEntries = {};
+        for (const value of values) {
+          if (keys.has(value)) {
+            newEntries[value] = def.entries[value];
+          } else
+            throw new Error(`Key ${value} not found in enum`);
+        }
+        return new ZodEnum({
+          ...def,
+          checks: [],
+          ...util_exports.normalizeParams(params),
+          entries: newEntries
+        });
+      };
+      inst.exclude = (values, params) => {
+        const newEntries = { ...def.entries };
+        for (const value of values) {
+          if (keys.has(value)) {
+            delete newEntries[value];
+          } else
+            throw new Error(`Key ${value} not found in enum`);
+        }
+        return new ZodEnum({
+          ...def,
+          checks: [],
+          ...util_exports.normalizeParams(params),
+          entries: newEntries
+        });
+      };
+    });
+    ZodTransform = /* @__PURE__ */ $constructor("ZodTransform", (inst, def) => {
+      _ensureDefaultMemoizer();
+      $ZodTransform.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => transformProcessor(inst, ctx, json, params);
+      inst._zod.parse = (payload, _ctx) => {
+        if (_ctx.direction === "backward") {
+          throw new $ZodEncodeError(inst.constructor.name);
+        }
+        payload.addIssue = (issue2) => {
+          if (typeof issue2 === "string") {
+            payload.issues.push(util_exports.issue(issue2, payload.value, def));
+          } else {
+            const _issue = issue2;
+            if (_issue.fatal)
+              _issue.continue = false;
+            _issue.code ?? (_issue.code = "custom");
+            if (!("input" in _issue))
+              _issue.input = payload.value;
+            _issue.inst ?? (_issue.inst = inst);
+            payload.issues.push(util_exports.issue(_issue));
+          }
+        };
+        const output2 = def.transform(payload.value, payload);
+        if (output2 instanceof Promise) {
+          return output2.then((output3) => {
+            payload.value = output3;
+            return payload;
+          });
+        }
+        payload.value = output2;
+        return payload;
+      };
+    });
+    ZodOptional = /* @__PURE__ */ $constructor("ZodOptional", (inst, def) => {
+      $ZodOptional.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => optionalProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+    });
+    ZodExactOptional = /* @__PURE__ */ $constructor("ZodExactOptional", (inst, def) => {
+      $ZodExactOptional.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => optionalProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+    });
+    ZodNullable = /* @__PURE__ */ $constructor("ZodNullable", (inst, def) => {
+      $ZodNullable.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => nullableProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+    });
+    ZodDefault = /* @__PURE__ */ $constructor("ZodDefault", (inst, def) => {
+      $ZodDefault.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => defaultProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+      inst.removeDefault = inst.unwrap;
+    });
+    ZodPrefault = /* @__PURE__ */ $constructor("ZodPrefault", (inst, def) => {
+      $ZodPrefault.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => prefaultProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+    });
+    ZodNonOptional = /* @__PURE__ */ $constructor("ZodNonOptional", (inst, def) => {
+      $ZodNonOptional.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => nonoptionalProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+    });
+    ZodCatch = /* @__PURE__ */ $constructor("ZodCatch", (inst, def) => {
+      $ZodCatch.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => catchProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+      inst.removeCatch = inst.unwrap;
+    });
+    ZodPipe = /* @__PURE__ */ $constructor("ZodPipe", (inst, def) => {
+      $ZodPipe.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => pipeProcessor(inst, ctx, json, params);
+      inst.in = def.in;
+      inst.out = def.out;
+    });
+    ZodReadonly = /* @__PURE__ */ $constructor("ZodReadonly", (inst, def) => {
+      $ZodReadonly.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => readonlyProcessor(inst, ctx, json, params);
+      inst.unwrap = () => inst._zod.def.innerType;
+    });
+    ZodCustom = /* @__PURE__ */ $constructor("ZodCustom", (inst, def) => {
+      $ZodCustom.init(inst, def);
+      ZodType.init(inst, def);
+      inst._zod.processJSONSchema = (ctx, json, params) => customProcessor(inst, ctx, json, params);
+    });
+  }
+});
+
+// node_modules/zod/v4/classic/compat.js
+var ZodFirstPartyTypeKind;
+var init_compat = __esm({
+  "node_modules/zod/v4/classic/compat.js"() {
+    init_define_SAVEPOINT();
+    /* @__PURE__ */ (function(ZodFirstPartyTypeKind2) {
+    })(ZodFirstPartyTypeKind || (ZodFirstPartyTypeKind = {}));
+  }
+});
+
+// node_modules/zod/v4/classic/iso.js
+var init_iso = __esm({
+  "node_modules/zod/v4/classic/iso.js"() {
+    init_define_SAVEPOINT();
+  }
+});
+
+// node_modules/zod/v4/classic/coerce.js
+var init_coerce = __esm({
+  "node_modules/zod/v4/classic/coerce.js"() {
+    init_define_SAVEPOINT();
+  }
+});
+
+// node_modules/zod/v4/classic/external.js
+var init_external = __esm({
+  "node_modules/zod/v4/classic/external.js"() {
+    init_define_SAVEPOINT();
+    init_core2();
+    init_schemas2();
+    init_checks2();
+    init_errors3();
+    init_parse2();
+    init_compat();
+    init_locales();
+    init_iso();
+    init_coerce();
+  }
+});
+
+// node_modules/zod/index.js
+var init_zod = __esm({
+  "node_modules/zod/index.js"() {
+    init_define_SAVEPOINT();
+    init_external();
+  }
+});
+
+// src/job/backend-name.ts
+var init_backend_name = __esm({
+  "src/job/backend-name.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+  }
+});
+
+// src/job/ssh-url.ts
+function hostNameProblem(name) {
+  if (name === "") return "It names no host.";
+  if (/^[A-Za-z0-9_.:%][A-Za-z0-9_.:%-]*$/.test(name)) return void 0;
+  return `"${name}" cannot be the name of a host.`;
+}
+function userProblem(user) {
+  return /^[^-\s\p{Cc}][^\s\p{Cc}]*$/u.test(user) ? void 0 : `"${user}" cannot log in.`;
+}
+var init_ssh_url = __esm({
+  "src/job/ssh-url.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_backend_name();
+  }
+});
+
+// src/host/backend/endpoint.ts
+function readOpenAnswer(said, { backend, login }) {
+  const read = answer.safeParse(said ?? {});
+  if (!read.success) {
+    const [issue2] = read.error.issues;
+    throw new SavepointError("backend-failed", {
+      message: `The backend ${backend.use} answered open with something that is no endpoint.`,
+      details: {
+        backend: backend.use,
+        field: issue2?.path.join(".") || "the answer",
+        problem: issue2?.message,
+        allowed: "{ endpoint: { host, port, user, key, hostKey, sudo }, state }"
+      }
+    });
+  }
+  const { endpoint: found, state } = read.data;
+  return { asked: found && askedFor(found, login), state };
+}
+function askedFor({ host, port, user, key, hostKey: keys, sudo }, { sshConfig: _read, ...login }) {
+  const { keyText: keyText2, key: given2, agent, ...rest } = login;
+  const name = knownHostName(host, port ?? rest.port ?? 22);
+  const keysOfJob = {
+    ...keyText2 !== void 0 && { keyText: keyText2 },
+    ...given2 !== void 0 && { key: given2 },
+    ...agent !== void 0 && { agent }
+  };
+  return {
+    ...rest,
+    name: host,
+    ...port !== void 0 && { port },
+    ...user !== void 0 && { user },
+    ...sudo !== void 0 && { sudo },
+    ...key === void 0 ? keysOfJob : { key },
+    ...keys !== void 0 && {
+      knownHosts: [keys].flat().map((line) => `${name} ${line}`).join("\n"),
+      knownHostsFiles: []
+    }
+  };
+}
+var hostKey, endpoint, answer;
+var init_endpoint = __esm({
+  "src/host/backend/endpoint.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_zod();
+    init_errors();
+    init_ssh_url();
+    init_known_hosts();
+    hostKey = string2().regex(/^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]*)?$/);
+    endpoint = strictObject({
+      host: string2().refine((name) => hostNameProblem(name) === void 0),
+      port: int().min(1).max(65535).optional(),
+      user: string2().refine((name) => userProblem(name) === void 0).optional(),
+      key: string2().startsWith("/").optional(),
+      hostKey: union([hostKey, array(hostKey).min(1)]).optional(),
+      sudo: boolean2().optional()
+    });
+    answer = strictObject({ endpoint: endpoint.optional(), state: unknown().optional() });
+  }
+});
+
 // src/host/feed.ts
 async function feed(from, to, what) {
   const gone = new AbortController();
   const leave = () => {
     gone.abort();
-    if (from instanceof import_node_stream.Readable) from.destroy();
+    if (from instanceof import_node_stream2.Readable) from.destroy();
   };
   to.on("error", leave).once("close", leave);
-  if (!(from instanceof import_node_stream.Readable)) {
+  if (!(from instanceof import_node_stream2.Readable)) {
     to.end(from);
     return;
   }
@@ -3489,12 +11466,12 @@ async function feed(from, to, what) {
       if (to.writableNeedDrain) await roomOrGone(to, gone.signal);
     }
     batch.flush();
-  } catch (error) {
+  } catch (error2) {
     if (gone.signal.aborted) return;
-    if (error instanceof SavepointError) throw error;
+    if (error2 instanceof SavepointError) throw error2;
     throw new SavepointError("host-write-failed", {
-      message: `The input of ${what} broke off: ${sentenceOf(error)}`,
-      cause: error
+      message: `The input of ${what} broke off: ${sentenceOf(error2)}`,
+      cause: error2
     });
   }
   to.end();
@@ -3503,17 +11480,17 @@ async function roomOrGone(to, gone) {
   if (gone.aborted) return;
   try {
     await (0, import_node_events.once)(to, "drain", { signal: gone });
-  } catch (error) {
-    if (!gone.aborted) throw error;
+  } catch (error2) {
+    if (!gone.aborted) throw error2;
   }
 }
-var import_node_events, import_node_stream, batchSize, Batch;
+var import_node_events, import_node_stream2, batchSize, Batch;
 var init_feed = __esm({
   "src/host/feed.ts"() {
     "use strict";
     init_define_SAVEPOINT();
     import_node_events = require("node:events");
-    import_node_stream = require("node:stream");
+    import_node_stream2 = require("node:stream");
     init_errors();
     batchSize = 128 * 1024;
     Batch = class {
@@ -3544,44 +11521,100 @@ var init_feed = __esm({
   }
 });
 
+// src/host/local-files.ts
+async function sendLocal(from, to, mode = 384) {
+  const file = await (0, import_promises2.open)(to, "wx", 384).catch((error2) => {
+    throw writeFailed(to, error2);
+  });
+  try {
+    await copy(from, file);
+    await file.chmod(mode);
+    await file.close();
+  } catch (error2) {
+    await file.close().catch(() => void 0);
+    await (0, import_promises2.unlink)(to).catch(() => void 0);
+    throw error2 instanceof SavepointError ? error2 : writeFailed(to, error2);
+  }
+}
+async function fetchLocal(from) {
+  const file = await (0, import_promises2.open)(from, "r").catch((error2) => {
+    throw readFailed(from, error2);
+  });
+  if ((await file.stat()).isDirectory()) {
+    await file.close();
+    throw readFailed(from, new Error("It is a directory."));
+  }
+  return file.createReadStream({ highWaterMark: chunkSize });
+}
+async function copy(from, file) {
+  if (!(from instanceof import_node_stream3.Readable)) return file.writeFile(from);
+  for await (const chunk of from) await file.writeFile(chunk);
+}
+function writeFailed(path, cause) {
+  return new SavepointError("host-write-failed", {
+    message: `The file ${path} cannot be written: ${sentenceOf(cause)}`,
+    details: { path },
+    cause
+  });
+}
+function readFailed(path, cause) {
+  const missing2 = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+  return new SavepointError(missing2 ? "host-file-missing" : "host-read-failed", {
+    message: missing2 ? `There is no file ${path}.` : `The file ${path} cannot be read: ${sentenceOf(cause)}`,
+    details: { path },
+    cause
+  });
+}
+var import_promises2, import_node_stream3, chunkSize;
+var init_local_files = __esm({
+  "src/host/local-files.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_promises2 = require("node:fs/promises");
+    import_node_stream3 = require("node:stream");
+    init_errors();
+    chunkSize = 256 * 1024;
+  }
+});
+
 // src/host/output.ts
 async function drained(outputs2, stop, fence) {
-  const complete = () => outputs2.every((output) => output.finished);
-  const count2 = () => outputs2.reduce((sum, output) => sum + output.chunks, 0);
+  const complete = () => outputs2.every((output2) => output2.finished);
+  const count2 = () => outputs2.reduce((sum, output2) => sum + output2.chunks, 0);
   while (!complete()) {
     const before = count2();
     await fence();
     await quietOr(outputs2, complete);
-    await (0, import_promises2.setImmediate)();
-    const waitsForReader = !stop.aborted && outputs2.some((output) => output.heldBack);
+    await (0, import_promises3.setImmediate)();
+    const waitsForReader = !stop.aborted && outputs2.some((output2) => output2.heldBack);
     if (count2() === before && !waitsForReader) {
-      for (const output of outputs2) output.finish();
+      for (const output2 of outputs2) output2.finish();
     }
   }
 }
 async function quietOr(outputs2, complete) {
   const over = new AbortController();
   const check = () => complete() && over.abort();
-  for (const output of outputs2) output.on("finished", check);
+  for (const output2 of outputs2) output2.on("finished", check);
   check();
   try {
-    await (0, import_promises2.setTimeout)(quietMilliseconds, void 0, { signal: over.signal });
-  } catch (error) {
-    if (!over.signal.aborted) throw error;
+    await (0, import_promises3.setTimeout)(quietMilliseconds, void 0, { signal: over.signal });
+  } catch (error2) {
+    if (!over.signal.aborted) throw error2;
   } finally {
-    for (const output of outputs2) output.off("finished", check);
+    for (const output2 of outputs2) output2.off("finished", check);
   }
 }
-var import_node_stream3, import_promises2, highWaterMark, quietMilliseconds, Output;
+var import_node_stream4, import_promises3, highWaterMark, quietMilliseconds, Output;
 var init_output = __esm({
   "src/host/output.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_stream3 = require("node:stream");
-    import_promises2 = require("node:timers/promises");
+    import_node_stream4 = require("node:stream");
+    import_promises3 = require("node:timers/promises");
     highWaterMark = 256 * 1024;
     quietMilliseconds = 250;
-    Output = class extends import_node_stream3.Readable {
+    Output = class extends import_node_stream4.Readable {
       #source;
       #heldBack = false;
       /** Chunks so far, to tell quiet from busy. */
@@ -3622,10 +11655,10 @@ var init_output = __esm({
         this.#heldBack = false;
         this.#source?.resume();
       }
-      _destroy(error, done) {
+      _destroy(error2, done) {
         this.#heldBack = false;
         this.#source?.resume();
-        done(error);
+        done(error2);
       }
     };
   }
@@ -3633,41 +11666,41 @@ var init_output = __esm({
 
 // src/host/processes.ts
 function newMark() {
-  return (0, import_node_crypto.randomBytes)(8).toString("hex");
+  return (0, import_node_crypto3.randomBytes)(8).toString("hex");
 }
 async function killTree(group, mark) {
-  const living = () => members(group, mark);
+  const living = () => members2(group, mark);
   signalAll(await living(), "SIGTERM");
   if (await goneWithin(living, killGrace)) return;
   for (let spent = 0; spent < vanishLimit; spent += pollInterval) {
     const left = await living();
     if (left.length === 0) return;
     signalAll(left, "SIGKILL");
-    await (0, import_promises4.setTimeout)(pollInterval);
+    await (0, import_promises5.setTimeout)(pollInterval);
   }
 }
 async function goneWithin(living, limit2) {
   const end2 = performance.now() + limit2;
   while ((await living()).length > 0) {
     if (performance.now() > end2) return false;
-    await (0, import_promises4.setTimeout)(pollInterval);
+    await (0, import_promises5.setTimeout)(pollInterval);
   }
   return true;
 }
-async function members(group, mark) {
-  const entries = await (0, import_promises3.readdir)("/proc").catch(absent);
+async function members2(group, mark) {
+  const entries = await (0, import_promises4.readdir)("/proc").catch(absent);
   if (entries === void 0) return groupExists(group) ? [-group] : [];
-  const pids = entries.filter((entry2) => /^\d+$/.test(entry2)).map(Number);
-  const matches = await Promise.all(pids.map((pid) => belongs(pid, group, mark)));
-  return pids.filter((_, index) => matches[index]);
+  const pids = entries.filter((entry3) => /^\d+$/.test(entry3)).map(Number);
+  const matches2 = await Promise.all(pids.map((pid) => belongs(pid, group, mark)));
+  return pids.filter((_, index) => matches2[index]);
 }
 async function belongs(pid, group, mark) {
-  const [stat2, environment] = await Promise.all([
-    (0, import_promises3.readFile)(`/proc/${pid}/stat`, "latin1").catch(absent),
-    (0, import_promises3.readFile)(`/proc/${pid}/environ`, "latin1").catch(absent)
+  const [stat3, environment] = await Promise.all([
+    (0, import_promises4.readFile)(`/proc/${pid}/stat`, "latin1").catch(absent),
+    (0, import_promises4.readFile)(`/proc/${pid}/environ`, "latin1").catch(absent)
   ]);
-  if (stat2 === void 0) return false;
-  const [state, , pgrp] = stat2.slice(stat2.lastIndexOf(")") + 2).split(" ");
+  if (stat3 === void 0) return false;
+  const [state, , pgrp] = stat3.slice(stat3.lastIndexOf(")") + 2).split(" ");
   if (state === "Z") return false;
   return Number(pgrp) === group || hasMark(environment, mark);
 }
@@ -3687,20 +11720,20 @@ function signalAll(pids, name) {
 function signal(pid, name) {
   try {
     return process.kill(pid, name);
-  } catch (error) {
-    const code2 = error.code;
+  } catch (error2) {
+    const code2 = error2.code;
     if (code2 === "ESRCH" || code2 === "EPERM") return false;
-    throw error;
+    throw error2;
   }
 }
-var import_node_crypto, import_promises3, import_promises4, markVariable, killGrace, vanishLimit, pollInterval;
+var import_node_crypto3, import_promises4, import_promises5, markVariable, killGrace, vanishLimit, pollInterval;
 var init_processes = __esm({
   "src/host/processes.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_crypto = require("node:crypto");
-    import_promises3 = require("node:fs/promises");
-    import_promises4 = require("node:timers/promises");
+    import_node_crypto3 = require("node:crypto");
+    import_promises4 = require("node:fs/promises");
+    import_promises5 = require("node:timers/promises");
     markVariable = "SAVEPOINT_RUN";
     killGrace = 2e3;
     vanishLimit = 2e3;
@@ -3722,14 +11755,14 @@ function quoteWords(words) {
   return words.map(quoteWord).join(" ");
 }
 function commandLine(command, env = {}) {
-  const { argv, cwd } = command;
+  const { argv, cwd: cwd2 } = command;
   const assignments = Object.entries(env).map(([name, value]) => {
     checkVariableName(name);
     return quoteWord(`${name}=${value}`);
   });
   const words = argv[0].includes("=") ? ["sh", "-c", 'exec "$@"', "sh", ...argv] : argv;
   const start2 = assignments.length > 0 ? `env ${assignments.join(" ")} ` : "";
-  const line = `${enter(cwd)}exec ${start2}${quoteWords(words)}`;
+  const line = `${enter(cwd2)}exec ${start2}${quoteWords(words)}`;
   if (Buffer.byteLength(line) >= longestWord) {
     throw new SavepointError("defect", {
       message: `The command ${argv[0]} is too long to be started on the host; it belongs on standard input.`,
@@ -3744,9 +11777,9 @@ function checkVariableName(name) {
     message: `${JSON.stringify(name)} cannot be the name of an environment variable.`
   });
 }
-function enter(cwd) {
-  if (cwd === void 0) return "";
-  return `cd ${quoteWord(cwd.startsWith("/") ? cwd : `./${cwd}`)} || exit 126; `;
+function enter(cwd2) {
+  if (cwd2 === void 0) return "";
+  return `cd ${quoteWord(cwd2.startsWith("/") ? cwd2 : `./${cwd2}`)} || exit 126; `;
 }
 var longestWord, plainWord, variableName;
 var init_quote = __esm({
@@ -3760,14 +11793,389 @@ var init_quote = __esm({
   }
 });
 
-// src/host/ssh-target.ts
-function targetName({ user, name, port }) {
-  return `${user}@${name.includes(":") ? `[${name}]` : name}:${port}`;
+// src/host/local.ts
+function openLocal() {
+  return new LocalHost();
 }
-var init_ssh_target = __esm({
-  "src/host/ssh-target.ts"() {
+async function execute(command, stdout, stderr, stop) {
+  const abort = () => stop.abort();
+  try {
+    if (command.signal?.aborted) return { signal: "SIGTERM" };
+    command.signal?.addEventListener("abort", abort);
+    return await supervise(command, stdout, stderr, stop);
+  } finally {
+    command.signal?.removeEventListener("abort", abort);
+    stdout.finish();
+    stderr.finish();
+  }
+}
+async function supervise(command, stdout, stderr, stop) {
+  const mark = command.signal && newMark();
+  const started = await start(command, mark);
+  if ("refusal" in started) {
+    stderr.push(`${started.refusal}
+`);
+    return { code: started.code };
+  }
+  const { child, pid } = started;
+  if (child.stdout) stdout.attach(child.stdout);
+  if (child.stderr) stderr.attach(child.stderr);
+  let failure3;
+  let killing;
+  const kill2 = () => {
+    killing ??= killTree(pid, mark);
+  };
+  stop.signal.addEventListener("abort", kill2);
+  if (stop.signal.aborted) kill2();
+  if (child.stdin) {
+    feed(command.stdin, child.stdin, command.argv[0]).catch((error2) => {
+      failure3 = error2;
+      kill2();
+    });
+  }
+  const exit = await new Promise((resolve3) => {
+    child.once(
+      "exit",
+      (code2, signal2) => resolve3(signal2 === null ? { code: code2 ?? 0 } : { signal: signal2 })
+    );
+  });
+  await killing;
+  await drained([stdout, stderr], stop.signal, async () => void await (0, import_promises7.setImmediate)());
+  child.stdout?.destroy();
+  child.stderr?.destroy();
+  if (failure3 !== void 0) throw failure3;
+  return exit;
+}
+async function start(command, mark) {
+  const [file, ...args] = command.argv;
+  for (const name of Object.keys(command.env ?? {})) checkVariableName(name);
+  command.argv.forEach(quoteWord);
+  try {
+    const child = (0, import_node_child_process2.spawn)(file, args, {
+      // A group of its own, so that a kill reaches the command's children too.
+      detached: true,
+      stdio: "pipe",
+      env: { ...process.env, ...command.env, ...mark && { [markVariable]: mark } },
+      ...command.cwd !== void 0 && { cwd: command.cwd }
+    });
+    const { pid } = child;
+    if (pid !== void 0) return { child, pid };
+    const error2 = await new Promise((resolve3) => child.once("error", resolve3));
+    return await refusal(command, error2);
+  } catch (error2) {
+    return await refusal(command, error2);
+  }
+}
+async function refusal(command, error2) {
+  const code2 = error2 instanceof Error && "code" in error2 ? error2.code : void 0;
+  const { argv, cwd: cwd2 } = command;
+  if (cwd2 !== void 0) {
+    const folder = await (0, import_promises6.stat)(cwd2).catch(() => void 0);
+    if (!folder?.isDirectory()) return { refusal: `cd: ${cwd2}: no such directory`, code: 126 };
+  }
+  if (code2 === "ENOENT" || code2 === "ENOTDIR") {
+    return { refusal: `${argv[0]}: not found`, code: 127 };
+  }
+  if (code2 === "EACCES" || code2 === "ENOEXEC" || code2 === "E2BIG") {
+    return { refusal: `${argv[0]}: ${sentenceOf(error2)}`, code: 126 };
+  }
+  if (typeof code2 !== "string" || code2.startsWith("ERR_")) throw asSavepointError(error2);
+  throw new SavepointError("host-unreachable", {
+    message: `This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,
+    cause: error2
+  });
+}
+var import_node_child_process2, import_promises6, import_promises7, LocalHost;
+var init_local = __esm({
+  "src/host/local.ts"() {
     "use strict";
     init_define_SAVEPOINT();
+    import_node_child_process2 = require("node:child_process");
+    import_promises6 = require("node:fs/promises");
+    import_promises7 = require("node:timers/promises");
+    init_errors();
+    init_feed();
+    init_local_files();
+    init_output();
+    init_processes();
+    init_quote();
+    LocalHost = class {
+      name = "local";
+      kind = "local";
+      #running = /* @__PURE__ */ new Set();
+      #exits = /* @__PURE__ */ new Set();
+      #closed = false;
+      run(command) {
+        if (this.#closed) {
+          throw new SavepointError("defect", { message: "A command was started on a closed host." });
+        }
+        const stop = new AbortController();
+        const stdout = new Output();
+        const stderr = new Output();
+        const exit = execute(command, stdout, stderr, stop).finally(() => {
+          this.#running.delete(stop);
+          this.#exits.delete(exit);
+        });
+        exit.catch(() => void 0);
+        this.#running.add(stop);
+        this.#exits.add(exit);
+        return { stdout, stderr, exit };
+      }
+      send = sendLocal;
+      fetch = fetchLocal;
+      async close() {
+        this.#closed = true;
+        for (const stop of this.#running) stop.abort();
+        await Promise.allSettled(this.#exits);
+      }
+      [Symbol.asyncDispose]() {
+        return this.close();
+      }
+    };
+  }
+});
+
+// src/host/backend/executable.ts
+function executableBackend(use) {
+  return {
+    capabilities: async (request) => {
+      const { capabilities } = await ask(use, "capabilities", request);
+      if (Array.isArray(capabilities) && capabilities.every((one) => typeof one === "string")) {
+        return capabilities;
+      }
+      throw new Error('its answer has no list "capabilities"');
+    },
+    call: (verb, request) => ask(use, verb, request)
+  };
+}
+async function ask(use, verb, { signal: signal2, log, ...told }) {
+  var _stack = [];
+  try {
+    const local = __using(_stack, openLocal(), true);
+    const { stdout, stderr, exit } = local.run({
+      argv: [use, verb],
+      stdin: `${JSON.stringify({ protocol: 1, ...told })}
+`,
+      cwd: "/",
+      signal: signal2
+    });
+    const [answer2, , end2] = await Promise.all([limited(stdout), eachLine(stderr, log), exit]);
+    if (end2.code !== 0) throw new Error(`it ended with ${end2.code ?? end2.signal}`);
+    return objectOf(answer2);
+  } catch (_) {
+    var _error = _, _hasError = true;
+  } finally {
+    var _promise = __callDispose(_stack, _error, _hasError);
+    _promise && await _promise;
+  }
+}
+async function limited(stream) {
+  let size = 0;
+  const kept = [];
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (size <= largest) kept.push(chunk);
+  }
+  if (size <= largest) return Buffer.concat(kept).toString("utf8");
+  throw new Error(`its answer has ${size} bytes, and ${largest} are allowed`);
+}
+async function eachLine(stream, tell) {
+  for await (const line of (0, import_node_readline2.createInterface)({ input: stream })) tell(line);
+}
+function objectOf(answer2) {
+  const value = answer2.trim() === "" ? {} : parsed2(answer2);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value;
+  }
+  throw new Error("its answer is no object of JSON");
+}
+function parsed2(answer2) {
+  try {
+    return JSON.parse(answer2);
+  } catch {
+    return void 0;
+  }
+}
+var import_node_readline2, largest;
+var init_executable = __esm({
+  "src/host/backend/executable.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_readline2 = require("node:readline");
+    init_local();
+    largest = 1024 * 1024;
+  }
+});
+
+// src/host/backend/load.ts
+async function loadBackend({ use, sha256 }) {
+  const now = await digestOf(use).catch(() => "none");
+  if (now !== sha256) {
+    throw new SavepointError("backend-failed", {
+      message: `The backend ${use} is not what it was when the run began, so it is not run.`,
+      details: { backend: use, found: now, allowed: sha256 },
+      hint: "What it opened is still there: close it by hand."
+    });
+  }
+  return isModule(use) ? moduleBackend(use) : executableBackend(use);
+}
+async function moduleBackend(use) {
+  let module2;
+  try {
+    const loaded = await import((0, import_node_url.pathToFileURL)(use).href);
+    module2 = loaded.open ? loaded : loaded.default ?? {};
+  } catch (cause) {
+    throw bad(use, `cannot be loaded: ${sentenceOf(cause)}`, cause);
+  }
+  const { open: open4, connect: connect3 } = module2;
+  if (typeof open4 !== "function") throw bad(use, "does not export the function open");
+  return {
+    capabilities: async () => optionalVerbs.filter((verb) => typeof module2[verb] === "function"),
+    call: async (verb, request) => module2[verb]?.(request),
+    ...connect3 && { connect: async (request) => connect3(request) }
+  };
+}
+async function digestOf(file) {
+  return (0, import_node_crypto4.createHash)("sha256").update(await (0, import_promises8.readFile)(file)).digest("hex");
+}
+function bad(use, what, cause) {
+  return new SavepointError("backend-bad", {
+    message: `The backend ${use} ${what}.`,
+    place: { field: "host.use" },
+    details: { found: use, allowed: "an ES module (.mjs, .js) or an executable" },
+    cause
+  });
+}
+var import_node_crypto4, import_promises8, import_node_url, isModule;
+var init_load = __esm({
+  "src/host/backend/load.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_node_crypto4 = require("node:crypto");
+    import_promises8 = require("node:fs/promises");
+    import_node_url = require("node:url");
+    init_errors();
+    init_backend();
+    init_executable();
+    isModule = (file) => /\.[mc]?js$/.test(file);
+  }
+});
+
+// src/host/backend/within.ts
+async function within(backend, step, { log = () => void 0, mask = (text5) => text5, signal: signal2 }, act) {
+  const { id, with: told, state } = backend;
+  const said = [];
+  const tell = (line) => {
+    const shown = mask(line);
+    said.push(shown);
+    if (said.length > lastLines2) said.shift();
+    log(shown);
+  };
+  const late = AbortSignal.timeout(limits[step]);
+  const either = signal2 ? AbortSignal.any([late, signal2]) : late;
+  const context = { id, with: told, ...state !== void 0 && { state }, signal: either };
+  const acting = act({ ...context, log: tell });
+  try {
+    return await Promise.race([acting, aborted2(either)]);
+  } catch (error2) {
+    if (!either.aborted) throw failedBackend(backend, step, mask(sentenceOf(error2)), said);
+    await Promise.race([acting.catch(() => void 0), (0, import_promises9.setTimeout)(grace, void 0, { ref: false })]);
+    if (!signal2?.aborted) throw failedBackend(backend, step, "it took too long", said);
+    if (signal2.reason instanceof SavepointError) throw signal2.reason;
+    const message = `Waiting for ${backend.use} was given up.`;
+    throw new SavepointError("job-cancelled", { message });
+  }
+}
+function aborted2(signal2) {
+  return new Promise((_, reject) => {
+    const stop = () => reject(signal2.reason);
+    if (signal2.aborted) stop();
+    signal2.addEventListener("abort", stop, { once: true });
+  });
+}
+function failedBackend({ use }, step, why, said = []) {
+  return new SavepointError("backend-failed", {
+    message: `The backend ${use} failed at ${step}: ${why}${/[.!?]$/.test(why) ? "" : "."}`,
+    details: { backend: use, verb: step, ...said.length > 0 && { said: [...said] } }
+  });
+}
+var import_promises9, limits, grace, lastLines2;
+var init_within = __esm({
+  "src/host/backend/within.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    import_promises9 = require("node:timers/promises");
+    init_errors();
+    limits = {
+      capabilities: 6e4,
+      open: 30 * 6e4,
+      connect: 6e4,
+      revert: 30 * 6e4,
+      reboot: 15 * 6e4,
+      close: 5 * 6e4
+    };
+    grace = 5e3;
+    lastLines2 = 5;
+  }
+});
+
+// src/host/backend/open.ts
+var open_exports = {};
+__export(open_exports, {
+  callBackend: () => callBackend,
+  connectBackend: () => connectBackend,
+  openBackend: () => openBackend
+});
+async function openBackend(asked, options = {}) {
+  const loaded = await loadBackend(asked.backend);
+  const can = await within(asked.backend, "capabilities", options, (it) => loaded.capabilities(it));
+  const use = { ...asked.backend, can: optionalVerbs.filter((verb) => can.includes(verb)) };
+  try {
+    const said = await within(use, "open", options, (context) => loaded.call("open", context));
+    const { asked: endpoint2, state } = readOpenAnswer(said, asked);
+    const backend = { ...use, opened: true, ...state !== void 0 && { state } };
+    if (!endpoint2 && !loaded.connect) {
+      throw failedBackend(use, "open", "it gave no endpoint and runs no commands itself");
+    }
+    const target = endpoint2 ? await resolveConfigured(endpoint2, asked.login.sshConfig ?? "none") : { ...asked, backend };
+    return { target, backend };
+  } catch (error2) {
+    const { signal: _over, ...rest } = options;
+    await callBackend(use, "close", rest).catch(
+      (second) => rest.log?.(`Nor could it be closed: ${sentenceOf(second)}`)
+    );
+    throw error2;
+  }
+}
+async function callBackend(use, verb, options = {}) {
+  const loaded = await loadBackend(use);
+  const can = use.opened ? use.can : await within(use, "capabilities", options, (it) => loaded.capabilities(it));
+  if (!can.includes(verb)) return false;
+  await within(use, verb, options, (context) => loaded.call(verb, context));
+  return true;
+}
+async function connectBackend(target, options = {}) {
+  const { backend } = target;
+  if (!backend.opened) {
+    throw new SavepointError("not-open", { message: `${backend.id} was never made ready.` });
+  }
+  const { connect: connect3 } = await loadBackend(backend);
+  if (!connect3) throw failedBackend(backend, "connect", "it runs no commands itself");
+  const runner = await within(backend, "connect", options, (context) => connect3(context));
+  return new CommandHost(hostName(target), runner);
+}
+var init_open = __esm({
+  "src/host/backend/open.ts"() {
+    "use strict";
+    init_define_SAVEPOINT();
+    init_errors();
+    init_configured();
+    init_target();
+    init_backend();
+    init_command_host();
+    init_endpoint();
+    init_load();
+    init_within();
   }
 });
 
@@ -3781,10 +12189,10 @@ function unreachable(target, why, more = {}) {
   });
 }
 function authFailed(target, facts, cause) {
-  const { tried, passedOver, accepts, partial } = facts;
+  const { tried, passedOver, accepts, partial: partial2 } = facts;
   const onlyOthers = accepts.length > 0 && !accepts.includes("publickey");
   return new SavepointError("host-auth-failed", {
-    message: partial ? `${targetName(target)} took the key but wants more to log in: ${accepts.join(", ")}.` : `${targetName(target)} refused every key that was offered.`,
+    message: partial2 ? `${targetName(target)} took the key but wants more to log in: ${accepts.join(", ")}.` : `${targetName(target)} refused every key that was offered.`,
     details: {
       host: targetName(target),
       user: target.user,
@@ -3793,7 +12201,7 @@ function authFailed(target, facts, cause) {
       ...passedOver.length > 0 && { passedOver },
       ...accepts.length > 0 && { accepts }
     },
-    hint: onlyOthers || partial ? "Savepoint logs in with keys only; allow that on the host." : `Is one of these keys in the authorized_keys of ${target.user}, and is that the right user?`,
+    hint: onlyOthers || partial2 ? "Savepoint logs in with keys only; allow that on the host." : `Is one of these keys in the authorized_keys of ${target.user}, and is that the right user?`,
     ...cause !== void 0 && { cause }
   });
 }
@@ -3804,10 +12212,10 @@ function lost(target, what, why, details = {}) {
     details: { host: targetName(target), running: shown, ...details }
   });
 }
-function clauseOf(error) {
-  const code2 = error instanceof Error && "code" in error ? error.code : void 0;
+function clauseOf(error2) {
+  const code2 = error2 instanceof Error && "code" in error2 ? error2.code : void 0;
   const known = typeof code2 === "string" ? clauses[code2] : void 0;
-  return known ? `${known} (${code2})` : sentenceOf(error);
+  return known ? `${known} (${code2})` : sentenceOf(error2);
 }
 var shownCommand, clauses;
 var init_ssh_errors = __esm({
@@ -3839,9 +12247,9 @@ async function dial(target, signal2) {
     const share = (deadline - performance.now()) / (addresses.length - index);
     try {
       return await dialAddress(address, target.port, share, signal2);
-    } catch (error) {
+    } catch (error2) {
       signal2?.throwIfAborted();
-      tried.push(`${address} port ${target.port}: ${clauseOf(error)}`);
+      tried.push(`${address} port ${target.port}: ${clauseOf(error2)}`);
     }
   }
   throw unreachable(target, tried.join("; "), { details: { tried } });
@@ -3849,10 +12257,10 @@ async function dial(target, signal2) {
 async function addressesOf(target) {
   if ((0, import_node_net.isIP)(target.name) !== 0) return [target.name];
   try {
-    const found = await (0, import_promises7.lookup)(target.name, { all: true, family: target.addressFamily ?? 0 });
+    const found = await (0, import_promises10.lookup)(target.name, { all: true, family: target.addressFamily ?? 0 });
     return found.map(({ address }) => address);
-  } catch (error) {
-    throw unreachable(target, clauseOf(error), { cause: error });
+  } catch (error2) {
+    throw unreachable(target, clauseOf(error2), { cause: error2 });
   }
 }
 async function dialAddress(host, port, milliseconds, signal2) {
@@ -3863,9 +12271,9 @@ async function dialAddress(host, port, milliseconds, signal2) {
       signal: signal2 ? AbortSignal.any([timeout, signal2]) : timeout
     });
     return joinWrites(socket);
-  } catch (error) {
+  } catch (error2) {
     socket.destroy();
-    if (!timeout.aborted) throw error;
+    if (!timeout.aborted) throw error2;
     throw Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" });
   }
 }
@@ -3885,12 +12293,12 @@ function joinWrites(socket) {
   });
   return socket;
 }
-var import_promises7, import_node_events2, import_node_net;
+var import_promises10, import_node_events2, import_node_net;
 var init_ssh_dial = __esm({
   "src/host/ssh-dial.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_promises7 = require("node:dns/promises");
+    import_promises10 = require("node:dns/promises");
     import_node_events2 = require("node:events");
     import_node_net = require("node:net");
     init_ssh_errors();
@@ -3898,10 +12306,35 @@ var init_ssh_dial = __esm({
 });
 
 // src/host/ssh-internals.ts
+function writeTogether(sock) {
+  const write = sock.write.bind(sock);
+  let held = false;
+  const together = (...args) => {
+    if (!held) {
+      held = true;
+      sock.cork();
+      process.nextTick(() => {
+        held = false;
+        sock.uncork();
+      });
+    }
+    return write(...args);
+  };
+  sock.write = together;
+}
+function parseKeysOnce(client) {
+  client.on("handshake", () => {
+    const { _cipher, _decipher } = client._protocol;
+    if (Buffer.isBuffer(_cipher._encKey)) _cipher._encKey = (0, import_node_crypto5.createSecretKey)(_cipher._encKey);
+    if (Buffer.isBuffer(_decipher._decipherKey)) {
+      _decipher._decipherKey = (0, import_node_crypto5.createSecretKey)(_decipher._decipherKey);
+    }
+  });
+}
 function roundTrip(client) {
   const internals = client;
-  return new Promise((resolve) => {
-    internals._callbacks.push(() => resolve());
+  return new Promise((resolve3) => {
+    internals._callbacks.push(() => resolve3());
     internals._protocol.ping();
   });
 }
@@ -3938,19 +12371,20 @@ function windowGrower(client, channel) {
 }
 function endWasSent(client, channel) {
   const { incoming } = channel;
-  let broke = false;
+  let broke2 = false;
   const onClose = () => {
-    broke = incoming.state === "open";
+    broke2 = incoming.state === "open";
   };
   client.once("close", onClose);
   channel.once("close", () => client.off("close", onClose));
-  return () => !broke;
+  return () => !broke2;
 }
-var bulkWindow, bulkAfter, hashes;
+var import_node_crypto5, bulkWindow, bulkAfter, hashes;
 var init_ssh_internals = __esm({
   "src/host/ssh-internals.ts"() {
     "use strict";
     init_define_SAVEPOINT();
+    import_node_crypto5 = require("node:crypto");
     bulkWindow = 8 * 1024 * 1024;
     bulkAfter = 4 * 1024 * 1024;
     hashes = { "rsa-sha2-256": "sha256", "rsa-sha2-512": "sha512" };
@@ -4051,14 +12485,14 @@ var require_safer = __commonJS({
   "node_modules/safer-buffer/safer.js"(exports2, module2) {
     "use strict";
     init_define_SAVEPOINT();
-    var buffer3 = require("buffer");
-    var Buffer2 = buffer3.Buffer;
+    var buffer4 = require("buffer");
+    var Buffer2 = buffer4.Buffer;
     var safer = {};
     var key;
-    for (key in buffer3) {
-      if (!buffer3.hasOwnProperty(key)) continue;
+    for (key in buffer4) {
+      if (!buffer4.hasOwnProperty(key)) continue;
       if (key === "SlowBuffer" || key === "Buffer") continue;
-      safer[key] = buffer3[key];
+      safer[key] = buffer4[key];
     }
     var Safer = safer.Buffer = {};
     for (key in Buffer2) {
@@ -4119,12 +12553,12 @@ var require_safer = __commonJS({
 var require_reader = __commonJS({
   "node_modules/asn1/lib/ber/reader.js"(exports2, module2) {
     init_define_SAVEPOINT();
-    var assert = require("assert");
+    var assert2 = require("assert");
     var Buffer2 = require_safer().Buffer;
     var ASN1 = require_types();
     var errors = require_errors();
     var newInvalidAsn1Error = errors.newInvalidAsn1Error;
-    function Reader(data) {
+    function Reader2(data) {
       if (!data || !Buffer2.isBuffer(data))
         throw new TypeError("data must be a node Buffer");
       this._buf = data;
@@ -4132,29 +12566,29 @@ var require_reader = __commonJS({
       this._len = 0;
       this._offset = 0;
     }
-    Object.defineProperty(Reader.prototype, "length", {
+    Object.defineProperty(Reader2.prototype, "length", {
       enumerable: true,
       get: function() {
         return this._len;
       }
     });
-    Object.defineProperty(Reader.prototype, "offset", {
+    Object.defineProperty(Reader2.prototype, "offset", {
       enumerable: true,
       get: function() {
         return this._offset;
       }
     });
-    Object.defineProperty(Reader.prototype, "remain", {
+    Object.defineProperty(Reader2.prototype, "remain", {
       get: function() {
         return this._size - this._offset;
       }
     });
-    Object.defineProperty(Reader.prototype, "buffer", {
+    Object.defineProperty(Reader2.prototype, "buffer", {
       get: function() {
         return this._buf.slice(this._offset);
       }
     });
-    Reader.prototype.readByte = function(peek) {
+    Reader2.prototype.readByte = function(peek) {
       if (this._size - this._offset < 1)
         return null;
       var b = this._buf[this._offset] & 255;
@@ -4162,10 +12596,10 @@ var require_reader = __commonJS({
         this._offset += 1;
       return b;
     };
-    Reader.prototype.peek = function() {
+    Reader2.prototype.peek = function() {
       return this.readByte(true);
     };
-    Reader.prototype.readLength = function(offset) {
+    Reader2.prototype.readLength = function(offset) {
       if (offset === void 0)
         offset = this._offset;
       if (offset >= this._size)
@@ -4189,7 +12623,7 @@ var require_reader = __commonJS({
       }
       return offset;
     };
-    Reader.prototype.readSequence = function(tag) {
+    Reader2.prototype.readSequence = function(tag) {
       var seq = this.peek();
       if (seq === null)
         return null;
@@ -4201,16 +12635,16 @@ var require_reader = __commonJS({
       this._offset = o;
       return seq;
     };
-    Reader.prototype.readInt = function() {
+    Reader2.prototype.readInt = function() {
       return this._readTag(ASN1.Integer);
     };
-    Reader.prototype.readBoolean = function() {
+    Reader2.prototype.readBoolean = function() {
       return this._readTag(ASN1.Boolean) === 0 ? false : true;
     };
-    Reader.prototype.readEnumeration = function() {
+    Reader2.prototype.readEnumeration = function() {
       return this._readTag(ASN1.Enumeration);
     };
-    Reader.prototype.readString = function(tag, retbuf) {
+    Reader2.prototype.readString = function(tag, retbuf) {
       if (!tag)
         tag = ASN1.OctetString;
       var b = this.peek();
@@ -4230,7 +12664,7 @@ var require_reader = __commonJS({
       this._offset += this.length;
       return retbuf ? str : str.toString("utf8");
     };
-    Reader.prototype.readOID = function(tag) {
+    Reader2.prototype.readOID = function(tag) {
       if (!tag)
         tag = ASN1.OID;
       var b = this.readString(tag, true);
@@ -4252,8 +12686,8 @@ var require_reader = __commonJS({
       values.unshift(value / 40 >> 0);
       return values.join(".");
     };
-    Reader.prototype._readTag = function(tag) {
-      assert.ok(tag !== void 0);
+    Reader2.prototype._readTag = function(tag) {
+      assert2.ok(tag !== void 0);
       var b = this.peek();
       if (b === null)
         return null;
@@ -4277,7 +12711,7 @@ var require_reader = __commonJS({
         value -= 1 << i * 8;
       return value >> 0;
     };
-    module2.exports = Reader;
+    module2.exports = Reader2;
   }
 });
 
@@ -4285,7 +12719,7 @@ var require_reader = __commonJS({
 var require_writer = __commonJS({
   "node_modules/asn1/lib/ber/writer.js"(exports2, module2) {
     init_define_SAVEPOINT();
-    var assert = require("assert");
+    var assert2 = require("assert");
     var Buffer2 = require_safer().Buffer;
     var ASN1 = require_types();
     var errors = require_errors();
@@ -4294,11 +12728,11 @@ var require_writer = __commonJS({
       size: 1024,
       growthFactor: 8
     };
-    function merge2(from, to) {
-      assert.ok(from);
-      assert.equal(typeof from, "object");
-      assert.ok(to);
-      assert.equal(typeof to, "object");
+    function merge3(from, to) {
+      assert2.ok(from);
+      assert2.equal(typeof from, "object");
+      assert2.ok(to);
+      assert2.equal(typeof to, "object");
       var keys = Object.getOwnPropertyNames(from);
       keys.forEach(function(key) {
         if (to[key])
@@ -4309,7 +12743,7 @@ var require_writer = __commonJS({
       return to;
     }
     function Writer(options) {
-      options = merge2(DEFAULT_OPTS, options || {});
+      options = merge3(DEFAULT_OPTS, options || {});
       this._buf = Buffer2.alloc(options.size || 1024);
       this._size = this._buf.length;
       this._offset = 0;
@@ -4503,14 +12937,14 @@ var require_writer = __commonJS({
       }
     };
     Writer.prototype._shift = function(start2, len, shift) {
-      assert.ok(start2 !== void 0);
-      assert.ok(len !== void 0);
-      assert.ok(shift);
+      assert2.ok(start2 !== void 0);
+      assert2.ok(len !== void 0);
+      assert2.ok(shift);
       this._buf.copy(this._buf, start2 + shift, start2, start2 + len);
       this._offset += shift;
     };
     Writer.prototype._ensure = function(len) {
-      assert.ok(len);
+      assert2.ok(len);
       if (this._size - this._offset < len) {
         var sz = this._size * this._options.growthFactor;
         if (sz - this._offset < len)
@@ -4531,10 +12965,10 @@ var require_ber = __commonJS({
     init_define_SAVEPOINT();
     var errors = require_errors();
     var types = require_types();
-    var Reader = require_reader();
+    var Reader2 = require_reader();
     var Writer = require_writer();
     module2.exports = {
-      Reader,
+      Reader: Reader2,
       Writer
     };
     for (t in types) {
@@ -5162,7 +13596,7 @@ var require_nacl_fast = __commonJS({
         this.h[8] = h8;
         this.h[9] = h9;
       };
-      poly1305.prototype.finish = function(mac, macpos) {
+      poly1305.prototype.finish = function(mac2, macpos) {
         var g = new Uint16Array(10);
         var c, mask, f, i;
         if (this.leftover) {
@@ -5213,22 +13647,22 @@ var require_nacl_fast = __commonJS({
           f = (this.h[i] + this.pad[i] | 0) + (f >>> 16) | 0;
           this.h[i] = f & 65535;
         }
-        mac[macpos + 0] = this.h[0] >>> 0 & 255;
-        mac[macpos + 1] = this.h[0] >>> 8 & 255;
-        mac[macpos + 2] = this.h[1] >>> 0 & 255;
-        mac[macpos + 3] = this.h[1] >>> 8 & 255;
-        mac[macpos + 4] = this.h[2] >>> 0 & 255;
-        mac[macpos + 5] = this.h[2] >>> 8 & 255;
-        mac[macpos + 6] = this.h[3] >>> 0 & 255;
-        mac[macpos + 7] = this.h[3] >>> 8 & 255;
-        mac[macpos + 8] = this.h[4] >>> 0 & 255;
-        mac[macpos + 9] = this.h[4] >>> 8 & 255;
-        mac[macpos + 10] = this.h[5] >>> 0 & 255;
-        mac[macpos + 11] = this.h[5] >>> 8 & 255;
-        mac[macpos + 12] = this.h[6] >>> 0 & 255;
-        mac[macpos + 13] = this.h[6] >>> 8 & 255;
-        mac[macpos + 14] = this.h[7] >>> 0 & 255;
-        mac[macpos + 15] = this.h[7] >>> 8 & 255;
+        mac2[macpos + 0] = this.h[0] >>> 0 & 255;
+        mac2[macpos + 1] = this.h[0] >>> 8 & 255;
+        mac2[macpos + 2] = this.h[1] >>> 0 & 255;
+        mac2[macpos + 3] = this.h[1] >>> 8 & 255;
+        mac2[macpos + 4] = this.h[2] >>> 0 & 255;
+        mac2[macpos + 5] = this.h[2] >>> 8 & 255;
+        mac2[macpos + 6] = this.h[3] >>> 0 & 255;
+        mac2[macpos + 7] = this.h[3] >>> 8 & 255;
+        mac2[macpos + 8] = this.h[4] >>> 0 & 255;
+        mac2[macpos + 9] = this.h[4] >>> 8 & 255;
+        mac2[macpos + 10] = this.h[5] >>> 0 & 255;
+        mac2[macpos + 11] = this.h[5] >>> 8 & 255;
+        mac2[macpos + 12] = this.h[6] >>> 0 & 255;
+        mac2[macpos + 13] = this.h[6] >>> 8 & 255;
+        mac2[macpos + 14] = this.h[7] >>> 0 & 255;
+        mac2[macpos + 15] = this.h[7] >>> 8 & 255;
       };
       poly1305.prototype.update = function(m, mpos, bytes2) {
         var i, want;
@@ -6372,7 +14806,7 @@ var require_nacl_fast = __commonJS({
           sel25519(p[i], q[i], b);
         }
       }
-      function pack2(r, p) {
+      function pack3(r, p) {
         var tx = gf(), ty = gf(), zi = gf();
         inv25519(zi, p[2]);
         M(tx, p[0], zi);
@@ -6412,7 +14846,7 @@ var require_nacl_fast = __commonJS({
         d[31] &= 127;
         d[31] |= 64;
         scalarbase(p, d);
-        pack2(pk, p);
+        pack3(pk, p);
         for (i = 0; i < 32; i++) sk[i + 32] = pk[i];
         return 0;
       }
@@ -6461,7 +14895,7 @@ var require_nacl_fast = __commonJS({
         crypto_hash(r, sm.subarray(32), n + 32);
         reduce(r);
         scalarbase(p, r);
-        pack2(sm, p);
+        pack3(sm, p);
         for (i = 32; i < 64; i++) sm[i] = sk[i];
         crypto_hash(h, sm, n + 64);
         reduce(h);
@@ -6517,7 +14951,7 @@ var require_nacl_fast = __commonJS({
         scalarmult(p, q, h);
         scalarbase(q, sm.subarray(32));
         add(p, q);
-        pack2(t, p);
+        pack3(t, p);
         n -= 64;
         if (crypto_verify_32(sm, 0, t, 0)) {
           for (i = 0; i < n; i++) m[i] = 0;
@@ -8465,39 +16899,39 @@ var require_utils = __commonJS({
     }
     function makeBufferParser() {
       let pos = 0;
-      let buffer3;
+      let buffer4;
       const self2 = {
         init: (buf, start2) => {
-          buffer3 = buf;
+          buffer4 = buf;
           pos = typeof start2 === "number" ? start2 : 0;
         },
         pos: () => pos,
-        length: () => buffer3 ? buffer3.length : 0,
-        avail: () => buffer3 && pos < buffer3.length ? buffer3.length - pos : 0,
+        length: () => buffer4 ? buffer4.length : 0,
+        avail: () => buffer4 && pos < buffer4.length ? buffer4.length - pos : 0,
         clear: () => {
-          buffer3 = void 0;
+          buffer4 = void 0;
         },
         readUInt32BE: () => {
-          if (!buffer3 || pos + 3 >= buffer3.length)
+          if (!buffer4 || pos + 3 >= buffer4.length)
             return;
-          return buffer3[pos++] * 16777216 + buffer3[pos++] * 65536 + buffer3[pos++] * 256 + buffer3[pos++];
+          return buffer4[pos++] * 16777216 + buffer4[pos++] * 65536 + buffer4[pos++] * 256 + buffer4[pos++];
         },
         readUInt64BE: (behavior) => {
-          if (!buffer3 || pos + 7 >= buffer3.length)
+          if (!buffer4 || pos + 7 >= buffer4.length)
             return;
           switch (behavior) {
             case "always":
-              return BigInt(`0x${buffer3.hexSlice(pos, pos += 8)}`);
+              return BigInt(`0x${buffer4.hexSlice(pos, pos += 8)}`);
             case "maybe":
-              if (buffer3[pos] > 31)
-                return BigInt(`0x${buffer3.hexSlice(pos, pos += 8)}`);
+              if (buffer4[pos] > 31)
+                return BigInt(`0x${buffer4.hexSlice(pos, pos += 8)}`);
             // FALLTHROUGH
             default:
-              return buffer3[pos++] * 72057594037927940 + buffer3[pos++] * 281474976710656 + buffer3[pos++] * 1099511627776 + buffer3[pos++] * 4294967296 + buffer3[pos++] * 16777216 + buffer3[pos++] * 65536 + buffer3[pos++] * 256 + buffer3[pos++];
+              return buffer4[pos++] * 72057594037927940 + buffer4[pos++] * 281474976710656 + buffer4[pos++] * 1099511627776 + buffer4[pos++] * 4294967296 + buffer4[pos++] * 16777216 + buffer4[pos++] * 65536 + buffer4[pos++] * 256 + buffer4[pos++];
           }
         },
         skip: (n) => {
-          if (buffer3 && n > 0)
+          if (buffer4 && n > 0)
             pos += n;
         },
         skipString: () => {
@@ -8505,15 +16939,15 @@ var require_utils = __commonJS({
           if (len === void 0)
             return;
           pos += len;
-          return pos <= buffer3.length ? len : void 0;
+          return pos <= buffer4.length ? len : void 0;
         },
         readByte: () => {
-          if (buffer3 && pos < buffer3.length)
-            return buffer3[pos++];
+          if (buffer4 && pos < buffer4.length)
+            return buffer4[pos++];
         },
         readBool: () => {
-          if (buffer3 && pos < buffer3.length)
-            return !!buffer3[pos++];
+          if (buffer4 && pos < buffer4.length)
+            return !!buffer4[pos++];
         },
         readList: () => {
           const list = self2.readString(true);
@@ -8529,23 +16963,23 @@ var require_utils = __commonJS({
           const len = self2.readUInt32BE();
           if (len === void 0)
             return;
-          if (buffer3.length - pos < len || typeof maxLen === "number" && len > maxLen) {
+          if (buffer4.length - pos < len || typeof maxLen === "number" && len > maxLen) {
             return;
           }
           if (dest) {
             if (Buffer.isBuffer(dest))
-              return bufferCopy(buffer3, dest, pos, pos += len);
-            return buffer3.utf8Slice(pos, pos += len);
+              return bufferCopy(buffer4, dest, pos, pos += len);
+            return buffer4.utf8Slice(pos, pos += len);
           }
-          return bufferSlice(buffer3, pos, pos += len);
+          return bufferSlice(buffer4, pos, pos += len);
         },
         readRaw: (len) => {
-          if (!buffer3)
+          if (!buffer4)
             return;
           if (typeof len !== "number")
-            return bufferSlice(buffer3, pos, pos += buffer3.length - pos);
-          if (buffer3.length - pos >= len)
-            return bufferSlice(buffer3, pos, pos += len);
+            return bufferSlice(buffer4, pos, pos += buffer4.length - pos);
+          if (buffer4.length - pos >= len)
+            return bufferSlice(buffer4, pos, pos += len);
         }
       };
       return self2;
@@ -8608,28 +17042,28 @@ var require_utils = __commonJS({
       },
       makeBufferParser,
       bufferParser: makeBufferParser(),
-      readString: (buffer3, start2, dest, maxLen) => {
+      readString: (buffer4, start2, dest, maxLen) => {
         if (typeof dest === "number") {
           maxLen = dest;
           dest = void 0;
         }
         if (start2 === void 0)
           start2 = 0;
-        const left = buffer3.length - start2;
-        if (start2 < 0 || start2 >= buffer3.length || left < 4)
+        const left = buffer4.length - start2;
+        if (start2 < 0 || start2 >= buffer4.length || left < 4)
           return;
-        const len = readUInt32BE(buffer3, start2);
+        const len = readUInt32BE(buffer4, start2);
         if (left < 4 + len || typeof maxLen === "number" && len > maxLen)
           return;
         start2 += 4;
         const end2 = start2 + len;
-        buffer3._pos = end2;
+        buffer4._pos = end2;
         if (dest) {
           if (Buffer.isBuffer(dest))
-            return bufferCopy(buffer3, dest, start2, end2);
-          return buffer3.utf8Slice(start2, end2);
+            return bufferCopy(buffer4, dest, start2, end2);
+          return buffer4.utf8Slice(start2, end2);
         }
-        return bufferSlice(buffer3, start2, end2);
+        return bufferSlice(buffer4, start2, end2);
       },
       sigSSHToASN1: (sig, type) => {
         switch (type) {
@@ -8778,7 +17212,7 @@ var require_poly1305 = __commonJS({
         }, E = function(a) {
           a = C(a, true);
           a.buffer || (a = new Uint8Array(a));
-          assert(a.buffer);
+          assert2(a.buffer);
           return a;
         }, D = function(a, c, d) {
           var e = H(a);
@@ -8803,7 +17237,7 @@ var require_poly1305 = __commonJS({
               c = [];
               for (var d = 0; d < a.length; d++) {
                 var e = a[d];
-                255 < e && (ba && assert(false, "Character code " + e + " (" + String.fromCharCode(e) + ")  at offset " + d + " not in 0x00-0xFF."), e &= 255);
+                255 < e && (ba && assert2(false, "Character code " + e + " (" + String.fromCharCode(e) + ")  at offset " + d + " not in 0x00-0xFF."), e &= 255);
                 c.push(String.fromCharCode(e));
               }
               return c.join("");
@@ -8844,12 +17278,12 @@ var require_poly1305 = __commonJS({
         var noExitRuntime = b.noExitRuntime || true;
         "object" !== typeof WebAssembly && K("no native wasm support detected");
         var L, M = false;
-        function assert(a, c) {
+        function assert2(a, c) {
           a || K("Assertion failed: " + c);
         }
         function N(a) {
           var c = b["_" + a];
-          assert(c, "Cannot call unknown function " + a + ", make sure it is exported");
+          assert2(c, "Cannot call unknown function " + a + ", make sure it is exported");
           return c;
         }
         function ca(a, c, d, e) {
@@ -9320,8 +17754,8 @@ var require_crypto = __commonJS({
     var POLY1305_RESULT_MALLOC;
     var poly1305_auth;
     var ChaChaPolyCipherNative = class {
-      constructor(config) {
-        const enc = config.outbound;
+      constructor(config2) {
+        const enc = config2.outbound;
         this.outSeqno = enc.seqno;
         this._onWrite = enc.onWrite;
         this._encKeyMain = enc.cipherKey.slice(0, 32);
@@ -9362,8 +17796,8 @@ var require_crypto = __commonJS({
           payloadEnc.length,
           polyKey
         );
-        const mac = Buffer.allocUnsafe(16);
-        mac.set(
+        const mac2 = Buffer.allocUnsafe(16);
+        mac2.set(
           new Uint8Array(
             POLY1305_WASM_MODULE.HEAPU8.buffer,
             POLY1305_RESULT_MALLOC,
@@ -9371,13 +17805,13 @@ var require_crypto = __commonJS({
           ),
           0
         );
-        this._onWrite(mac);
+        this._onWrite(mac2);
         this.outSeqno = this.outSeqno + 1 >>> 0;
       }
     };
     var ChaChaPolyCipherBinding = class {
-      constructor(config) {
-        const enc = config.outbound;
+      constructor(config2) {
+        const enc = config2.outbound;
         this.outSeqno = enc.seqno;
         this._onWrite = enc.onWrite;
         this._instance = new ChaChaPolyCipher(enc.cipherKey);
@@ -9411,8 +17845,8 @@ var require_crypto = __commonJS({
       }
     };
     var AESGCMCipherNative = class {
-      constructor(config) {
-        const enc = config.outbound;
+      constructor(config2) {
+        const enc = config2.outbound;
         this.outSeqno = enc.seqno;
         this._onWrite = enc.onWrite;
         this._encSSLName = enc.cipherInfo.sslName;
@@ -9455,8 +17889,8 @@ var require_crypto = __commonJS({
       }
     };
     var AESGCMCipherBinding = class {
-      constructor(config) {
-        const enc = config.outbound;
+      constructor(config2) {
+        const enc = config2.outbound;
         this.outSeqno = enc.seqno;
         this._onWrite = enc.onWrite;
         this._instance = new AESGCMCipher(
@@ -9494,8 +17928,8 @@ var require_crypto = __commonJS({
       }
     };
     var GenericCipherNative = class {
-      constructor(config) {
-        const enc = config.outbound;
+      constructor(config2) {
+        const enc = config2.outbound;
         this.outSeqno = enc.seqno;
         this._onWrite = enc.onWrite;
         this._encBlockLen = enc.cipherInfo.blockLen;
@@ -9539,7 +17973,7 @@ var require_crypto = __commonJS({
       encrypt(packet) {
         if (this._dead)
           return;
-        let mac;
+        let mac2;
         if (this._macETM) {
           const lenBytes = new Uint8Array(packet.buffer, packet.byteOffset, 4);
           const encrypted = this._cipherInstance.update(
@@ -9551,20 +17985,20 @@ var require_crypto = __commonJS({
           );
           this._onWrite(lenBytes);
           this._onWrite(encrypted);
-          mac = createHmac2(this._macSSLName, this._macKey);
+          mac2 = createHmac2(this._macSSLName, this._macKey);
           writeUInt32BE(BUF_INT, this.outSeqno, 0);
-          mac.update(BUF_INT);
-          mac.update(lenBytes);
-          mac.update(encrypted);
+          mac2.update(BUF_INT);
+          mac2.update(lenBytes);
+          mac2.update(encrypted);
         } else {
           const encrypted = this._cipherInstance.update(packet);
           this._onWrite(encrypted);
-          mac = createHmac2(this._macSSLName, this._macKey);
+          mac2 = createHmac2(this._macSSLName, this._macKey);
           writeUInt32BE(BUF_INT, this.outSeqno, 0);
-          mac.update(BUF_INT);
-          mac.update(packet);
+          mac2.update(BUF_INT);
+          mac2.update(packet);
         }
-        let digest = mac.digest();
+        let digest = mac2.digest();
         if (digest.length > this._macActualLen)
           digest = digest.slice(0, this._macActualLen);
         this._onWrite(digest);
@@ -9572,8 +18006,8 @@ var require_crypto = __commonJS({
       }
     };
     var GenericCipherBinding = class {
-      constructor(config) {
-        const enc = config.outbound;
+      constructor(config2) {
+        const enc = config2.outbound;
         this.outSeqno = enc.seqno;
         this._onWrite = enc.onWrite;
         this._encBlockLen = enc.cipherInfo.blockLen;
@@ -9686,8 +18120,8 @@ var require_crypto = __commonJS({
       }
     };
     var ChaChaPolyDecipherNative = class {
-      constructor(config) {
-        const dec = config.inbound;
+      constructor(config2) {
+        const dec = config2.inbound;
         this.inSeqno = dec.seqno;
         this._onPayload = dec.onPayload;
         this._decKeyMain = dec.decipherKey.slice(0, 32);
@@ -9798,8 +18232,8 @@ var require_crypto = __commonJS({
       }
     };
     var ChaChaPolyDecipherBinding = class {
-      constructor(config) {
-        const dec = config.inbound;
+      constructor(config2) {
+        const dec = config2.inbound;
         this.inSeqno = dec.seqno;
         this._onPayload = dec.onPayload;
         this._instance = new ChaChaPolyDecipher(dec.decipherKey);
@@ -9884,8 +18318,8 @@ var require_crypto = __commonJS({
       }
     };
     var AESGCMDecipherNative = class {
-      constructor(config) {
-        const dec = config.inbound;
+      constructor(config2) {
+        const dec = config2.inbound;
         this.inSeqno = dec.seqno;
         this._onPayload = dec.onPayload;
         this._decipherInstance = null;
@@ -9996,8 +18430,8 @@ var require_crypto = __commonJS({
       }
     };
     var AESGCMDecipherBinding = class {
-      constructor(config) {
-        const dec = config.inbound;
+      constructor(config2) {
+        const dec = config2.inbound;
         this.inSeqno = dec.seqno;
         this._onPayload = dec.onPayload;
         this._instance = new AESGCMDecipher(
@@ -10084,8 +18518,8 @@ var require_crypto = __commonJS({
       }
     };
     var GenericDecipherNative = class {
-      constructor(config) {
-        const dec = config.inbound;
+      constructor(config2) {
+        const dec = config2.inbound;
         this.inSeqno = dec.seqno;
         this._onPayload = dec.onPayload;
         this._decipherInstance = createDecipheriv(
@@ -10250,8 +18684,8 @@ var require_crypto = __commonJS({
       }
     };
     var GenericDecipherBinding = class {
-      constructor(config) {
-        const dec = config.inbound;
+      constructor(config2) {
+        const dec = config2.inbound;
         this.inSeqno = dec.seqno;
         this._onPayload = dec.onPayload;
         this._instance = new GenericDecipher(
@@ -10402,12 +18836,12 @@ var require_crypto = __commonJS({
       }
       return timingSafeEqual2(a, b);
     }
-    function createCipher(config) {
-      if (typeof config !== "object" || config === null)
+    function createCipher(config2) {
+      if (typeof config2 !== "object" || config2 === null)
         throw new Error("Invalid config");
-      if (typeof config.outbound !== "object" || config.outbound === null)
+      if (typeof config2.outbound !== "object" || config2.outbound === null)
         throw new Error("Invalid outbound");
-      const outbound = config.outbound;
+      const outbound = config2.outbound;
       if (typeof outbound.onWrite !== "function")
         throw new Error("Invalid outbound.onWrite");
       if (typeof outbound.cipherInfo !== "object" || outbound.cipherInfo === null)
@@ -10425,25 +18859,25 @@ var require_crypto = __commonJS({
       switch (outbound.cipherInfo.sslName) {
         case "aes-128-gcm":
         case "aes-256-gcm":
-          return AESGCMCipher && !forceNative ? new AESGCMCipherBinding(config) : new AESGCMCipherNative(config);
+          return AESGCMCipher && !forceNative ? new AESGCMCipherBinding(config2) : new AESGCMCipherNative(config2);
         case "chacha20":
-          return ChaChaPolyCipher && !forceNative ? new ChaChaPolyCipherBinding(config) : new ChaChaPolyCipherNative(config);
+          return ChaChaPolyCipher && !forceNative ? new ChaChaPolyCipherBinding(config2) : new ChaChaPolyCipherNative(config2);
         default: {
           if (typeof outbound.macInfo !== "object" || outbound.macInfo === null)
             throw new Error("Invalid outbound.macInfo");
           if (!Buffer.isBuffer(outbound.macKey) || outbound.macKey.length !== outbound.macInfo.len) {
             throw new Error("Invalid outbound.macKey");
           }
-          return GenericCipher && !forceNative ? new GenericCipherBinding(config) : new GenericCipherNative(config);
+          return GenericCipher && !forceNative ? new GenericCipherBinding(config2) : new GenericCipherNative(config2);
         }
       }
     }
-    function createDecipher(config) {
-      if (typeof config !== "object" || config === null)
+    function createDecipher(config2) {
+      if (typeof config2 !== "object" || config2 === null)
         throw new Error("Invalid config");
-      if (typeof config.inbound !== "object" || config.inbound === null)
+      if (typeof config2.inbound !== "object" || config2.inbound === null)
         throw new Error("Invalid inbound");
-      const inbound = config.inbound;
+      const inbound = config2.inbound;
       if (typeof inbound.onPayload !== "function")
         throw new Error("Invalid inbound.onPayload");
       if (typeof inbound.decipherInfo !== "object" || inbound.decipherInfo === null) {
@@ -10462,16 +18896,16 @@ var require_crypto = __commonJS({
       switch (inbound.decipherInfo.sslName) {
         case "aes-128-gcm":
         case "aes-256-gcm":
-          return AESGCMDecipher && !forceNative ? new AESGCMDecipherBinding(config) : new AESGCMDecipherNative(config);
+          return AESGCMDecipher && !forceNative ? new AESGCMDecipherBinding(config2) : new AESGCMDecipherNative(config2);
         case "chacha20":
-          return ChaChaPolyDecipher && !forceNative ? new ChaChaPolyDecipherBinding(config) : new ChaChaPolyDecipherNative(config);
+          return ChaChaPolyDecipher && !forceNative ? new ChaChaPolyDecipherBinding(config2) : new ChaChaPolyDecipherNative(config2);
         default: {
           if (typeof inbound.macInfo !== "object" || inbound.macInfo === null)
             throw new Error("Invalid inbound.macInfo");
           if (!Buffer.isBuffer(inbound.macKey) || inbound.macKey.length !== inbound.macInfo.len) {
             throw new Error("Invalid inbound.macKey");
           }
-          return GenericDecipher && !forceNative ? new GenericDecipherBinding(config) : new GenericDecipherNative(config);
+          return GenericDecipher && !forceNative ? new GenericDecipherBinding(config2) : new GenericDecipherNative(config2);
         }
       }
     }
@@ -10480,7 +18914,7 @@ var require_crypto = __commonJS({
       MAC_INFO,
       bindingAvailable: !!binding,
       init: (() => {
-        return new Promise(async (resolve, reject) => {
+        return new Promise(async (resolve3, reject) => {
           try {
             POLY1305_WASM_MODULE = await require_poly1305()();
             POLY1305_RESULT_MALLOC = POLY1305_WASM_MODULE._malloc(16);
@@ -10492,7 +18926,7 @@ var require_crypto = __commonJS({
           } catch (ex) {
             return reject(ex);
           }
-          resolve();
+          resolve3();
         });
       })(),
       NullCipher,
@@ -10511,7 +18945,7 @@ var require_keyParser = __commonJS({
     var {
       createDecipheriv,
       createECDH,
-      createHash: createHash3,
+      createHash: createHash5,
       createHmac: createHmac2,
       createSign,
       createVerify,
@@ -10866,10 +19300,10 @@ ${formatted}-----END ${type} KEY-----`;
         return this[SYM_PUB_SSH];
       },
       equals: function equals(key) {
-        const parsed2 = parseKey(key);
-        if (parsed2 instanceof Error)
+        const parsed3 = parseKey(key);
+        if (parsed3 instanceof Error)
           return false;
-        return this.type === parsed2.type && this[SYM_PRIV_PEM] === parsed2[SYM_PRIV_PEM] && this[SYM_PUB_PEM] === parsed2[SYM_PUB_PEM] && this[SYM_PUB_SSH].equals(parsed2[SYM_PUB_SSH]);
+        return this.type === parsed3.type && this[SYM_PRIV_PEM] === parsed3[SYM_PRIV_PEM] && this[SYM_PUB_PEM] === parsed3[SYM_PUB_PEM] && this[SYM_PUB_SSH].equals(parsed3[SYM_PUB_SSH]);
       }
     };
     function OpenSSH_Private(type, comment, privPEM, pubPEM, pubSSH, algo, decrypted) {
@@ -11199,11 +19633,11 @@ ${formatted}-----END ${type} KEY-----`;
                 );
               }
               const ivSlice = bufferSlice(cipherIV, 0, 8);
-              let cipherKey = createHash3("md5").update(passphrase).update(ivSlice).digest();
+              let cipherKey = createHash5("md5").update(passphrase).update(ivSlice).digest();
               while (cipherKey.length < encInfo.keyLen) {
                 cipherKey = combineBuffers(
                   cipherKey,
-                  createHash3("md5").update(cipherKey).update(passphrase).update(ivSlice).digest()
+                  createHash5("md5").update(cipherKey).update(passphrase).update(ivSlice).digest()
                 );
               }
               if (cipherKey.length > encInfo.keyLen)
@@ -11368,8 +19802,8 @@ ${formatted}-----END ${type} KEY-----`;
         if (encrypted) {
           const encInfo = CIPHER_INFO[cipherName];
           let cipherKey = combineBuffers(
-            createHash3("sha1").update(PPK_PP1).update(passphrase).digest(),
-            createHash3("sha1").update(PPK_PP2).update(passphrase).digest()
+            createHash5("sha1").update(PPK_PP1).update(passphrase).digest(),
+            createHash5("sha1").update(PPK_PP2).update(passphrase).digest()
           );
           if (cipherKey.length > encInfo.keyLen)
             cipherKey = bufferSlice(cipherKey, 0, encInfo.keyLen);
@@ -11387,7 +19821,7 @@ ${formatted}-----END ${type} KEY-----`;
         const type = m[1];
         const comment = m[3];
         const pubBlob = Buffer.from(m[4], "base64");
-        const mac = m[6];
+        const mac2 = m[6];
         const typeLen = type.length;
         const cipherNameLen = cipherName.length;
         const commentLen = Buffer.byteLength(comment);
@@ -11409,9 +19843,9 @@ ${formatted}-----END ${type} KEY-----`;
           passphrase = EMPTY_PASSPHRASE;
         const calcMAC = createHmac2(
           "sha1",
-          createHash3("sha1").update("putty-private-key-file-mac-key").update(passphrase).digest()
+          createHash5("sha1").update("putty-private-key-file-mac-key").update(passphrase).digest()
         ).update(macData).digest("hex");
-        if (calcMAC !== mac) {
+        if (calcMAC !== mac2) {
           if (encrypted) {
             return new Error(
               "PPK private key integrity check failed -- bad passphrase?"
@@ -11752,9 +20186,9 @@ var require_agent = __commonJS({
     init_define_SAVEPOINT();
     var { Socket } = require("net");
     var { Duplex: Duplex2 } = require("stream");
-    var { resolve } = require("path");
-    var { readFile: readFile4 } = require("fs");
-    var { execFile: execFile2, spawn: spawn3 } = require("child_process");
+    var { resolve: resolve3 } = require("path");
+    var { readFile: readFile6 } = require("fs");
+    var { execFile: execFile3, spawn: spawn3 } = require("child_process");
     var { isParsedKey: isParsedKey2, parseKey } = require_keyParser();
     var {
       makeBufferParser,
@@ -11888,7 +20322,7 @@ var require_agent = __commonJS({
       const RET_ERR_BINSTDIN = 13;
       const RET_ERR_BINSTDOUT = 14;
       const RET_ERR_BADLEN = 15;
-      const EXEPATH = resolve(__dirname, "..", "util/pagent.exe");
+      const EXEPATH = resolve3(__dirname, "..", "util/pagent.exe");
       const ERROR = {
         [RET_ERR_BADARGS]: new Error("Invalid pagent.exe arguments"),
         [RET_ERR_UNAVAILABLE]: new Error("Pageant is not running"),
@@ -11930,20 +20364,20 @@ var require_agent = __commonJS({
           if (this.buffer.length > 4 + len)
             return cb(new Error("Unexpected multiple agent requests"));
           this.buffer = null;
-          let error;
+          let error2;
           const proc = this.proc = spawn3(EXEPATH, [data.length]);
           proc.stdout.on("data", (data2) => {
             this.push(data2);
           });
           proc.on("error", (err) => {
-            error = err;
-            cb(error);
+            error2 = err;
+            cb(error2);
           });
           proc.on("close", (code2) => {
             this.proc = void 0;
-            if (!error) {
-              if (error = ERROR[code2])
-                return cb(error);
+            if (!error2) {
+              if (error2 = ERROR[code2])
+                return cb(error2);
               cb();
             }
           });
@@ -11971,16 +20405,16 @@ var require_agent = __commonJS({
           cb = once3(cb);
           let socketPath = this.socketPath;
           let triedCygpath = false;
-          readFile4(socketPath, function readCygsocket(err, data) {
+          readFile6(socketPath, function readCygsocket(err, data) {
             if (err) {
               if (triedCygpath)
                 return cb(new Error("Invalid cygwin unix socket path"));
-              execFile2("cygpath", ["-w", socketPath], (err2, stdout, stderr) => {
+              execFile3("cygpath", ["-w", socketPath], (err2, stdout, stderr) => {
                 if (err2 || stdout.length === 0)
                   return cb(new Error("Invalid cygwin unix socket path"));
                 triedCygpath = true;
                 socketPath = stdout.toString().replace(/[\r\n]/g, "");
-                readFile4(socketPath, readCygsocket);
+                readFile6(socketPath, readCygsocket);
               });
               return;
             }
@@ -12170,17 +20604,17 @@ var require_agent = __commonJS({
             this[SYM_BUFFER] = data;
           else
             this[SYM_BUFFER] = concat(this[SYM_BUFFER], data);
-          let buffer3 = this[SYM_BUFFER];
-          let bufferLen = buffer3.length;
+          let buffer4 = this[SYM_BUFFER];
+          let bufferLen = buffer4.length;
           let p = 0;
           while (p < bufferLen) {
             if (bufferLen < 5)
               break;
             if (this[SYM_MSGLEN] === -1)
-              this[SYM_MSGLEN] = readUInt32BE(buffer3, p);
+              this[SYM_MSGLEN] = readUInt32BE(buffer4, p);
             if (bufferLen < 4 + this[SYM_MSGLEN])
               break;
-            const msgType = buffer3[p += 4];
+            const msgType = buffer4[p += 4];
             ++p;
             if (this[SYM_MODE] === ROLE_CLIENT) {
               if (this[SYM_REQS].length === 0)
@@ -12193,14 +20627,14 @@ var require_agent = __commonJS({
                 case SSH_AGENT_IDENTITIES_ANSWER: {
                   if (req.type !== SSH_AGENTC_REQUEST_IDENTITIES)
                     return cb(new Error("Agent responded with wrong message type"));
-                  binaryParser.init(buffer3, p);
-                  const numKeys = binaryParser.readUInt32BE();
-                  if (numKeys === void 0) {
+                  binaryParser.init(buffer4, p);
+                  const numKeys2 = binaryParser.readUInt32BE();
+                  if (numKeys2 === void 0) {
                     binaryParser.clear();
                     return cb(new Error("Malformed agent response"));
                   }
                   const keys = [];
-                  for (let i = 0; i < numKeys; ++i) {
+                  for (let i = 0; i < numKeys2; ++i) {
                     let pubKey = binaryParser.readString();
                     if (pubKey === void 0) {
                       binaryParser.clear();
@@ -12225,7 +20659,7 @@ var require_agent = __commonJS({
                 case SSH_AGENT_SIGN_RESPONSE: {
                   if (req.type !== SSH_AGENTC_SIGN_REQUEST)
                     return cb(new Error("Agent responded with wrong message type"));
-                  binaryParser.init(buffer3, p);
+                  binaryParser.init(buffer4, p);
                   let signature = binaryParser.readString();
                   p = binaryParser.pos();
                   binaryParser.clear();
@@ -12254,7 +20688,7 @@ var require_agent = __commonJS({
                   break;
                 }
                 case SSH_AGENTC_SIGN_REQUEST: {
-                  binaryParser.init(buffer3, p);
+                  binaryParser.init(buffer4, p);
                   let pubKey = binaryParser.readString();
                   const data2 = binaryParser.readString();
                   const flagsVal = binaryParser.readUInt32BE();
@@ -12303,8 +20737,8 @@ var require_agent = __commonJS({
               this[SYM_BUFFER] = null;
               break;
             } else {
-              this[SYM_BUFFER] = buffer3 = buffer3.slice(p);
-              bufferLen = buffer3.length;
+              this[SYM_BUFFER] = buffer4 = buffer4.slice(p);
+              bufferLen = buffer4.length;
               p = 0;
             }
           }
@@ -12401,19 +20835,19 @@ var require_agent = __commonJS({
           let totalKeysLen = 4;
           const newKeys = [];
           for (let i = 0; i < keys.length; ++i) {
-            const entry2 = keys[i];
-            if (typeof entry2 !== "object" || entry2 === null)
-              throw new Error(`Invalid key entry: ${entry2}`);
+            const entry3 = keys[i];
+            if (typeof entry3 !== "object" || entry3 === null)
+              throw new Error(`Invalid key entry: ${entry3}`);
             let pubKey;
             let comment;
-            if (isParsedKey2(entry2)) {
-              pubKey = entry2;
-            } else if (isParsedKey2(entry2.pubKey)) {
-              pubKey = entry2.pubKey;
+            if (isParsedKey2(entry3)) {
+              pubKey = entry3;
+            } else if (isParsedKey2(entry3.pubKey)) {
+              pubKey = entry3.pubKey;
             } else {
-              if (typeof entry2.pubKey !== "object" || entry2.pubKey === null)
+              if (typeof entry3.pubKey !== "object" || entry3.pubKey === null)
                 continue;
-              ({ pubKey, comment } = entry2.pubKey);
+              ({ pubKey, comment } = entry3.pubKey);
               pubKey = parseKey(pubKey);
               if (pubKey instanceof Error)
                 continue;
@@ -12574,8 +21008,32 @@ var require_agent = __commonJS({
   }
 });
 
-// node_modules/ssh2/lib/protocol/zlib.js
+// node_modules/ssh2/lib/http-agents.js
+var require_http_agents = __commonJS({
+  "node_modules/ssh2/lib/http-agents.js"(exports2, module2) {
+    init_define_SAVEPOINT();
+    module2.exports = {};
+  }
+});
+
+// node_modules/ssh2/lib/protocol/SFTP.js
+var require_SFTP = __commonJS({
+  "node_modules/ssh2/lib/protocol/SFTP.js"(exports2, module2) {
+    init_define_SAVEPOINT();
+    module2.exports = {};
+  }
+});
+
+// unused:zlib
 var require_zlib = __commonJS({
+  "unused:zlib"(exports2, module2) {
+    init_define_SAVEPOINT();
+    module2.exports = { constants: {}, createInflate: () => ({ _handle: {} }) };
+  }
+});
+
+// node_modules/ssh2/lib/protocol/zlib.js
+var require_zlib2 = __commonJS({
   "node_modules/ssh2/lib/protocol/zlib.js"(exports2, module2) {
     "use strict";
     init_define_SAVEPOINT();
@@ -12592,17 +21050,17 @@ var require_zlib = __commonJS({
         Z_DEFAULT_WINDOWBITS,
         Z_PARTIAL_FLUSH
       }
-    } = require("zlib");
+    } = require_zlib();
     var ZlibHandle = createInflate()._handle.constructor;
     function processCallback() {
       throw new Error("Should not get here");
     }
     function zlibOnError(message, errno, code2) {
       const self2 = this._owner;
-      const error = new Error(message);
-      error.errno = errno;
-      error.code = code2;
-      self2._err = error;
+      const error2 = new Error(message);
+      error2.errno = errno;
+      error2.code = code2;
+      self2._err = error2;
     }
     function _close(engine) {
       if (!engine._handle)
@@ -12648,7 +21106,7 @@ var require_zlib = __commonJS({
         let buffers;
         let nread = 0;
         const state = this._writeState;
-        let buffer3 = this._outBuffer;
+        let buffer4 = this._outBuffer;
         let offset = this._outOffset;
         const chunkSize2 = this._chunkSize;
         while (true) {
@@ -12660,7 +21118,7 @@ var require_zlib = __commonJS({
             // in_off
             availInBefore,
             // in_len
-            buffer3,
+            buffer4,
             // out
             offset,
             // out_off
@@ -12673,7 +21131,7 @@ var require_zlib = __commonJS({
           const inDelta = availInBefore - availInAfter;
           const have = availOutBefore - availOutAfter;
           if (have > 0) {
-            const out = offset === 0 && have === buffer3.length ? buffer3 : buffer3.slice(offset, offset + have);
+            const out = offset === 0 && have === buffer4.length ? buffer4 : buffer4.slice(offset, offset + have);
             offset += have;
             if (!buffers)
               buffers = out;
@@ -12694,7 +21152,7 @@ var require_zlib = __commonJS({
           if (availOutAfter === 0 || offset >= chunkSize2) {
             availOutBefore = chunkSize2;
             offset = 0;
-            buffer3 = Buffer.allocUnsafe(chunkSize2);
+            buffer4 = Buffer.allocUnsafe(chunkSize2);
           }
           if (availOutAfter === 0) {
             inOff += inDelta;
@@ -12703,7 +21161,7 @@ var require_zlib = __commonJS({
             break;
           }
         }
-        this._outBuffer = buffer3;
+        this._outBuffer = buffer4;
         this._outOffset = offset;
         if (nread === 0)
           buffers = Buffer.alloc(0);
@@ -12713,13 +21171,13 @@ var require_zlib = __commonJS({
         }
         if (buffers.push === void 0)
           return buffers;
-        const output = Buffer.allocUnsafe(nread);
+        const output2 = Buffer.allocUnsafe(nread);
         for (let i = 0, p = 0; i < buffers.length; ++i) {
           const buf = buffers[i];
-          output.set(buf, p);
+          output2.set(buf, p);
           p += buf.length;
         }
-        return output;
+        return output2;
       }
     };
     var ZlibPacketWriter = class {
@@ -12738,13 +21196,13 @@ var require_zlib = __commonJS({
       }
       finalize(payload, force) {
         if (this._protocol._kexinit === void 0 || force) {
-          const output = this._zlib.writeSync(payload, true);
-          const packet = this._protocol._cipher.allocPacket(output.totalLen);
-          if (output.push === void 0) {
-            packet.set(output, 5);
+          const output2 = this._zlib.writeSync(payload, true);
+          const packet = this._protocol._cipher.allocPacket(output2.totalLen);
+          if (output2.push === void 0) {
+            packet.set(output2, 5);
           } else {
-            for (let i = 0, p = 5; i < output.length; ++i) {
-              const chunk = output[i];
+            for (let i = 0, p = 5; i < output2.length; ++i) {
+              const chunk = output2[i];
               packet.set(chunk, p);
               p += chunk.length;
             }
@@ -13736,7 +22194,7 @@ var require_kex = __commonJS({
       createDiffieHellman,
       createDiffieHellmanGroup,
       createECDH,
-      createHash: createHash3,
+      createHash: createHash5,
       createPublicKey,
       diffieHellman,
       generateKeyPairSync,
@@ -13775,7 +22233,7 @@ var require_kex = __commonJS({
       PacketWriter,
       ZlibPacketReader,
       ZlibPacketWriter
-    } = require_zlib();
+    } = require_zlib2();
     var MESSAGE_HANDLERS;
     var GEX_MIN_BITS = 2048;
     var GEX_MAX_BITS = 8192;
@@ -13783,8 +22241,8 @@ var require_kex = __commonJS({
     function kexinit(self2) {
       let payload;
       if (self2._compatFlags & COMPAT.BAD_DHGEX) {
-        const entry2 = self2._offer.lists.kex;
-        let kex = entry2.array;
+        const entry3 = self2._offer.lists.kex;
+        let kex = entry3.array;
         let found = false;
         for (let i = 0; i < kex.length; ++i) {
           if (kex[i].includes("group-exchange")) {
@@ -13798,12 +22256,12 @@ var require_kex = __commonJS({
         if (found) {
           let len = 1 + 16 + self2._offer.totalSize + 1 + 4;
           const newKexBuf = Buffer.from(kex.join(","));
-          len -= entry2.buffer.length - newKexBuf.length;
+          len -= entry3.buffer.length - newKexBuf.length;
           const all = self2._offer.lists.all;
           const rest = new Uint8Array(
             all.buffer,
-            all.byteOffset + 4 + entry2.buffer.length,
-            all.length - (4 + entry2.buffer.length)
+            all.byteOffset + 4 + entry3.buffer.length,
+            all.length - (4 + entry3.buffer.length)
           );
           payload = Buffer.allocUnsafe(len);
           writeUInt32BE(payload, newKexBuf.length, 17);
@@ -14162,7 +22620,7 @@ var require_kex = __commonJS({
               DISCONNECT_REASON.KEY_EXCHANGE_FAILED
             );
           }
-          const hash = createHash3(this.hashName);
+          const hash = createHash5(this.hashName);
           hashString(hash, isServer ? this._remoteIdentRaw : this._identRaw);
           hashString(hash, isServer ? this._identRaw : this._remoteIdentRaw);
           hashString(hash, isServer ? this._remoteKexinit : this._kexinit);
@@ -14227,9 +22685,9 @@ var require_kex = __commonJS({
             {
               bufferParser.init(this._hostKey, 0);
               const name = bufferParser.readString(true);
-              const hostKey = this._hostKey.slice(bufferParser.pos());
+              const hostKey2 = this._hostKey.slice(bufferParser.pos());
               bufferParser.clear();
-              parsedHostKey = parseDERKey(hostKey, name);
+              parsedHostKey = parseDERKey(hostKey2, name);
               if (parsedHostKey instanceof Error) {
                 parsedHostKey.level = "handshake";
                 return doFatalError(
@@ -14343,7 +22801,7 @@ var require_kex = __commonJS({
             trySendNEWKEYS(this);
           let hsCipherConfig;
           let hsWrite;
-          const completeHandshake = (partial) => {
+          const completeHandshake = (partial2) => {
             if (hsCipherConfig) {
               trySendNEWKEYS(this);
               hsCipherConfig.outbound.seqno = this._protocol._cipher.outSeqno;
@@ -14423,7 +22881,7 @@ var require_kex = __commonJS({
                 "F"
               );
             }
-            const config = {
+            const config2 = {
               inbound: {
                 onPayload: this._protocol._onPayload,
                 seqno: this._protocol._decipher.inSeqno,
@@ -14444,8 +22902,8 @@ var require_kex = __commonJS({
               }
             };
             this._protocol._decipher.free();
-            hsCipherConfig = config;
-            this._protocol._decipher = createDecipher(config);
+            hsCipherConfig = config2;
+            this._protocol._decipher = createDecipher(config2);
             const rw = {
               read: void 0,
               write: void 0
@@ -14507,7 +22965,7 @@ var require_kex = __commonJS({
             this._hostKey = void 0;
             this._dhData = void 0;
             this._sig = void 0;
-            if (!partial)
+            if (!partial2)
               return completeHandshake();
             return false;
           };
@@ -14606,10 +23064,10 @@ var require_kex = __commonJS({
                   );
                 }
                 this._dhData = dhData;
-                let hostKey = this._protocol._hostKeys[this.negotiated.serverHostKey];
-                if (Array.isArray(hostKey))
-                  hostKey = hostKey[0];
-                this._hostKey = hostKey;
+                let hostKey2 = this._protocol._hostKeys[this.negotiated.serverHostKey];
+                if (Array.isArray(hostKey2))
+                  hostKey2 = hostKey2[0];
+                this._hostKey = hostKey2;
                 this.finish();
               } else {
                 if (type !== MESSAGE.KEXDH_REPLY) {
@@ -15114,23 +23572,23 @@ var require_kex = __commonJS({
               val = obj[parent][key];
               desc = `${parent}.${key}`;
             }
-            const entry2 = { array: void 0, buffer: void 0 };
+            const entry3 = { array: void 0, buffer: void 0 };
             if (Buffer.isBuffer(val)) {
-              entry2.array = ("" + val).split(",");
-              entry2.buffer = val;
+              entry3.array = ("" + val).split(",");
+              entry3.buffer = val;
               totalSize += 4 + val.length;
             } else {
               if (typeof val === "string")
                 val = val.split(",");
               if (Array.isArray(val)) {
-                entry2.array = val;
-                entry2.buffer = Buffer.from(val.join(","));
+                entry3.array = val;
+                entry3.buffer = Buffer.from(val.join(","));
               } else {
                 throw new TypeError(`Invalid \`${desc}\` type: ${typeof val}`);
               }
-              totalSize += 4 + entry2.buffer.length;
+              totalSize += 4 + entry3.buffer.length;
             }
-            base[key] = entry2;
+            base[key] = entry3;
           }
           const all = Buffer.allocUnsafe(totalSize);
           lists.all = all;
@@ -15170,13 +23628,13 @@ var require_kex = __commonJS({
     function generateKEXVal(len, hashName, secret, exchangeHash, sessionID, char) {
       let ret;
       if (len) {
-        let digest = createHash3(hashName).update(secret).update(exchangeHash).update(char).update(sessionID).digest();
+        let digest = createHash5(hashName).update(secret).update(exchangeHash).update(char).update(sessionID).digest();
         while (digest.length < len) {
-          const chunk = createHash3(hashName).update(secret).update(exchangeHash).update(digest).digest();
-          const extended = Buffer.allocUnsafe(digest.length + chunk.length);
-          extended.set(digest, 0);
-          extended.set(chunk, digest.length);
-          digest = extended;
+          const chunk = createHash5(hashName).update(secret).update(exchangeHash).update(digest).digest();
+          const extended2 = Buffer.allocUnsafe(digest.length + chunk.length);
+          extended2.set(digest, 0);
+          extended2.set(chunk, digest.length);
+          digest = extended2;
         }
         if (digest.length === len)
           ret = digest;
@@ -15409,7 +23867,7 @@ var require_Protocol = __commonJS({
       PacketWriter,
       ZlibPacketReader,
       ZlibPacketWriter
-    } = require_zlib();
+    } = require_zlib2();
     var MODULE_VER = require_package().version;
     var VALID_DISCONNECT_REASONS = new Map(
       Object.values(DISCONNECT_REASON).map((n) => [n, 1])
@@ -15454,32 +23912,32 @@ var require_Protocol = __commonJS({
     function noop() {
     }
     var Protocol = class {
-      constructor(config) {
-        const onWrite = config.onWrite;
+      constructor(config2) {
+        const onWrite = config2.onWrite;
         if (typeof onWrite !== "function")
           throw new Error("Missing onWrite function");
         this._onWrite = (data) => {
           onWrite(data);
         };
-        const onError = config.onError;
+        const onError = config2.onError;
         if (typeof onError !== "function")
           throw new Error("Missing onError function");
         this._onError = (err) => {
           onError(err);
         };
-        const debug = config.debug;
+        const debug = config2.debug;
         this._debug = typeof debug === "function" ? (msg) => {
           debug(msg);
         } : void 0;
-        const onHeader = config.onHeader;
+        const onHeader = config2.onHeader;
         this._onHeader = typeof onHeader === "function" ? (...args) => {
           onHeader(...args);
         } : noop;
-        const onPacket = config.onPacket;
+        const onPacket = config2.onPacket;
         this._onPacket = typeof onPacket === "function" ? () => {
           onPacket();
         } : noop;
-        let onHandshakeComplete = config.onHandshakeComplete;
+        let onHandshakeComplete = config2.onHandshakeComplete;
         if (typeof onHandshakeComplete !== "function")
           onHandshakeComplete = noop;
         let firstHandshake;
@@ -15512,31 +23970,31 @@ var require_Protocol = __commonJS({
           onHandshakeComplete(...args);
         };
         this._queue = void 0;
-        const messageHandlers = config.messageHandlers;
+        const messageHandlers = config2.messageHandlers;
         if (typeof messageHandlers === "object" && messageHandlers !== null)
           this._handlers = messageHandlers;
         else
           this._handlers = {};
         this._onPayload = onPayload.bind(this);
-        this._server = !!config.server;
+        this._server = !!config2.server;
         this._banner = void 0;
         let greeting;
         if (this._server) {
-          if (typeof config.hostKeys !== "object" || config.hostKeys === null)
+          if (typeof config2.hostKeys !== "object" || config2.hostKeys === null)
             throw new Error("Missing server host key(s)");
-          this._hostKeys = config.hostKeys;
-          if (typeof config.greeting === "string" && config.greeting.length) {
-            greeting = config.greeting.slice(-2) === "\r\n" ? config.greeting : `${config.greeting}\r
+          this._hostKeys = config2.hostKeys;
+          if (typeof config2.greeting === "string" && config2.greeting.length) {
+            greeting = config2.greeting.slice(-2) === "\r\n" ? config2.greeting : `${config2.greeting}\r
 `;
           }
-          if (typeof config.banner === "string" && config.banner.length) {
-            this._banner = config.banner.slice(-2) === "\r\n" ? config.banner : `${config.banner}\r
+          if (typeof config2.banner === "string" && config2.banner.length) {
+            this._banner = config2.banner.slice(-2) === "\r\n" ? config2.banner : `${config2.banner}\r
 `;
           }
         } else {
           this._hostKeys = void 0;
         }
-        let offer = config.offer;
+        let offer = config2.offer;
         if (typeof offer !== "object" || offer === null) {
           offer = this._server ? DEFAULT_KEXINIT_SERVER : DEFAULT_KEXINIT_CLIENT;
         } else if (offer.constructor !== KexInit) {
@@ -15561,23 +24019,23 @@ var require_Protocol = __commonJS({
           read: new PacketReader(),
           write: new PacketWriter(this)
         };
-        this._hostVerifier = !this._server && typeof config.hostVerifier === "function" ? config.hostVerifier : void 0;
+        this._hostVerifier = !this._server && typeof config2.hostVerifier === "function" ? config2.hostVerifier : void 0;
         this._parse = parseHeader;
         this._buffer = void 0;
         this._authsQueue = [];
         this._authenticated = false;
         this._remoteIdentRaw = void 0;
         let sentIdent;
-        if (typeof config.ident === "string") {
-          this._identRaw = Buffer.from(`SSH-2.0-${config.ident}`);
+        if (typeof config2.ident === "string") {
+          this._identRaw = Buffer.from(`SSH-2.0-${config2.ident}`);
           sentIdent = Buffer.allocUnsafe(this._identRaw.length + 2);
           sentIdent.set(this._identRaw, 0);
           sentIdent[sentIdent.length - 2] = 13;
           sentIdent[sentIdent.length - 1] = 10;
-        } else if (Buffer.isBuffer(config.ident)) {
-          const fullIdent = Buffer.allocUnsafe(8 + config.ident.length);
+        } else if (Buffer.isBuffer(config2.ident)) {
+          const fullIdent = Buffer.allocUnsafe(8 + config2.ident.length);
           fullIdent.latin1Write("SSH-2.0-", 0, 8);
-          fullIdent.set(config.ident, 8);
+          fullIdent.set(config2.ident, 8);
           this._identRaw = fullIdent;
           sentIdent = Buffer.allocUnsafe(fullIdent.length + 2);
           sentIdent.set(fullIdent, 0);
@@ -15938,7 +24396,7 @@ var require_Protocol = __commonJS({
           sendPacket(this, this._packetRW.write.finalize(packet));
         });
       }
-      authHostbased(username, pubKey, hostname, userlocal, keyAlgo, cbSign) {
+      authHostbased(username, pubKey, hostname2, userlocal, keyAlgo, cbSign) {
         if (this._server)
           throw new Error("Client-only method called in server mode");
         pubKey = parseKey(pubKey);
@@ -15957,7 +24415,7 @@ var require_Protocol = __commonJS({
         const pubKeyLen = pubKey.length;
         const sessionID = this._kex.sessionID;
         const sesLen = sessionID.length;
-        const hostnameLen = Buffer.byteLength(hostname);
+        const hostnameLen = Buffer.byteLength(hostname2);
         const userlocalLen = Buffer.byteLength(userlocal);
         const data = Buffer.allocUnsafe(
           4 + sesLen + 1 + 4 + userLen + 4 + 14 + 4 + 9 + 4 + algoLen + 4 + pubKeyLen + 4 + hostnameLen + 4 + userlocalLen
@@ -15977,7 +24435,7 @@ var require_Protocol = __commonJS({
         writeUInt32BE(data, pubKeyLen, p += algoLen);
         data.set(pubKey, p += 4);
         writeUInt32BE(data, hostnameLen, p += pubKeyLen);
-        data.utf8Write(hostname, p += 4, hostnameLen);
+        data.utf8Write(hostname2, p += 4, hostnameLen);
         writeUInt32BE(data, userlocalLen, p += hostnameLen);
         data.utf8Write(userlocal, p += 4, userlocalLen);
         cbSign(data, (signature) => {
@@ -16936,3159 +25394,6 @@ var require_Protocol = __commonJS({
   }
 });
 
-// node_modules/ssh2/lib/protocol/node-fs-compat.js
-var require_node_fs_compat = __commonJS({
-  "node_modules/ssh2/lib/protocol/node-fs-compat.js"(exports2) {
-    "use strict";
-    init_define_SAVEPOINT();
-    var assert = require("assert");
-    var { inspect } = require("util");
-    function addNumericalSeparator(val) {
-      let res = "";
-      let i = val.length;
-      const start2 = val[0] === "-" ? 1 : 0;
-      for (; i >= start2 + 4; i -= 3)
-        res = `_${val.slice(i - 3, i)}${res}`;
-      return `${val.slice(0, i)}${res}`;
-    }
-    function oneOf(expected, thing) {
-      assert(typeof thing === "string", "`thing` has to be of type string");
-      if (Array.isArray(expected)) {
-        const len = expected.length;
-        assert(len > 0, "At least one expected value needs to be specified");
-        expected = expected.map((i) => String(i));
-        if (len > 2) {
-          return `one of ${thing} ${expected.slice(0, len - 1).join(", ")}, or ` + expected[len - 1];
-        } else if (len === 2) {
-          return `one of ${thing} ${expected[0]} or ${expected[1]}`;
-        }
-        return `of ${thing} ${expected[0]}`;
-      }
-      return `of ${thing} ${String(expected)}`;
-    }
-    exports2.ERR_INTERNAL_ASSERTION = class ERR_INTERNAL_ASSERTION extends Error {
-      constructor(message) {
-        super();
-        Error.captureStackTrace(this, ERR_INTERNAL_ASSERTION);
-        const suffix = "This is caused by either a bug in ssh2 or incorrect usage of ssh2 internals.\nPlease open an issue with this stack trace at https://github.com/mscdex/ssh2/issues\n";
-        this.message = message === void 0 ? suffix : `${message}
-${suffix}`;
-      }
-    };
-    var MAX_32BIT_INT = 2 ** 32;
-    var MAX_32BIT_BIGINT = (() => {
-      try {
-        return new Function("return 2n ** 32n")();
-      } catch {
-      }
-    })();
-    exports2.ERR_OUT_OF_RANGE = class ERR_OUT_OF_RANGE extends RangeError {
-      constructor(str, range, input, replaceDefaultBoolean) {
-        super();
-        Error.captureStackTrace(this, ERR_OUT_OF_RANGE);
-        assert(range, 'Missing "range" argument');
-        let msg = replaceDefaultBoolean ? str : `The value of "${str}" is out of range.`;
-        let received;
-        if (Number.isInteger(input) && Math.abs(input) > MAX_32BIT_INT) {
-          received = addNumericalSeparator(String(input));
-        } else if (typeof input === "bigint") {
-          received = String(input);
-          if (input > MAX_32BIT_BIGINT || input < -MAX_32BIT_BIGINT)
-            received = addNumericalSeparator(received);
-          received += "n";
-        } else {
-          received = inspect(input);
-        }
-        msg += ` It must be ${range}. Received ${received}`;
-        this.message = msg;
-      }
-    };
-    var ERR_INVALID_ARG_TYPE = class _ERR_INVALID_ARG_TYPE extends TypeError {
-      constructor(name, expected, actual) {
-        super();
-        Error.captureStackTrace(this, _ERR_INVALID_ARG_TYPE);
-        assert(typeof name === "string", `'name' must be a string`);
-        let determiner;
-        if (typeof expected === "string" && expected.startsWith("not ")) {
-          determiner = "must not be";
-          expected = expected.replace(/^not /, "");
-        } else {
-          determiner = "must be";
-        }
-        let msg;
-        if (name.endsWith(" argument")) {
-          msg = `The ${name} ${determiner} ${oneOf(expected, "type")}`;
-        } else {
-          const type = name.includes(".") ? "property" : "argument";
-          msg = `The "${name}" ${type} ${determiner} ${oneOf(expected, "type")}`;
-        }
-        msg += `. Received type ${typeof actual}`;
-        this.message = msg;
-      }
-    };
-    exports2.ERR_INVALID_ARG_TYPE = ERR_INVALID_ARG_TYPE;
-    exports2.validateNumber = function validateNumber(value, name) {
-      if (typeof value !== "number")
-        throw new ERR_INVALID_ARG_TYPE(name, "number", value);
-    };
-  }
-});
-
-// node_modules/ssh2/lib/protocol/SFTP.js
-var require_SFTP = __commonJS({
-  "node_modules/ssh2/lib/protocol/SFTP.js"(exports2, module2) {
-    "use strict";
-    init_define_SAVEPOINT();
-    var EventEmitter = require("events");
-    var fs = require("fs");
-    var { constants: constants3 } = fs;
-    var {
-      Readable: ReadableStream,
-      Writable: WritableStream
-    } = require("stream");
-    var { inherits, types: { isDate } } = require("util");
-    var FastBuffer = Buffer[Symbol.species];
-    var {
-      bufferCopy,
-      bufferSlice,
-      makeBufferParser,
-      writeUInt32BE
-    } = require_utils();
-    var ATTR = {
-      SIZE: 1,
-      UIDGID: 2,
-      PERMISSIONS: 4,
-      ACMODTIME: 8,
-      EXTENDED: 2147483648
-    };
-    var ATTRS_BUF = Buffer.alloc(28);
-    var STATUS_CODE = {
-      OK: 0,
-      EOF: 1,
-      NO_SUCH_FILE: 2,
-      PERMISSION_DENIED: 3,
-      FAILURE: 4,
-      BAD_MESSAGE: 5,
-      NO_CONNECTION: 6,
-      CONNECTION_LOST: 7,
-      OP_UNSUPPORTED: 8
-    };
-    var VALID_STATUS_CODES = new Map(
-      Object.values(STATUS_CODE).map((n) => [n, 1])
-    );
-    var STATUS_CODE_STR = {
-      [STATUS_CODE.OK]: "No error",
-      [STATUS_CODE.EOF]: "End of file",
-      [STATUS_CODE.NO_SUCH_FILE]: "No such file or directory",
-      [STATUS_CODE.PERMISSION_DENIED]: "Permission denied",
-      [STATUS_CODE.FAILURE]: "Failure",
-      [STATUS_CODE.BAD_MESSAGE]: "Bad message",
-      [STATUS_CODE.NO_CONNECTION]: "No connection",
-      [STATUS_CODE.CONNECTION_LOST]: "Connection lost",
-      [STATUS_CODE.OP_UNSUPPORTED]: "Operation unsupported"
-    };
-    var REQUEST = {
-      INIT: 1,
-      OPEN: 3,
-      CLOSE: 4,
-      READ: 5,
-      WRITE: 6,
-      LSTAT: 7,
-      FSTAT: 8,
-      SETSTAT: 9,
-      FSETSTAT: 10,
-      OPENDIR: 11,
-      READDIR: 12,
-      REMOVE: 13,
-      MKDIR: 14,
-      RMDIR: 15,
-      REALPATH: 16,
-      STAT: 17,
-      RENAME: 18,
-      READLINK: 19,
-      SYMLINK: 20,
-      EXTENDED: 200
-    };
-    var RESPONSE = {
-      VERSION: 2,
-      STATUS: 101,
-      HANDLE: 102,
-      DATA: 103,
-      NAME: 104,
-      ATTRS: 105,
-      EXTENDED: 201
-    };
-    var OPEN_MODE = {
-      READ: 1,
-      WRITE: 2,
-      APPEND: 4,
-      CREAT: 8,
-      TRUNC: 16,
-      EXCL: 32
-    };
-    var PKT_RW_OVERHEAD = 2 * 1024;
-    var MAX_REQID = 2 ** 32 - 1;
-    var CLIENT_VERSION_BUFFER = Buffer.from([
-      0,
-      0,
-      0,
-      5,
-      REQUEST.INIT,
-      0,
-      0,
-      0,
-      3
-      /* version */
-    ]);
-    var SERVER_VERSION_BUFFER = Buffer.from([
-      0,
-      0,
-      0,
-      5,
-      RESPONSE.VERSION,
-      0,
-      0,
-      0,
-      3
-      /* version */
-    ]);
-    var RE_OPENSSH = /^SSH-2.0-(?:OpenSSH|dropbear)/;
-    var OPENSSH_MAX_PKT_LEN = 256 * 1024;
-    var bufferParser = makeBufferParser();
-    var fakeStderr = {
-      readable: false,
-      writable: false,
-      push: (data) => {
-      },
-      once: () => {
-      },
-      on: () => {
-      },
-      emit: () => {
-      },
-      end: () => {
-      }
-    };
-    function noop() {
-    }
-    var SFTP = class extends EventEmitter {
-      constructor(client, chanInfo, cfg) {
-        super();
-        if (typeof cfg !== "object" || !cfg)
-          cfg = {};
-        const remoteIdentRaw = client._protocol._remoteIdentRaw;
-        this.server = !!cfg.server;
-        this._debug = typeof cfg.debug === "function" ? cfg.debug : void 0;
-        this._isOpenSSH = remoteIdentRaw && RE_OPENSSH.test(remoteIdentRaw);
-        this._version = -1;
-        this._extensions = {};
-        this._biOpt = cfg.biOpt;
-        this._pktLenBytes = 0;
-        this._pktLen = 0;
-        this._pktPos = 0;
-        this._pktType = 0;
-        this._pktData = void 0;
-        this._writeReqid = -1;
-        this._requests = {};
-        this._maxInPktLen = OPENSSH_MAX_PKT_LEN;
-        this._maxOutPktLen = 34e3;
-        this._maxReadLen = (this._isOpenSSH ? OPENSSH_MAX_PKT_LEN : 34e3) - PKT_RW_OVERHEAD;
-        this._maxWriteLen = (this._isOpenSSH ? OPENSSH_MAX_PKT_LEN : 34e3) - PKT_RW_OVERHEAD;
-        this.maxOpenHandles = void 0;
-        this._client = client;
-        this._protocol = client._protocol;
-        this._callbacks = [];
-        this._hasX11 = false;
-        this._exit = {
-          code: void 0,
-          signal: void 0,
-          dump: void 0,
-          desc: void 0
-        };
-        this._waitWindow = false;
-        this._chunkcb = void 0;
-        this._buffer = [];
-        this.type = chanInfo.type;
-        this.subtype = void 0;
-        this.incoming = chanInfo.incoming;
-        this.outgoing = chanInfo.outgoing;
-        this.stderr = fakeStderr;
-        this.readable = true;
-      }
-      // This handles incoming data to parse
-      push(data) {
-        if (data === null) {
-          cleanupRequests(this);
-          if (!this.readable)
-            return;
-          this.readable = false;
-          this.emit("end");
-          return;
-        }
-        let p = 0;
-        while (p < data.length) {
-          if (this._pktLenBytes < 4) {
-            let nb = Math.min(4 - this._pktLenBytes, data.length - p);
-            this._pktLenBytes += nb;
-            while (nb--)
-              this._pktLen = (this._pktLen << 8) + data[p++];
-            if (this._pktLenBytes < 4)
-              return;
-            if (this._pktLen === 0)
-              return doFatalSFTPError(this, "Invalid packet length");
-            if (this._pktLen > this._maxInPktLen) {
-              const max = this._maxInPktLen;
-              return doFatalSFTPError(
-                this,
-                `Packet length ${this._pktLen} exceeds max length of ${max}`
-              );
-            }
-            if (p >= data.length)
-              return;
-          }
-          if (this._pktPos < this._pktLen) {
-            const nb = Math.min(this._pktLen - this._pktPos, data.length - p);
-            if (p !== 0 || nb !== data.length) {
-              if (nb === this._pktLen) {
-                this._pkt = new FastBuffer(data.buffer, data.byteOffset + p, nb);
-              } else {
-                if (!this._pkt)
-                  this._pkt = Buffer.allocUnsafe(this._pktLen);
-                this._pkt.set(
-                  new Uint8Array(data.buffer, data.byteOffset + p, nb),
-                  this._pktPos
-                );
-              }
-            } else if (nb === this._pktLen) {
-              this._pkt = data;
-            } else {
-              if (!this._pkt)
-                this._pkt = Buffer.allocUnsafe(this._pktLen);
-              this._pkt.set(data, this._pktPos);
-            }
-            p += nb;
-            this._pktPos += nb;
-            if (this._pktPos < this._pktLen)
-              return;
-          }
-          const type = this._pkt[0];
-          const payload = this._pkt;
-          this._pktLen = 0;
-          this._pktLenBytes = 0;
-          this._pkt = void 0;
-          this._pktPos = 0;
-          const handler = this.server ? SERVER_HANDLERS[type] : CLIENT_HANDLERS[type];
-          if (!handler)
-            return doFatalSFTPError(this, `Unknown packet type ${type}`);
-          if (this._version === -1) {
-            if (this.server) {
-              if (type !== REQUEST.INIT)
-                return doFatalSFTPError(this, `Expected INIT packet, got ${type}`);
-            } else if (type !== RESPONSE.VERSION) {
-              return doFatalSFTPError(this, `Expected VERSION packet, got ${type}`);
-            }
-          }
-          if (handler(this, payload) === false)
-            return;
-        }
-      }
-      end() {
-        this.destroy();
-      }
-      destroy() {
-        if (this.outgoing.state === "open" || this.outgoing.state === "eof") {
-          this.outgoing.state = "closing";
-          this._protocol.channelClose(this.outgoing.id);
-        }
-      }
-      _init() {
-        this._init = noop;
-        if (!this.server)
-          sendOrBuffer(this, CLIENT_VERSION_BUFFER);
-      }
-      // ===========================================================================
-      // Client-specific ===========================================================
-      // ===========================================================================
-      createReadStream(path, options) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        return new ReadStream(this, path, options);
-      }
-      createWriteStream(path, options) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        return new WriteStream(this, path, options);
-      }
-      open(path, flags_, attrs, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (typeof attrs === "function") {
-          cb = attrs;
-          attrs = void 0;
-        }
-        const flags = typeof flags_ === "number" ? flags_ : stringToFlags(flags_);
-        if (flags === null)
-          throw new Error(`Unknown flags string: ${flags_}`);
-        let attrsFlags = 0;
-        let attrsLen = 0;
-        if (typeof attrs === "string" || typeof attrs === "number")
-          attrs = { mode: attrs };
-        if (typeof attrs === "object" && attrs !== null) {
-          attrs = attrsToBytes(attrs);
-          attrsFlags = attrs.flags;
-          attrsLen = attrs.nb;
-        }
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + 4 + attrsLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.OPEN;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        writeUInt32BE(buf, flags, p += pathLen);
-        writeUInt32BE(buf, attrsFlags, p += 4);
-        if (attrsLen) {
-          p += 4;
-          if (attrsLen === ATTRS_BUF.length)
-            buf.set(ATTRS_BUF, p);
-          else
-            bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-          p += attrsLen;
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} OPEN`
-        );
-      }
-      close(handle, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        const handleLen = handle.length;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.CLOSE;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, handleLen, p);
-        buf.set(handle, p += 4);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} CLOSE`
-        );
-      }
-      read(handle, buf, off, len, position, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        if (!Buffer.isBuffer(buf))
-          throw new Error("buffer is not a Buffer");
-        if (off >= buf.length)
-          throw new Error("offset is out of bounds");
-        if (off + len > buf.length)
-          throw new Error("length extends beyond buffer");
-        if (position === null)
-          throw new Error("null position currently unsupported");
-        read_(this, handle, buf, off, len, position, cb);
-      }
-      readData(handle, buf, off, len, position, cb) {
-        this.read(handle, buf, off, len, position, cb);
-      }
-      write(handle, buf, off, len, position, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        if (!Buffer.isBuffer(buf))
-          throw new Error("buffer is not a Buffer");
-        if (off > buf.length)
-          throw new Error("offset is out of bounds");
-        if (off + len > buf.length)
-          throw new Error("length extends beyond buffer");
-        if (position === null)
-          throw new Error("null position currently unsupported");
-        if (!len) {
-          cb && process.nextTick(cb, void 0, 0);
-          return;
-        }
-        const maxDataLen = this._maxWriteLen;
-        const overflow = Math.max(len - maxDataLen, 0);
-        const origPosition = position;
-        if (overflow)
-          len = maxDataLen;
-        const handleLen = handle.length;
-        let p = 9;
-        const out = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 8 + 4 + len);
-        writeUInt32BE(out, out.length - 4, 0);
-        out[4] = REQUEST.WRITE;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(out, reqid, 5);
-        writeUInt32BE(out, handleLen, p);
-        out.set(handle, p += 4);
-        p += handleLen;
-        for (let i = 7; i >= 0; --i) {
-          out[p + i] = position & 255;
-          position /= 256;
-        }
-        writeUInt32BE(out, len, p += 8);
-        bufferCopy(buf, out, off, off + len, p += 4);
-        this._requests[reqid] = {
-          cb: (err) => {
-            if (err) {
-              if (typeof cb === "function")
-                cb(err);
-            } else if (overflow) {
-              this.write(
-                handle,
-                buf,
-                off + len,
-                overflow,
-                origPosition + len,
-                cb
-              );
-            } else if (typeof cb === "function") {
-              cb(void 0, off + len);
-            }
-          }
-        };
-        const isSent = sendOrBuffer(this, out);
-        if (this._debug) {
-          const how = isSent ? "Sent" : "Buffered";
-          this._debug(`SFTP: Outbound: ${how} WRITE (id:${reqid})`);
-        }
-      }
-      writeData(handle, buf, off, len, position, cb) {
-        this.write(handle, buf, off, len, position, cb);
-      }
-      fastGet(remotePath, localPath, opts, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        fastXfer(this, fs, remotePath, localPath, opts, cb);
-      }
-      fastPut(localPath, remotePath, opts, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        fastXfer(fs, this, localPath, remotePath, opts, cb);
-      }
-      readFile(path, options, callback_) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        let callback;
-        if (typeof callback_ === "function") {
-          callback = callback_;
-        } else if (typeof options === "function") {
-          callback = options;
-          options = void 0;
-        }
-        if (typeof options === "string")
-          options = { encoding: options, flag: "r" };
-        else if (!options)
-          options = { encoding: null, flag: "r" };
-        else if (typeof options !== "object")
-          throw new TypeError("Bad arguments");
-        const encoding = options.encoding;
-        if (encoding && !Buffer.isEncoding(encoding))
-          throw new Error(`Unknown encoding: ${encoding}`);
-        let size;
-        let buffer3;
-        let buffers;
-        let pos = 0;
-        let handle;
-        let bytesRead = 0;
-        const flag = options.flag || "r";
-        const read = () => {
-          if (size === 0) {
-            buffer3 = Buffer.allocUnsafe(8192);
-            this.read(handle, buffer3, 0, 8192, bytesRead, afterRead);
-          } else {
-            this.read(handle, buffer3, pos, size - pos, bytesRead, afterRead);
-          }
-        };
-        const afterRead = (er, nbytes) => {
-          let eof;
-          if (er) {
-            eof = er.code === STATUS_CODE.EOF;
-            if (!eof) {
-              return this.close(handle, () => {
-                return callback && callback(er);
-              });
-            }
-          } else {
-            eof = false;
-          }
-          if (eof || size === 0 && nbytes === 0)
-            return close();
-          bytesRead += nbytes;
-          pos += nbytes;
-          if (size !== 0) {
-            if (pos === size)
-              close();
-            else
-              read();
-          } else {
-            buffers.push(bufferSlice(buffer3, 0, nbytes));
-            read();
-          }
-        };
-        afterRead._wantEOFError = true;
-        const close = () => {
-          this.close(handle, (er) => {
-            if (size === 0) {
-              buffer3 = Buffer.concat(buffers, pos);
-            } else if (pos < size) {
-              buffer3 = bufferSlice(buffer3, 0, pos);
-            }
-            if (encoding)
-              buffer3 = buffer3.toString(encoding);
-            return callback && callback(er, buffer3);
-          });
-        };
-        this.open(path, flag, 438, (er, handle_) => {
-          if (er)
-            return callback && callback(er);
-          handle = handle_;
-          const tryStat = (er2, st) => {
-            if (er2) {
-              this.stat(path, (er_, st_) => {
-                if (er_) {
-                  return this.close(handle, () => {
-                    callback && callback(er2);
-                  });
-                }
-                tryStat(null, st_);
-              });
-              return;
-            }
-            size = st.size || 0;
-            if (size === 0) {
-              buffers = [];
-              return read();
-            }
-            buffer3 = Buffer.allocUnsafe(size);
-            read();
-          };
-          this.fstat(handle, tryStat);
-        });
-      }
-      writeFile(path, data, options, callback_) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        let callback;
-        if (typeof callback_ === "function") {
-          callback = callback_;
-        } else if (typeof options === "function") {
-          callback = options;
-          options = void 0;
-        }
-        if (typeof options === "string")
-          options = { encoding: options, mode: 438, flag: "w" };
-        else if (!options)
-          options = { encoding: "utf8", mode: 438, flag: "w" };
-        else if (typeof options !== "object")
-          throw new TypeError("Bad arguments");
-        if (options.encoding && !Buffer.isEncoding(options.encoding))
-          throw new Error(`Unknown encoding: ${options.encoding}`);
-        const flag = options.flag || "w";
-        this.open(path, flag, options.mode, (openErr, handle) => {
-          if (openErr) {
-            callback && callback(openErr);
-          } else {
-            const buffer3 = Buffer.isBuffer(data) ? data : Buffer.from("" + data, options.encoding || "utf8");
-            const position = /a/.test(flag) ? null : 0;
-            if (position === null) {
-              const tryStat = (er, st) => {
-                if (er) {
-                  this.stat(path, (er_, st_) => {
-                    if (er_) {
-                      return this.close(handle, () => {
-                        callback && callback(er);
-                      });
-                    }
-                    tryStat(null, st_);
-                  });
-                  return;
-                }
-                writeAll(this, handle, buffer3, 0, buffer3.length, st.size, callback);
-              };
-              this.fstat(handle, tryStat);
-              return;
-            }
-            writeAll(this, handle, buffer3, 0, buffer3.length, position, callback);
-          }
-        });
-      }
-      appendFile(path, data, options, callback_) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        let callback;
-        if (typeof callback_ === "function") {
-          callback = callback_;
-        } else if (typeof options === "function") {
-          callback = options;
-          options = void 0;
-        }
-        if (typeof options === "string")
-          options = { encoding: options, mode: 438, flag: "a" };
-        else if (!options)
-          options = { encoding: "utf8", mode: 438, flag: "a" };
-        else if (typeof options !== "object")
-          throw new TypeError("Bad arguments");
-        if (!options.flag)
-          options = Object.assign({ flag: "a" }, options);
-        this.writeFile(path, data, options, callback);
-      }
-      exists(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        this.stat(path, (err) => {
-          cb && cb(err ? false : true);
-        });
-      }
-      unlink(filename, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const fnameLen = Buffer.byteLength(filename);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + fnameLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.REMOVE;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, fnameLen, p);
-        buf.utf8Write(filename, p += 4, fnameLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} REMOVE`
-        );
-      }
-      rename(oldPath, newPath, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const oldLen = Buffer.byteLength(oldPath);
-        const newLen = Buffer.byteLength(newPath);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + oldLen + 4 + newLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.RENAME;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, oldLen, p);
-        buf.utf8Write(oldPath, p += 4, oldLen);
-        writeUInt32BE(buf, newLen, p += oldLen);
-        buf.utf8Write(newPath, p += 4, newLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} RENAME`
-        );
-      }
-      mkdir(path, attrs, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        let flags = 0;
-        let attrsLen = 0;
-        if (typeof attrs === "function") {
-          cb = attrs;
-          attrs = void 0;
-        }
-        if (typeof attrs === "object" && attrs !== null) {
-          attrs = attrsToBytes(attrs);
-          flags = attrs.flags;
-          attrsLen = attrs.nb;
-        }
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + attrsLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.MKDIR;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        writeUInt32BE(buf, flags, p += pathLen);
-        if (attrsLen) {
-          p += 4;
-          if (attrsLen === ATTRS_BUF.length)
-            buf.set(ATTRS_BUF, p);
-          else
-            bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-          p += attrsLen;
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} MKDIR`
-        );
-      }
-      rmdir(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.RMDIR;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} RMDIR`
-        );
-      }
-      readdir(where, opts, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (typeof opts === "function") {
-          cb = opts;
-          opts = {};
-        }
-        if (typeof opts !== "object" || opts === null)
-          opts = {};
-        const doFilter = opts && opts.full ? false : true;
-        if (!Buffer.isBuffer(where) && typeof where !== "string")
-          throw new Error("missing directory handle or path");
-        if (typeof where === "string") {
-          const entries = [];
-          let e = 0;
-          const reread = (err, handle) => {
-            if (err)
-              return cb(err);
-            this.readdir(handle, opts, (err2, list) => {
-              const eof = err2 && err2.code === STATUS_CODE.EOF;
-              if (err2 && !eof)
-                return this.close(handle, () => cb(err2));
-              if (eof) {
-                return this.close(handle, (err3) => {
-                  if (err3)
-                    return cb(err3);
-                  cb(void 0, entries);
-                });
-              }
-              for (let i = 0; i < list.length; ++i, ++e)
-                entries[e] = list[i];
-              reread(void 0, handle);
-            });
-          };
-          return this.opendir(where, reread);
-        }
-        const handleLen = where.length;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.READDIR;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, handleLen, p);
-        buf.set(where, p += 4);
-        this._requests[reqid] = {
-          cb: doFilter ? (err, list) => {
-            if (typeof cb !== "function")
-              return;
-            if (err)
-              return cb(err);
-            for (let i = list.length - 1; i >= 0; --i) {
-              if (list[i].filename === "." || list[i].filename === "..")
-                list.splice(i, 1);
-            }
-            cb(void 0, list);
-          } : cb
-        };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} READDIR`
-        );
-      }
-      fstat(handle, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        const handleLen = handle.length;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.FSTAT;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, handleLen, p);
-        buf.set(handle, p += 4);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} FSTAT`
-        );
-      }
-      stat(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.STAT;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} STAT`
-        );
-      }
-      lstat(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.LSTAT;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} LSTAT`
-        );
-      }
-      opendir(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.OPENDIR;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} OPENDIR`
-        );
-      }
-      setstat(path, attrs, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        let flags = 0;
-        let attrsLen = 0;
-        if (typeof attrs === "object" && attrs !== null) {
-          attrs = attrsToBytes(attrs);
-          flags = attrs.flags;
-          attrsLen = attrs.nb;
-        } else if (typeof attrs === "function") {
-          cb = attrs;
-        }
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + attrsLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.SETSTAT;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        writeUInt32BE(buf, flags, p += pathLen);
-        if (attrsLen) {
-          p += 4;
-          if (attrsLen === ATTRS_BUF.length)
-            buf.set(ATTRS_BUF, p);
-          else
-            bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-          p += attrsLen;
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} SETSTAT`
-        );
-      }
-      fsetstat(handle, attrs, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        let flags = 0;
-        let attrsLen = 0;
-        if (typeof attrs === "object" && attrs !== null) {
-          attrs = attrsToBytes(attrs);
-          flags = attrs.flags;
-          attrsLen = attrs.nb;
-        } else if (typeof attrs === "function") {
-          cb = attrs;
-        }
-        const handleLen = handle.length;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 4 + attrsLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.FSETSTAT;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, handleLen, p);
-        buf.set(handle, p += 4);
-        writeUInt32BE(buf, flags, p += handleLen);
-        if (attrsLen) {
-          p += 4;
-          if (attrsLen === ATTRS_BUF.length)
-            buf.set(ATTRS_BUF, p);
-          else
-            bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-          p += attrsLen;
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} FSETSTAT`
-        );
-      }
-      futimes(handle, atime, mtime, cb) {
-        return this.fsetstat(handle, {
-          atime: toUnixTimestamp(atime),
-          mtime: toUnixTimestamp(mtime)
-        }, cb);
-      }
-      utimes(path, atime, mtime, cb) {
-        return this.setstat(path, {
-          atime: toUnixTimestamp(atime),
-          mtime: toUnixTimestamp(mtime)
-        }, cb);
-      }
-      fchown(handle, uid, gid, cb) {
-        return this.fsetstat(handle, {
-          uid,
-          gid
-        }, cb);
-      }
-      chown(path, uid, gid, cb) {
-        return this.setstat(path, {
-          uid,
-          gid
-        }, cb);
-      }
-      fchmod(handle, mode, cb) {
-        return this.fsetstat(handle, {
-          mode
-        }, cb);
-      }
-      chmod(path, mode, cb) {
-        return this.setstat(path, {
-          mode
-        }, cb);
-      }
-      readlink(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.READLINK;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = {
-          cb: (err, names) => {
-            if (typeof cb !== "function")
-              return;
-            if (err)
-              return cb(err);
-            if (!names || !names.length)
-              return cb(new Error("Response missing link info"));
-            cb(void 0, names[0].filename);
-          }
-        };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} READLINK`
-        );
-      }
-      symlink(targetPath, linkPath, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const linkLen = Buffer.byteLength(linkPath);
-        const targetLen = Buffer.byteLength(targetPath);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + linkLen + 4 + targetLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.SYMLINK;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        if (this._isOpenSSH) {
-          writeUInt32BE(buf, targetLen, p);
-          buf.utf8Write(targetPath, p += 4, targetLen);
-          writeUInt32BE(buf, linkLen, p += targetLen);
-          buf.utf8Write(linkPath, p += 4, linkLen);
-        } else {
-          writeUInt32BE(buf, linkLen, p);
-          buf.utf8Write(linkPath, p += 4, linkLen);
-          writeUInt32BE(buf, targetLen, p += linkLen);
-          buf.utf8Write(targetPath, p += 4, targetLen);
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} SYMLINK`
-        );
-      }
-      realpath(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.REALPATH;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, pathLen, p);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = {
-          cb: (err, names) => {
-            if (typeof cb !== "function")
-              return;
-            if (err)
-              return cb(err);
-            if (!names || !names.length)
-              return cb(new Error("Response missing path info"));
-            cb(void 0, names[0].filename);
-          }
-        };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} REALPATH`
-        );
-      }
-      // extended requests
-      ext_openssh_rename(oldPath, newPath, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["posix-rename@openssh.com"];
-        if (!ext || ext !== "1")
-          throw new Error("Server does not support this extended request");
-        const oldLen = Buffer.byteLength(oldPath);
-        const newLen = Buffer.byteLength(newPath);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 24 + 4 + oldLen + 4 + newLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 24, p);
-        buf.utf8Write("posix-rename@openssh.com", p += 4, 24);
-        writeUInt32BE(buf, oldLen, p += 24);
-        buf.utf8Write(oldPath, p += 4, oldLen);
-        writeUInt32BE(buf, newLen, p += oldLen);
-        buf.utf8Write(newPath, p += 4, newLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const which = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${which} posix-rename@openssh.com`);
-        }
-      }
-      ext_openssh_statvfs(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["statvfs@openssh.com"];
-        if (!ext || ext !== "2")
-          throw new Error("Server does not support this extended request");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 19 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 19, p);
-        buf.utf8Write("statvfs@openssh.com", p += 4, 19);
-        writeUInt32BE(buf, pathLen, p += 19);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = { extended: "statvfs@openssh.com", cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const which = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${which} statvfs@openssh.com`);
-        }
-      }
-      ext_openssh_fstatvfs(handle, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["fstatvfs@openssh.com"];
-        if (!ext || ext !== "2")
-          throw new Error("Server does not support this extended request");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        const handleLen = handle.length;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + handleLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 20, p);
-        buf.utf8Write("fstatvfs@openssh.com", p += 4, 20);
-        writeUInt32BE(buf, handleLen, p += 20);
-        buf.set(handle, p += 4);
-        this._requests[reqid] = { extended: "fstatvfs@openssh.com", cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const which = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${which} fstatvfs@openssh.com`);
-        }
-      }
-      ext_openssh_hardlink(oldPath, newPath, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["hardlink@openssh.com"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        const oldLen = Buffer.byteLength(oldPath);
-        const newLen = Buffer.byteLength(newPath);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + oldLen + 4 + newLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 20, p);
-        buf.utf8Write("hardlink@openssh.com", p += 4, 20);
-        writeUInt32BE(buf, oldLen, p += 20);
-        buf.utf8Write(oldPath, p += 4, oldLen);
-        writeUInt32BE(buf, newLen, p += oldLen);
-        buf.utf8Write(newPath, p += 4, newLen);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const which = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${which} hardlink@openssh.com`);
-        }
-      }
-      ext_openssh_fsync(handle, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["fsync@openssh.com"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        const handleLen = handle.length;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 17 + 4 + handleLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 17, p);
-        buf.utf8Write("fsync@openssh.com", p += 4, 17);
-        writeUInt32BE(buf, handleLen, p += 17);
-        buf.set(handle, p += 4);
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} fsync@openssh.com`
-        );
-      }
-      ext_openssh_lsetstat(path, attrs, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["lsetstat@openssh.com"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        let flags = 0;
-        let attrsLen = 0;
-        if (typeof attrs === "object" && attrs !== null) {
-          attrs = attrsToBytes(attrs);
-          flags = attrs.flags;
-          attrsLen = attrs.nb;
-        } else if (typeof attrs === "function") {
-          cb = attrs;
-        }
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + pathLen + 4 + attrsLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 20, p);
-        buf.utf8Write("lsetstat@openssh.com", p += 4, 20);
-        writeUInt32BE(buf, pathLen, p += 20);
-        buf.utf8Write(path, p += 4, pathLen);
-        writeUInt32BE(buf, flags, p += pathLen);
-        if (attrsLen) {
-          p += 4;
-          if (attrsLen === ATTRS_BUF.length)
-            buf.set(ATTRS_BUF, p);
-          else
-            bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-          p += attrsLen;
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const status = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${status} lsetstat@openssh.com`);
-        }
-      }
-      ext_openssh_expandPath(path, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["expand-path@openssh.com"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        const pathLen = Buffer.byteLength(path);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 23 + 4 + pathLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = REQUEST.EXTENDED;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, 23, p);
-        buf.utf8Write("expand-path@openssh.com", p += 4, 23);
-        writeUInt32BE(buf, pathLen, p += 20);
-        buf.utf8Write(path, p += 4, pathLen);
-        this._requests[reqid] = {
-          cb: (err, names) => {
-            if (typeof cb !== "function")
-              return;
-            if (err)
-              return cb(err);
-            if (!names || !names.length)
-              return cb(new Error("Response missing expanded path"));
-            cb(void 0, names[0].filename);
-          }
-        };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const status = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${status} expand-path@openssh.com`);
-        }
-      }
-      ext_copy_data(srcHandle, srcOffset, len, dstHandle, dstOffset, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["copy-data"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        if (!Buffer.isBuffer(srcHandle))
-          throw new Error("Source handle is not a Buffer");
-        if (!Buffer.isBuffer(dstHandle))
-          throw new Error("Destination handle is not a Buffer");
-        let p = 0;
-        const buf = Buffer.allocUnsafe(
-          4 + 1 + 4 + 4 + 9 + 4 + srcHandle.length + 8 + 8 + 4 + dstHandle.length + 8
-        );
-        writeUInt32BE(buf, buf.length - 4, p);
-        p += 4;
-        buf[p] = REQUEST.EXTENDED;
-        ++p;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, p);
-        p += 4;
-        writeUInt32BE(buf, 9, p);
-        p += 4;
-        buf.utf8Write("copy-data", p, 9);
-        p += 9;
-        writeUInt32BE(buf, srcHandle.length, p);
-        p += 4;
-        buf.set(srcHandle, p);
-        p += srcHandle.length;
-        for (let i = 7; i >= 0; --i) {
-          buf[p + i] = srcOffset & 255;
-          srcOffset /= 256;
-        }
-        p += 8;
-        for (let i = 7; i >= 0; --i) {
-          buf[p + i] = len & 255;
-          len /= 256;
-        }
-        p += 8;
-        writeUInt32BE(buf, dstHandle.length, p);
-        p += 4;
-        buf.set(dstHandle, p);
-        p += dstHandle.length;
-        for (let i = 7; i >= 0; --i) {
-          buf[p + i] = dstOffset & 255;
-          dstOffset /= 256;
-        }
-        this._requests[reqid] = { cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const status = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${status} copy-data`);
-        }
-      }
-      ext_home_dir(username, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["home-directory"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        if (typeof username !== "string")
-          throw new TypeError("username is not a string");
-        let p = 0;
-        const usernameLen = Buffer.byteLength(username);
-        const buf = Buffer.allocUnsafe(
-          4 + 1 + 4 + 4 + 14 + 4 + usernameLen
-        );
-        writeUInt32BE(buf, buf.length - 4, p);
-        p += 4;
-        buf[p] = REQUEST.EXTENDED;
-        ++p;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, p);
-        p += 4;
-        writeUInt32BE(buf, 14, p);
-        p += 4;
-        buf.utf8Write("home-directory", p, 14);
-        p += 14;
-        writeUInt32BE(buf, usernameLen, p);
-        p += 4;
-        buf.utf8Write(username, p, usernameLen);
-        p += usernameLen;
-        this._requests[reqid] = {
-          cb: (err, names) => {
-            if (typeof cb !== "function")
-              return;
-            if (err)
-              return cb(err);
-            if (!names || !names.length)
-              return cb(new Error("Response missing home directory"));
-            cb(void 0, names[0].filename);
-          }
-        };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const status = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${status} home-directory`);
-        }
-      }
-      ext_users_groups(uids, gids, cb) {
-        if (this.server)
-          throw new Error("Client-only method called in server mode");
-        const ext = this._extensions["users-groups-by-id@openssh.com"];
-        if (ext !== "1")
-          throw new Error("Server does not support this extended request");
-        if (!Array.isArray(uids))
-          throw new TypeError("uids is not an array");
-        for (const val of uids) {
-          if (!Number.isInteger(val) || val < 0 || val > 2 ** 32 - 1)
-            throw new Error("uid values must all be 32-bit unsigned integers");
-        }
-        if (!Array.isArray(gids))
-          throw new TypeError("gids is not an array");
-        for (const val of gids) {
-          if (!Number.isInteger(val) || val < 0 || val > 2 ** 32 - 1)
-            throw new Error("gid values must all be 32-bit unsigned integers");
-        }
-        let p = 0;
-        const buf = Buffer.allocUnsafe(
-          4 + 1 + 4 + 4 + 30 + 4 + 4 * uids.length + 4 + 4 * gids.length
-        );
-        writeUInt32BE(buf, buf.length - 4, p);
-        p += 4;
-        buf[p] = REQUEST.EXTENDED;
-        ++p;
-        const reqid = this._writeReqid = this._writeReqid + 1 & MAX_REQID;
-        writeUInt32BE(buf, reqid, p);
-        p += 4;
-        writeUInt32BE(buf, 30, p);
-        p += 4;
-        buf.utf8Write("users-groups-by-id@openssh.com", p, 30);
-        p += 30;
-        writeUInt32BE(buf, 4 * uids.length, p);
-        p += 4;
-        for (const val of uids) {
-          writeUInt32BE(buf, val, p);
-          p += 4;
-        }
-        writeUInt32BE(buf, 4 * gids.length, p);
-        p += 4;
-        for (const val of gids) {
-          writeUInt32BE(buf, val, p);
-          p += 4;
-        }
-        this._requests[reqid] = { extended: "users-groups-by-id@openssh.com", cb };
-        const isBuffered = sendOrBuffer(this, buf);
-        if (this._debug) {
-          const status = isBuffered ? "Buffered" : "Sending";
-          this._debug(`SFTP: Outbound: ${status} users-groups-by-id@openssh.com`);
-        }
-      }
-      // ===========================================================================
-      // Server-specific ===========================================================
-      // ===========================================================================
-      handle(reqid, handle) {
-        if (!this.server)
-          throw new Error("Server-only method called in client mode");
-        if (!Buffer.isBuffer(handle))
-          throw new Error("handle is not a Buffer");
-        const handleLen = handle.length;
-        if (handleLen > 256)
-          throw new Error("handle too large (> 256 bytes)");
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = RESPONSE.HANDLE;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, handleLen, p);
-        if (handleLen)
-          buf.set(handle, p += 4);
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} HANDLE`
-        );
-      }
-      status(reqid, code2, message) {
-        if (!this.server)
-          throw new Error("Server-only method called in client mode");
-        if (!VALID_STATUS_CODES.has(code2))
-          throw new Error(`Bad status code: ${code2}`);
-        message || (message = "");
-        const msgLen = Buffer.byteLength(message);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 4 + msgLen + 4);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = RESPONSE.STATUS;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, code2, p);
-        writeUInt32BE(buf, msgLen, p += 4);
-        p += 4;
-        if (msgLen) {
-          buf.utf8Write(message, p, msgLen);
-          p += msgLen;
-        }
-        writeUInt32BE(buf, 0, p);
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} STATUS`
-        );
-      }
-      data(reqid, data, encoding) {
-        if (!this.server)
-          throw new Error("Server-only method called in client mode");
-        const isBuffer = Buffer.isBuffer(data);
-        if (!isBuffer && typeof data !== "string")
-          throw new Error("data is not a Buffer or string");
-        let isUTF8;
-        if (!isBuffer && !encoding) {
-          encoding = void 0;
-          isUTF8 = true;
-        }
-        const dataLen = isBuffer ? data.length : Buffer.byteLength(data, encoding);
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + dataLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = RESPONSE.DATA;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, dataLen, p);
-        if (dataLen) {
-          if (isBuffer)
-            buf.set(data, p += 4);
-          else if (isUTF8)
-            buf.utf8Write(data, p += 4, dataLen);
-          else
-            buf.write(data, p += 4, dataLen, encoding);
-        }
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} DATA`
-        );
-      }
-      name(reqid, names) {
-        if (!this.server)
-          throw new Error("Server-only method called in client mode");
-        if (!Array.isArray(names)) {
-          if (typeof names !== "object" || names === null)
-            throw new Error("names is not an object or array");
-          names = [names];
-        }
-        const count2 = names.length;
-        let namesLen = 0;
-        let nameAttrs;
-        const attrs = [];
-        for (let i = 0; i < count2; ++i) {
-          const name = names[i];
-          const filename = !name || !name.filename || typeof name.filename !== "string" ? "" : name.filename;
-          namesLen += 4 + Buffer.byteLength(filename);
-          const longname = !name || !name.longname || typeof name.longname !== "string" ? "" : name.longname;
-          namesLen += 4 + Buffer.byteLength(longname);
-          if (typeof name.attrs === "object" && name.attrs !== null) {
-            nameAttrs = attrsToBytes(name.attrs);
-            namesLen += 4 + nameAttrs.nb;
-            if (nameAttrs.nb) {
-              let bytes2;
-              if (nameAttrs.nb === ATTRS_BUF.length) {
-                bytes2 = new Uint8Array(ATTRS_BUF);
-              } else {
-                bytes2 = new Uint8Array(nameAttrs.nb);
-                bufferCopy(ATTRS_BUF, bytes2, 0, nameAttrs.nb, 0);
-              }
-              nameAttrs.bytes = bytes2;
-            }
-            attrs.push(nameAttrs);
-          } else {
-            namesLen += 4;
-            attrs.push(null);
-          }
-        }
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + namesLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = RESPONSE.NAME;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, count2, p);
-        p += 4;
-        for (let i = 0; i < count2; ++i) {
-          const name = names[i];
-          {
-            const filename = !name || !name.filename || typeof name.filename !== "string" ? "" : name.filename;
-            const len = Buffer.byteLength(filename);
-            writeUInt32BE(buf, len, p);
-            p += 4;
-            if (len) {
-              buf.utf8Write(filename, p, len);
-              p += len;
-            }
-          }
-          {
-            const longname = !name || !name.longname || typeof name.longname !== "string" ? "" : name.longname;
-            const len = Buffer.byteLength(longname);
-            writeUInt32BE(buf, len, p);
-            p += 4;
-            if (len) {
-              buf.utf8Write(longname, p, len);
-              p += len;
-            }
-          }
-          const attr = attrs[i];
-          if (attr) {
-            writeUInt32BE(buf, attr.flags, p);
-            p += 4;
-            if (attr.flags && attr.bytes) {
-              buf.set(attr.bytes, p);
-              p += attr.nb;
-            }
-          } else {
-            writeUInt32BE(buf, 0, p);
-            p += 4;
-          }
-        }
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} NAME`
-        );
-      }
-      attrs(reqid, attrs) {
-        if (!this.server)
-          throw new Error("Server-only method called in client mode");
-        if (typeof attrs !== "object" || attrs === null)
-          throw new Error("attrs is not an object");
-        attrs = attrsToBytes(attrs);
-        const flags = attrs.flags;
-        const attrsLen = attrs.nb;
-        let p = 9;
-        const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + attrsLen);
-        writeUInt32BE(buf, buf.length - 4, 0);
-        buf[4] = RESPONSE.ATTRS;
-        writeUInt32BE(buf, reqid, 5);
-        writeUInt32BE(buf, flags, p);
-        if (attrsLen) {
-          p += 4;
-          if (attrsLen === ATTRS_BUF.length)
-            buf.set(ATTRS_BUF, p);
-          else
-            bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-          p += attrsLen;
-        }
-        const isBuffered = sendOrBuffer(this, buf);
-        this._debug && this._debug(
-          `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} ATTRS`
-        );
-      }
-    };
-    function tryCreateBuffer(size) {
-      try {
-        return Buffer.allocUnsafe(size);
-      } catch (ex) {
-        return ex;
-      }
-    }
-    function read_(self2, handle, buf, off, len, position, cb, req_) {
-      const maxDataLen = self2._maxReadLen;
-      const overflow = Math.max(len - maxDataLen, 0);
-      if (overflow)
-        len = maxDataLen;
-      const handleLen = handle.length;
-      let p = 9;
-      let pos = position;
-      const out = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 8 + 4);
-      writeUInt32BE(out, out.length - 4, 0);
-      out[4] = REQUEST.READ;
-      const reqid = self2._writeReqid = self2._writeReqid + 1 & MAX_REQID;
-      writeUInt32BE(out, reqid, 5);
-      writeUInt32BE(out, handleLen, p);
-      out.set(handle, p += 4);
-      p += handleLen;
-      for (let i = 7; i >= 0; --i) {
-        out[p + i] = pos & 255;
-        pos /= 256;
-      }
-      writeUInt32BE(out, len, p += 8);
-      if (typeof cb !== "function")
-        cb = noop;
-      const req = req_ || {
-        nb: 0,
-        position,
-        off,
-        origOff: off,
-        len: void 0,
-        overflow: void 0,
-        cb: (err, data, nb) => {
-          const len2 = req.len;
-          const overflow2 = req.overflow;
-          if (err) {
-            if (cb._wantEOFError || err.code !== STATUS_CODE.EOF)
-              return cb(err);
-          } else if (nb > len2) {
-            return cb(new Error("Received more data than requested"));
-          } else if (nb === len2 && overflow2) {
-            req.nb += nb;
-            req.position += nb;
-            req.off += nb;
-            read_(self2, handle, buf, req.off, overflow2, req.position, cb, req);
-            return;
-          }
-          nb = nb || 0;
-          if (req.origOff === 0 && buf.length === req.nb)
-            data = buf;
-          else
-            data = bufferSlice(buf, req.origOff, req.origOff + req.nb + nb);
-          cb(void 0, req.nb + nb, data, req.position);
-        },
-        buffer: void 0
-      };
-      req.len = len;
-      req.overflow = overflow;
-      req.buffer = bufferSlice(buf, off, off + len);
-      self2._requests[reqid] = req;
-      const isBuffered = sendOrBuffer(self2, out);
-      self2._debug && self2._debug(
-        `SFTP: Outbound: ${isBuffered ? "Buffered" : "Sending"} READ`
-      );
-    }
-    function fastXfer(src, dst, srcPath, dstPath, opts, cb) {
-      let concurrency = 64;
-      let chunkSize2 = 32768;
-      let onstep;
-      let mode;
-      let fileSize;
-      if (typeof opts === "function") {
-        cb = opts;
-      } else if (typeof opts === "object" && opts !== null) {
-        if (typeof opts.concurrency === "number" && opts.concurrency > 0 && !isNaN(opts.concurrency)) {
-          concurrency = opts.concurrency;
-        }
-        if (typeof opts.chunkSize === "number" && opts.chunkSize > 0 && !isNaN(opts.chunkSize)) {
-          chunkSize2 = opts.chunkSize;
-        }
-        if (typeof opts.fileSize === "number" && opts.fileSize > 0 && !isNaN(opts.fileSize)) {
-          fileSize = opts.fileSize;
-        }
-        if (typeof opts.step === "function")
-          onstep = opts.step;
-        if (typeof opts.mode === "string" || typeof opts.mode === "number")
-          mode = modeNum(opts.mode);
-      }
-      let fsize;
-      let pdst = 0;
-      let total = 0;
-      let hadError = false;
-      let srcHandle;
-      let dstHandle;
-      let readbuf;
-      let bufsize = chunkSize2 * concurrency;
-      function onerror(err) {
-        if (hadError)
-          return;
-        hadError = true;
-        let left = 0;
-        let cbfinal;
-        if (srcHandle || dstHandle) {
-          cbfinal = () => {
-            if (--left === 0)
-              cb(err);
-          };
-          if (srcHandle && (src === fs || src.outgoing.state === "open"))
-            ++left;
-          if (dstHandle && (dst === fs || dst.outgoing.state === "open"))
-            ++left;
-          if (srcHandle && (src === fs || src.outgoing.state === "open"))
-            src.close(srcHandle, cbfinal);
-          if (dstHandle && (dst === fs || dst.outgoing.state === "open"))
-            dst.close(dstHandle, cbfinal);
-        } else {
-          cb(err);
-        }
-      }
-      src.open(srcPath, "r", (err, sourceHandle) => {
-        if (err)
-          return onerror(err);
-        srcHandle = sourceHandle;
-        if (fileSize === void 0)
-          src.fstat(srcHandle, tryStat);
-        else
-          tryStat(null, { size: fileSize });
-        function tryStat(err2, attrs) {
-          if (err2) {
-            if (src !== fs) {
-              src.stat(srcPath, (err_, attrs_) => {
-                if (err_)
-                  return onerror(err2);
-                tryStat(null, attrs_);
-              });
-              return;
-            }
-            return onerror(err2);
-          }
-          fsize = attrs.size;
-          dst.open(dstPath, "w", (err3, destHandle) => {
-            if (err3)
-              return onerror(err3);
-            dstHandle = destHandle;
-            if (fsize <= 0)
-              return onerror();
-            while (bufsize > fsize) {
-              if (concurrency === 1) {
-                bufsize = fsize;
-                break;
-              }
-              bufsize -= chunkSize2;
-              --concurrency;
-            }
-            readbuf = tryCreateBuffer(bufsize);
-            if (readbuf instanceof Error)
-              return onerror(readbuf);
-            if (mode !== void 0) {
-              dst.fchmod(dstHandle, mode, function tryAgain(err4) {
-                if (err4) {
-                  dst.chmod(dstPath, mode, (err_) => tryAgain());
-                  return;
-                }
-                startReads();
-              });
-            } else {
-              startReads();
-            }
-            function onread(err4, nb, data, dstpos, datapos, origChunkLen) {
-              if (err4)
-                return onerror(err4);
-              datapos = datapos || 0;
-              dst.write(dstHandle, readbuf, datapos, nb, dstpos, writeCb);
-              function writeCb(err5) {
-                if (err5)
-                  return onerror(err5);
-                total += nb;
-                onstep && onstep(total, nb, fsize);
-                if (nb < origChunkLen)
-                  return singleRead(datapos, dstpos + nb, origChunkLen - nb);
-                if (total === fsize) {
-                  dst.close(dstHandle, (err6) => {
-                    dstHandle = void 0;
-                    if (err6)
-                      return onerror(err6);
-                    src.close(srcHandle, (err7) => {
-                      srcHandle = void 0;
-                      if (err7)
-                        return onerror(err7);
-                      cb();
-                    });
-                  });
-                  return;
-                }
-                if (pdst >= fsize)
-                  return;
-                const chunk = pdst + chunkSize2 > fsize ? fsize - pdst : chunkSize2;
-                singleRead(datapos, pdst, chunk);
-                pdst += chunk;
-              }
-            }
-            function makeCb(psrc, pdst2, chunk) {
-              return (err4, nb, data) => {
-                onread(err4, nb, data, pdst2, psrc, chunk);
-              };
-            }
-            function singleRead(psrc, pdst2, chunk) {
-              src.read(
-                srcHandle,
-                readbuf,
-                psrc,
-                chunk,
-                pdst2,
-                makeCb(psrc, pdst2, chunk)
-              );
-            }
-            function startReads() {
-              let reads = 0;
-              let psrc = 0;
-              while (pdst < fsize && reads < concurrency) {
-                const chunk = pdst + chunkSize2 > fsize ? fsize - pdst : chunkSize2;
-                singleRead(psrc, pdst, chunk);
-                psrc += chunk;
-                pdst += chunk;
-                ++reads;
-              }
-            }
-          });
-        }
-      });
-    }
-    function writeAll(sftp, handle, buffer3, offset, length, position, callback_) {
-      const callback = typeof callback_ === "function" ? callback_ : void 0;
-      sftp.write(
-        handle,
-        buffer3,
-        offset,
-        length,
-        position,
-        (writeErr, written) => {
-          if (writeErr) {
-            return sftp.close(handle, () => {
-              callback && callback(writeErr);
-            });
-          }
-          if (written === length) {
-            sftp.close(handle, callback);
-          } else {
-            offset += written;
-            length -= written;
-            position += written;
-            writeAll(sftp, handle, buffer3, offset, length, position, callback);
-          }
-        }
-      );
-    }
-    var Stats = class {
-      constructor(initial) {
-        this.mode = initial && initial.mode;
-        this.uid = initial && initial.uid;
-        this.gid = initial && initial.gid;
-        this.size = initial && initial.size;
-        this.atime = initial && initial.atime;
-        this.mtime = initial && initial.mtime;
-        this.extended = initial && initial.extended;
-      }
-      isDirectory() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFDIR;
-      }
-      isFile() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFREG;
-      }
-      isBlockDevice() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFBLK;
-      }
-      isCharacterDevice() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFCHR;
-      }
-      isSymbolicLink() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFLNK;
-      }
-      isFIFO() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFIFO;
-      }
-      isSocket() {
-        return (this.mode & constants3.S_IFMT) === constants3.S_IFSOCK;
-      }
-    };
-    function attrsToBytes(attrs) {
-      let flags = 0;
-      let nb = 0;
-      if (typeof attrs === "object" && attrs !== null) {
-        if (typeof attrs.size === "number") {
-          flags |= ATTR.SIZE;
-          const val = attrs.size;
-          ATTRS_BUF[nb++] = val / 72057594037927940;
-          ATTRS_BUF[nb++] = val / 281474976710656;
-          ATTRS_BUF[nb++] = val / 1099511627776;
-          ATTRS_BUF[nb++] = val / 4294967296;
-          ATTRS_BUF[nb++] = val / 16777216;
-          ATTRS_BUF[nb++] = val / 65536;
-          ATTRS_BUF[nb++] = val / 256;
-          ATTRS_BUF[nb++] = val;
-        }
-        if (typeof attrs.uid === "number" && typeof attrs.gid === "number") {
-          flags |= ATTR.UIDGID;
-          const uid = attrs.uid;
-          const gid = attrs.gid;
-          ATTRS_BUF[nb++] = uid >>> 24;
-          ATTRS_BUF[nb++] = uid >>> 16;
-          ATTRS_BUF[nb++] = uid >>> 8;
-          ATTRS_BUF[nb++] = uid;
-          ATTRS_BUF[nb++] = gid >>> 24;
-          ATTRS_BUF[nb++] = gid >>> 16;
-          ATTRS_BUF[nb++] = gid >>> 8;
-          ATTRS_BUF[nb++] = gid;
-        }
-        if (typeof attrs.mode === "number" || typeof attrs.mode === "string") {
-          const mode = modeNum(attrs.mode);
-          flags |= ATTR.PERMISSIONS;
-          ATTRS_BUF[nb++] = mode >>> 24;
-          ATTRS_BUF[nb++] = mode >>> 16;
-          ATTRS_BUF[nb++] = mode >>> 8;
-          ATTRS_BUF[nb++] = mode;
-        }
-        if ((typeof attrs.atime === "number" || isDate(attrs.atime)) && (typeof attrs.mtime === "number" || isDate(attrs.mtime))) {
-          const atime = toUnixTimestamp(attrs.atime);
-          const mtime = toUnixTimestamp(attrs.mtime);
-          flags |= ATTR.ACMODTIME;
-          ATTRS_BUF[nb++] = atime >>> 24;
-          ATTRS_BUF[nb++] = atime >>> 16;
-          ATTRS_BUF[nb++] = atime >>> 8;
-          ATTRS_BUF[nb++] = atime;
-          ATTRS_BUF[nb++] = mtime >>> 24;
-          ATTRS_BUF[nb++] = mtime >>> 16;
-          ATTRS_BUF[nb++] = mtime >>> 8;
-          ATTRS_BUF[nb++] = mtime;
-        }
-      }
-      return { flags, nb };
-    }
-    function toUnixTimestamp(time) {
-      if (typeof time === "number" && time === time)
-        return time;
-      if (isDate(time))
-        return parseInt(time.getTime() / 1e3, 10);
-      throw new Error(`Cannot parse time: ${time}`);
-    }
-    function modeNum(mode) {
-      if (typeof mode === "number" && mode === mode)
-        return mode;
-      if (typeof mode === "string")
-        return modeNum(parseInt(mode, 8));
-      throw new Error(`Cannot parse mode: ${mode}`);
-    }
-    var stringFlagMap = {
-      "r": OPEN_MODE.READ,
-      "r+": OPEN_MODE.READ | OPEN_MODE.WRITE,
-      "w": OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE,
-      "wx": OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "xw": OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "w+": OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE,
-      "wx+": OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "xw+": OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "a": OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE,
-      "ax": OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "xa": OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "a+": OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE,
-      "ax+": OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-      "xa+": OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE | OPEN_MODE.EXCL
-    };
-    function stringToFlags(str) {
-      const flags = stringFlagMap[str];
-      return flags !== void 0 ? flags : null;
-    }
-    var flagsToString = (() => {
-      const stringFlagMapKeys = Object.keys(stringFlagMap);
-      return (flags) => {
-        for (let i = 0; i < stringFlagMapKeys.length; ++i) {
-          const key = stringFlagMapKeys[i];
-          if (stringFlagMap[key] === flags)
-            return key;
-        }
-        return null;
-      };
-    })();
-    function readAttrs(biOpt) {
-      const flags = bufferParser.readUInt32BE();
-      if (flags === void 0)
-        return;
-      const attrs = new Stats();
-      if (flags & ATTR.SIZE) {
-        const size = bufferParser.readUInt64BE(biOpt);
-        if (size === void 0)
-          return;
-        attrs.size = size;
-      }
-      if (flags & ATTR.UIDGID) {
-        const uid = bufferParser.readUInt32BE();
-        const gid = bufferParser.readUInt32BE();
-        if (gid === void 0)
-          return;
-        attrs.uid = uid;
-        attrs.gid = gid;
-      }
-      if (flags & ATTR.PERMISSIONS) {
-        const mode = bufferParser.readUInt32BE();
-        if (mode === void 0)
-          return;
-        attrs.mode = mode;
-      }
-      if (flags & ATTR.ACMODTIME) {
-        const atime = bufferParser.readUInt32BE();
-        const mtime = bufferParser.readUInt32BE();
-        if (mtime === void 0)
-          return;
-        attrs.atime = atime;
-        attrs.mtime = mtime;
-      }
-      if (flags & ATTR.EXTENDED) {
-        const count2 = bufferParser.readUInt32BE();
-        if (count2 === void 0)
-          return;
-        const extended = {};
-        for (let i = 0; i < count2; ++i) {
-          const type = bufferParser.readString(true);
-          const data = bufferParser.readString();
-          if (data === void 0)
-            return;
-          extended[type] = data;
-        }
-        attrs.extended = extended;
-      }
-      return attrs;
-    }
-    function sendOrBuffer(sftp, payload) {
-      const ret = tryWritePayload(sftp, payload);
-      if (ret !== void 0) {
-        sftp._buffer.push(ret);
-        return false;
-      }
-      return true;
-    }
-    function tryWritePayload(sftp, payload) {
-      const outgoing = sftp.outgoing;
-      if (outgoing.state !== "open")
-        return;
-      if (outgoing.window === 0) {
-        sftp._waitWindow = true;
-        sftp._chunkcb = drainBuffer;
-        return payload;
-      }
-      let ret;
-      const len = payload.length;
-      let p = 0;
-      while (len - p > 0 && outgoing.window > 0) {
-        const actualLen = Math.min(len - p, outgoing.window, outgoing.packetSize);
-        outgoing.window -= actualLen;
-        if (outgoing.window === 0) {
-          sftp._waitWindow = true;
-          sftp._chunkcb = drainBuffer;
-        }
-        if (p === 0 && actualLen === len) {
-          sftp._protocol.channelData(sftp.outgoing.id, payload);
-        } else {
-          sftp._protocol.channelData(
-            sftp.outgoing.id,
-            bufferSlice(payload, p, p + actualLen)
-          );
-        }
-        p += actualLen;
-      }
-      if (len - p > 0) {
-        if (p > 0)
-          ret = bufferSlice(payload, p, len);
-        else
-          ret = payload;
-      }
-      return ret;
-    }
-    function drainBuffer() {
-      this._chunkcb = void 0;
-      const buffer3 = this._buffer;
-      let i = 0;
-      while (i < buffer3.length) {
-        const payload = buffer3[i];
-        const ret = tryWritePayload(this, payload);
-        if (ret !== void 0) {
-          if (ret !== payload)
-            buffer3[i] = ret;
-          if (i > 0)
-            this._buffer = buffer3.slice(i);
-          return;
-        }
-        ++i;
-      }
-      if (i > 0)
-        this._buffer = [];
-    }
-    function doFatalSFTPError(sftp, msg, noDebug) {
-      const err = new Error(msg);
-      err.level = "sftp-protocol";
-      if (!noDebug && sftp._debug)
-        sftp._debug(`SFTP: Inbound: ${msg}`);
-      sftp.emit("error", err);
-      sftp.destroy();
-      cleanupRequests(sftp);
-      return false;
-    }
-    function cleanupRequests(sftp) {
-      const keys = Object.keys(sftp._requests);
-      if (keys.length === 0)
-        return;
-      const reqs = sftp._requests;
-      sftp._requests = {};
-      const err = new Error("No response from server");
-      for (let i = 0; i < keys.length; ++i) {
-        const req = reqs[keys[i]];
-        if (typeof req.cb === "function")
-          req.cb(err);
-      }
-    }
-    function requestLimits(sftp, cb) {
-      let p = 9;
-      const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 18);
-      writeUInt32BE(buf, buf.length - 4, 0);
-      buf[4] = REQUEST.EXTENDED;
-      const reqid = sftp._writeReqid = sftp._writeReqid + 1 & MAX_REQID;
-      writeUInt32BE(buf, reqid, 5);
-      writeUInt32BE(buf, 18, p);
-      buf.utf8Write("limits@openssh.com", p += 4, 18);
-      sftp._requests[reqid] = { extended: "limits@openssh.com", cb };
-      const isBuffered = sendOrBuffer(sftp, buf);
-      if (sftp._debug) {
-        const which = isBuffered ? "Buffered" : "Sending";
-        sftp._debug(`SFTP: Outbound: ${which} limits@openssh.com`);
-      }
-    }
-    var CLIENT_HANDLERS = {
-      [RESPONSE.VERSION]: (sftp, payload) => {
-        if (sftp._version !== -1)
-          return doFatalSFTPError(sftp, "Duplicate VERSION packet");
-        const extensions = {};
-        bufferParser.init(payload, 1);
-        let version = bufferParser.readUInt32BE();
-        while (bufferParser.avail()) {
-          const extName = bufferParser.readString(true);
-          const extData = bufferParser.readString(true);
-          if (extData === void 0) {
-            version = void 0;
-            break;
-          }
-          extensions[extName] = extData;
-        }
-        bufferParser.clear();
-        if (version === void 0)
-          return doFatalSFTPError(sftp, "Malformed VERSION packet");
-        if (sftp._debug) {
-          const names = Object.keys(extensions);
-          if (names.length) {
-            sftp._debug(
-              `SFTP: Inbound: Received VERSION (v${version}, exts:${names})`
-            );
-          } else {
-            sftp._debug(`SFTP: Inbound: Received VERSION (v${version})`);
-          }
-        }
-        sftp._version = version;
-        sftp._extensions = extensions;
-        if (extensions["limits@openssh.com"] === "1") {
-          return requestLimits(sftp, (err, limits) => {
-            if (!err) {
-              if (limits.maxPktLen > 0)
-                sftp._maxOutPktLen = limits.maxPktLen;
-              if (limits.maxReadLen > 0)
-                sftp._maxReadLen = limits.maxReadLen;
-              if (limits.maxWriteLen > 0)
-                sftp._maxWriteLen = limits.maxWriteLen;
-              sftp.maxOpenHandles = limits.maxOpenHandles > 0 ? limits.maxOpenHandles : Infinity;
-            }
-            sftp.emit("ready");
-          });
-        }
-        sftp.emit("ready");
-      },
-      [RESPONSE.STATUS]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const errorCode2 = bufferParser.readUInt32BE();
-        const errorMsg = bufferParser.readString(true);
-        bufferParser.clear();
-        if (sftp._debug) {
-          const jsonMsg = JSON.stringify(errorMsg);
-          sftp._debug(
-            `SFTP: Inbound: Received STATUS (id:${reqID}, ${errorCode2}, ${jsonMsg})`
-          );
-        }
-        const req = sftp._requests[reqID];
-        delete sftp._requests[reqID];
-        if (req && typeof req.cb === "function") {
-          if (errorCode2 === STATUS_CODE.OK) {
-            req.cb();
-            return;
-          }
-          const err = new Error(errorMsg || STATUS_CODE_STR[errorCode2] || "Unknown status");
-          err.code = errorCode2;
-          req.cb(err);
-        }
-      },
-      [RESPONSE.HANDLE]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        bufferParser.clear();
-        if (handle === void 0) {
-          if (reqID !== void 0)
-            delete sftp._requests[reqID];
-          return doFatalSFTPError(sftp, "Malformed HANDLE packet");
-        }
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received HANDLE (id:${reqID})`);
-        const req = sftp._requests[reqID];
-        delete sftp._requests[reqID];
-        if (req && typeof req.cb === "function")
-          req.cb(void 0, handle);
-      },
-      [RESPONSE.DATA]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        let req;
-        if (reqID !== void 0) {
-          req = sftp._requests[reqID];
-          delete sftp._requests[reqID];
-        }
-        if (req && typeof req.cb === "function") {
-          if (req.buffer) {
-            const nb = bufferParser.readString(req.buffer);
-            bufferParser.clear();
-            if (nb !== void 0) {
-              sftp._debug && sftp._debug(
-                `SFTP: Inbound: Received DATA (id:${reqID}, ${nb})`
-              );
-              req.cb(void 0, req.buffer, nb);
-              return;
-            }
-          } else {
-            const data = bufferParser.readString();
-            bufferParser.clear();
-            if (data !== void 0) {
-              sftp._debug && sftp._debug(
-                `SFTP: Inbound: Received DATA (id:${reqID}, ${data.length})`
-              );
-              req.cb(void 0, data);
-              return;
-            }
-          }
-        } else {
-          const nb = bufferParser.skipString();
-          bufferParser.clear();
-          if (nb !== void 0) {
-            sftp._debug && sftp._debug(
-              `SFTP: Inbound: Received DATA (id:${reqID}, ${nb})`
-            );
-            return;
-          }
-        }
-        return doFatalSFTPError(sftp, "Malformed DATA packet");
-      },
-      [RESPONSE.NAME]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        let req;
-        if (reqID !== void 0) {
-          req = sftp._requests[reqID];
-          delete sftp._requests[reqID];
-        }
-        const count2 = bufferParser.readUInt32BE();
-        if (count2 !== void 0) {
-          let names = [];
-          for (let i = 0; i < count2; ++i) {
-            const filename = bufferParser.readString(true);
-            const longname = bufferParser.readString(true);
-            const attrs = readAttrs(sftp._biOpt);
-            if (attrs === void 0) {
-              names = void 0;
-              break;
-            }
-            names.push({ filename, longname, attrs });
-          }
-          if (names !== void 0) {
-            sftp._debug && sftp._debug(
-              `SFTP: Inbound: Received NAME (id:${reqID}, ${names.length})`
-            );
-            bufferParser.clear();
-            if (req && typeof req.cb === "function")
-              req.cb(void 0, names);
-            return;
-          }
-        }
-        bufferParser.clear();
-        return doFatalSFTPError(sftp, "Malformed NAME packet");
-      },
-      [RESPONSE.ATTRS]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        let req;
-        if (reqID !== void 0) {
-          req = sftp._requests[reqID];
-          delete sftp._requests[reqID];
-        }
-        const attrs = readAttrs(sftp._biOpt);
-        bufferParser.clear();
-        if (attrs !== void 0) {
-          sftp._debug && sftp._debug(`SFTP: Inbound: Received ATTRS (id:${reqID})`);
-          if (req && typeof req.cb === "function")
-            req.cb(void 0, attrs);
-          return;
-        }
-        return doFatalSFTPError(sftp, "Malformed ATTRS packet");
-      },
-      [RESPONSE.EXTENDED]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        if (reqID !== void 0) {
-          const req = sftp._requests[reqID];
-          if (req) {
-            delete sftp._requests[reqID];
-            switch (req.extended) {
-              case "statvfs@openssh.com":
-              case "fstatvfs@openssh.com": {
-                const biOpt = sftp._biOpt;
-                const stats = {
-                  f_bsize: bufferParser.readUInt64BE(biOpt),
-                  f_frsize: bufferParser.readUInt64BE(biOpt),
-                  f_blocks: bufferParser.readUInt64BE(biOpt),
-                  f_bfree: bufferParser.readUInt64BE(biOpt),
-                  f_bavail: bufferParser.readUInt64BE(biOpt),
-                  f_files: bufferParser.readUInt64BE(biOpt),
-                  f_ffree: bufferParser.readUInt64BE(biOpt),
-                  f_favail: bufferParser.readUInt64BE(biOpt),
-                  f_sid: bufferParser.readUInt64BE(biOpt),
-                  f_flag: bufferParser.readUInt64BE(biOpt),
-                  f_namemax: bufferParser.readUInt64BE(biOpt)
-                };
-                if (stats.f_namemax === void 0)
-                  break;
-                if (sftp._debug) {
-                  sftp._debug(
-                    `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ${req.extended})`
-                  );
-                }
-                bufferParser.clear();
-                if (typeof req.cb === "function")
-                  req.cb(void 0, stats);
-                return;
-              }
-              case "limits@openssh.com": {
-                const limits = {
-                  maxPktLen: bufferParser.readUInt64BE(),
-                  maxReadLen: bufferParser.readUInt64BE(),
-                  maxWriteLen: bufferParser.readUInt64BE(),
-                  maxOpenHandles: bufferParser.readUInt64BE()
-                };
-                if (limits.maxOpenHandles === void 0)
-                  break;
-                if (sftp._debug) {
-                  sftp._debug(
-                    `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ${req.extended})`
-                  );
-                }
-                bufferParser.clear();
-                if (typeof req.cb === "function")
-                  req.cb(void 0, limits);
-                return;
-              }
-              case "users-groups-by-id@openssh.com": {
-                const usernameCount = bufferParser.readUInt32BE();
-                if (usernameCount === void 0)
-                  break;
-                const usernames = new Array(usernameCount);
-                for (let i = 0; i < usernames.length; ++i)
-                  usernames[i] = bufferParser.readString(true);
-                const groupnameCount = bufferParser.readUInt32BE();
-                if (groupnameCount === void 0)
-                  break;
-                const groupnames = new Array(groupnameCount);
-                for (let i = 0; i < groupnames.length; ++i)
-                  groupnames[i] = bufferParser.readString(true);
-                if (groupnames.length > 0 && groupnames[groupnames.length - 1] === void 0) {
-                  break;
-                }
-                if (sftp._debug) {
-                  sftp._debug(
-                    `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ${req.extended})`
-                  );
-                }
-                bufferParser.clear();
-                if (typeof req.cb === "function")
-                  req.cb(void 0, usernames, groupnames);
-                return;
-              }
-              default:
-                sftp._debug && sftp._debug(
-                  `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ???)`
-                );
-                bufferParser.clear();
-                if (typeof req.cb === "function")
-                  req.cb();
-                return;
-            }
-          } else {
-            sftp._debug && sftp._debug(
-              `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ???)`
-            );
-            bufferParser.clear();
-            return;
-          }
-        }
-        bufferParser.clear();
-        return doFatalSFTPError(sftp, "Malformed EXTENDED_REPLY packet");
-      }
-    };
-    var SERVER_HANDLERS = {
-      [REQUEST.INIT]: (sftp, payload) => {
-        if (sftp._version !== -1)
-          return doFatalSFTPError(sftp, "Duplicate INIT packet");
-        const extensions = {};
-        bufferParser.init(payload, 1);
-        let version = bufferParser.readUInt32BE();
-        while (bufferParser.avail()) {
-          const extName = bufferParser.readString(true);
-          const extData = bufferParser.readString(true);
-          if (extData === void 0) {
-            version = void 0;
-            break;
-          }
-          extensions[extName] = extData;
-        }
-        bufferParser.clear();
-        if (version === void 0)
-          return doFatalSFTPError(sftp, "Malformed INIT packet");
-        if (sftp._debug) {
-          const names = Object.keys(extensions);
-          if (names.length) {
-            sftp._debug(
-              `SFTP: Inbound: Received INIT (v${version}, exts:${names})`
-            );
-          } else {
-            sftp._debug(`SFTP: Inbound: Received INIT (v${version})`);
-          }
-        }
-        sendOrBuffer(sftp, SERVER_VERSION_BUFFER);
-        sftp._version = version;
-        sftp._extensions = extensions;
-        sftp.emit("ready");
-      },
-      [REQUEST.OPEN]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const filename = bufferParser.readString(true);
-        const pflags = bufferParser.readUInt32BE();
-        const attrs = readAttrs(sftp._biOpt);
-        bufferParser.clear();
-        if (attrs === void 0)
-          return doFatalSFTPError(sftp, "Malformed OPEN packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received OPEN (id:${reqID})`);
-        if (!sftp.emit("OPEN", reqID, filename, pflags, attrs)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.CLOSE]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        bufferParser.clear();
-        if (handle === void 0 || handle.length > 256)
-          return doFatalSFTPError(sftp, "Malformed CLOSE packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received CLOSE (id:${reqID})`);
-        if (!sftp.emit("CLOSE", reqID, handle)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.READ]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        const offset = bufferParser.readUInt64BE(sftp._biOpt);
-        const len = bufferParser.readUInt32BE();
-        bufferParser.clear();
-        if (len === void 0 || handle.length > 256)
-          return doFatalSFTPError(sftp, "Malformed READ packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received READ (id:${reqID})`);
-        if (!sftp.emit("READ", reqID, handle, offset, len)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.WRITE]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        const offset = bufferParser.readUInt64BE(sftp._biOpt);
-        const data = bufferParser.readString();
-        bufferParser.clear();
-        if (data === void 0 || handle.length > 256)
-          return doFatalSFTPError(sftp, "Malformed WRITE packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received WRITE (id:${reqID})`);
-        if (!sftp.emit("WRITE", reqID, handle, offset, data)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.LSTAT]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed LSTAT packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received LSTAT (id:${reqID})`);
-        if (!sftp.emit("LSTAT", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.FSTAT]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        bufferParser.clear();
-        if (handle === void 0 || handle.length > 256)
-          return doFatalSFTPError(sftp, "Malformed FSTAT packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received FSTAT (id:${reqID})`);
-        if (!sftp.emit("FSTAT", reqID, handle)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.SETSTAT]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        const attrs = readAttrs(sftp._biOpt);
-        bufferParser.clear();
-        if (attrs === void 0)
-          return doFatalSFTPError(sftp, "Malformed SETSTAT packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received SETSTAT (id:${reqID})`);
-        if (!sftp.emit("SETSTAT", reqID, path, attrs)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.FSETSTAT]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        const attrs = readAttrs(sftp._biOpt);
-        bufferParser.clear();
-        if (attrs === void 0 || handle.length > 256)
-          return doFatalSFTPError(sftp, "Malformed FSETSTAT packet");
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received FSETSTAT (id:${reqID})`
-        );
-        if (!sftp.emit("FSETSTAT", reqID, handle, attrs)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.OPENDIR]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed OPENDIR packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received OPENDIR (id:${reqID})`);
-        if (!sftp.emit("OPENDIR", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.READDIR]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const handle = bufferParser.readString();
-        bufferParser.clear();
-        if (handle === void 0 || handle.length > 256)
-          return doFatalSFTPError(sftp, "Malformed READDIR packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received READDIR (id:${reqID})`);
-        if (!sftp.emit("READDIR", reqID, handle)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.REMOVE]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed REMOVE packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received REMOVE (id:${reqID})`);
-        if (!sftp.emit("REMOVE", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.MKDIR]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        const attrs = readAttrs(sftp._biOpt);
-        bufferParser.clear();
-        if (attrs === void 0)
-          return doFatalSFTPError(sftp, "Malformed MKDIR packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received MKDIR (id:${reqID})`);
-        if (!sftp.emit("MKDIR", reqID, path, attrs)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.RMDIR]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed RMDIR packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received RMDIR (id:${reqID})`);
-        if (!sftp.emit("RMDIR", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.REALPATH]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed REALPATH packet");
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received REALPATH (id:${reqID})`
-        );
-        if (!sftp.emit("REALPATH", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.STAT]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed STAT packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received STAT (id:${reqID})`);
-        if (!sftp.emit("STAT", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.RENAME]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const oldPath = bufferParser.readString(true);
-        const newPath = bufferParser.readString(true);
-        bufferParser.clear();
-        if (newPath === void 0)
-          return doFatalSFTPError(sftp, "Malformed RENAME packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received RENAME (id:${reqID})`);
-        if (!sftp.emit("RENAME", reqID, oldPath, newPath)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.READLINK]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const path = bufferParser.readString(true);
-        bufferParser.clear();
-        if (path === void 0)
-          return doFatalSFTPError(sftp, "Malformed READLINK packet");
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received READLINK (id:${reqID})`
-        );
-        if (!sftp.emit("READLINK", reqID, path)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.SYMLINK]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const linkPath = bufferParser.readString(true);
-        const targetPath = bufferParser.readString(true);
-        bufferParser.clear();
-        if (targetPath === void 0)
-          return doFatalSFTPError(sftp, "Malformed SYMLINK packet");
-        sftp._debug && sftp._debug(`SFTP: Inbound: Received SYMLINK (id:${reqID})`);
-        let handled;
-        if (sftp._isOpenSSH) {
-          handled = sftp.emit("SYMLINK", reqID, targetPath, linkPath);
-        } else {
-          handled = sftp.emit("SYMLINK", reqID, linkPath, targetPath);
-        }
-        if (!handled) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      },
-      [REQUEST.EXTENDED]: (sftp, payload) => {
-        bufferParser.init(payload, 1);
-        const reqID = bufferParser.readUInt32BE();
-        const extName = bufferParser.readString(true);
-        if (extName === void 0) {
-          bufferParser.clear();
-          return doFatalSFTPError(sftp, "Malformed EXTENDED packet");
-        }
-        let extData;
-        if (bufferParser.avail())
-          extData = bufferParser.readRaw();
-        bufferParser.clear();
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received EXTENDED (id:${reqID})`
-        );
-        if (!sftp.emit("EXTENDED", reqID, extName, extData)) {
-          sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-        }
-      }
-    };
-    var {
-      ERR_INVALID_ARG_TYPE,
-      ERR_OUT_OF_RANGE,
-      validateNumber
-    } = require_node_fs_compat();
-    var kMinPoolSpace = 128;
-    var pool;
-    var poolFragments = [];
-    function allocNewPool(poolSize) {
-      if (poolFragments.length > 0)
-        pool = poolFragments.pop();
-      else
-        pool = Buffer.allocUnsafe(poolSize);
-      pool.used = 0;
-    }
-    function checkPosition(pos, name) {
-      if (!Number.isSafeInteger(pos)) {
-        validateNumber(pos, name);
-        if (!Number.isInteger(pos))
-          throw new ERR_OUT_OF_RANGE(name, "an integer", pos);
-        throw new ERR_OUT_OF_RANGE(name, ">= 0 and <= 2 ** 53 - 1", pos);
-      }
-      if (pos < 0)
-        throw new ERR_OUT_OF_RANGE(name, ">= 0 and <= 2 ** 53 - 1", pos);
-    }
-    function roundUpToMultipleOf8(n) {
-      return n + 7 & ~7;
-    }
-    function ReadStream(sftp, path, options) {
-      if (options === void 0)
-        options = {};
-      else if (typeof options === "string")
-        options = { encoding: options };
-      else if (options === null || typeof options !== "object")
-        throw new TypeError('"options" argument must be a string or an object');
-      else
-        options = Object.create(options);
-      if (options.highWaterMark === void 0)
-        options.highWaterMark = 64 * 1024;
-      options.emitClose = false;
-      options.autoDestroy = false;
-      ReadableStream.call(this, options);
-      this.path = path;
-      this.flags = options.flags === void 0 ? "r" : options.flags;
-      this.mode = options.mode === void 0 ? 438 : options.mode;
-      this.start = options.start;
-      this.end = options.end;
-      this.autoClose = options.autoClose === void 0 ? true : options.autoClose;
-      this.pos = 0;
-      this.bytesRead = 0;
-      this.isClosed = false;
-      this.handle = options.handle === void 0 ? null : options.handle;
-      this.sftp = sftp;
-      this._opening = false;
-      if (this.start !== void 0) {
-        checkPosition(this.start, "start");
-        this.pos = this.start;
-      }
-      if (this.end === void 0) {
-        this.end = Infinity;
-      } else if (this.end !== Infinity) {
-        checkPosition(this.end, "end");
-        if (this.start !== void 0 && this.start > this.end) {
-          throw new ERR_OUT_OF_RANGE(
-            "start",
-            `<= "end" (here: ${this.end})`,
-            this.start
-          );
-        }
-      }
-      this.on("end", function() {
-        if (this.autoClose)
-          this.destroy();
-      });
-      if (!Buffer.isBuffer(this.handle))
-        this.open();
-    }
-    inherits(ReadStream, ReadableStream);
-    ReadStream.prototype.open = function() {
-      if (this._opening)
-        return;
-      this._opening = true;
-      this.sftp.open(this.path, this.flags, this.mode, (er, handle) => {
-        this._opening = false;
-        if (er) {
-          this.emit("error", er);
-          if (this.autoClose)
-            this.destroy();
-          return;
-        }
-        this.handle = handle;
-        this.emit("open", handle);
-        this.emit("ready");
-        this.read();
-      });
-    };
-    ReadStream.prototype._read = function(n) {
-      if (!Buffer.isBuffer(this.handle))
-        return this.once("open", () => this._read(n));
-      if (this.destroyed)
-        return;
-      if (!pool || pool.length - pool.used < kMinPoolSpace) {
-        allocNewPool(this.readableHighWaterMark || this._readableState.highWaterMark);
-      }
-      const thisPool = pool;
-      let toRead = Math.min(pool.length - pool.used, n);
-      const start2 = pool.used;
-      if (this.end !== void 0)
-        toRead = Math.min(this.end - this.pos + 1, toRead);
-      if (toRead <= 0)
-        return this.push(null);
-      this.sftp.read(
-        this.handle,
-        pool,
-        pool.used,
-        toRead,
-        this.pos,
-        (er, bytesRead) => {
-          if (er) {
-            this.emit("error", er);
-            if (this.autoClose)
-              this.destroy();
-            return;
-          }
-          let b = null;
-          if (start2 + toRead === thisPool.used && thisPool === pool) {
-            thisPool.used = roundUpToMultipleOf8(thisPool.used + bytesRead - toRead);
-          } else {
-            const alignedEnd = start2 + toRead & ~7;
-            const alignedStart = roundUpToMultipleOf8(start2 + bytesRead);
-            if (alignedEnd - alignedStart >= kMinPoolSpace)
-              poolFragments.push(thisPool.slice(alignedStart, alignedEnd));
-          }
-          if (bytesRead > 0) {
-            this.bytesRead += bytesRead;
-            b = thisPool.slice(start2, start2 + bytesRead);
-          }
-          this.pos += bytesRead;
-          this.push(b);
-        }
-      );
-      pool.used = roundUpToMultipleOf8(pool.used + toRead);
-    };
-    ReadStream.prototype._destroy = function(err, cb) {
-      if (this._opening && !Buffer.isBuffer(this.handle)) {
-        this.once("open", closeStream.bind(null, this, cb, err));
-        return;
-      }
-      closeStream(this, cb, err);
-      this.handle = null;
-      this._opening = false;
-    };
-    function closeStream(stream, cb, err) {
-      if (!stream.handle)
-        return onclose();
-      stream.sftp.close(stream.handle, onclose);
-      function onclose(er) {
-        er = er || err;
-        cb(er);
-        stream.isClosed = true;
-        if (!er)
-          stream.emit("close");
-      }
-    }
-    ReadStream.prototype.close = function(cb) {
-      this.destroy(null, cb);
-    };
-    Object.defineProperty(ReadStream.prototype, "pending", {
-      get() {
-        return this.handle === null;
-      },
-      configurable: true
-    });
-    function WriteStream(sftp, path, options) {
-      if (options === void 0)
-        options = {};
-      else if (typeof options === "string")
-        options = { encoding: options };
-      else if (options === null || typeof options !== "object")
-        throw new TypeError('"options" argument must be a string or an object');
-      else
-        options = Object.create(options);
-      options.emitClose = false;
-      options.autoDestroy = false;
-      WritableStream.call(this, options);
-      this.path = path;
-      this.flags = options.flags === void 0 ? "w" : options.flags;
-      this.mode = options.mode === void 0 ? 438 : options.mode;
-      this.start = options.start;
-      this.autoClose = options.autoClose === void 0 ? true : options.autoClose;
-      this.pos = 0;
-      this.bytesWritten = 0;
-      this.isClosed = false;
-      this.handle = options.handle === void 0 ? null : options.handle;
-      this.sftp = sftp;
-      this._opening = false;
-      if (this.start !== void 0) {
-        checkPosition(this.start, "start");
-        this.pos = this.start;
-      }
-      if (options.encoding)
-        this.setDefaultEncoding(options.encoding);
-      this.on("finish", function() {
-        if (this._writableState.finalCalled)
-          return;
-        if (this.autoClose)
-          this.destroy();
-      });
-      if (!Buffer.isBuffer(this.handle))
-        this.open();
-    }
-    inherits(WriteStream, WritableStream);
-    WriteStream.prototype._final = function(cb) {
-      if (this.autoClose)
-        this.destroy();
-      cb();
-    };
-    WriteStream.prototype.open = function() {
-      if (this._opening)
-        return;
-      this._opening = true;
-      this.sftp.open(this.path, this.flags, this.mode, (er, handle) => {
-        this._opening = false;
-        if (er) {
-          this.emit("error", er);
-          if (this.autoClose)
-            this.destroy();
-          return;
-        }
-        this.handle = handle;
-        const tryAgain = (err) => {
-          if (err) {
-            this.sftp.chmod(this.path, this.mode, (err_) => tryAgain());
-            return;
-          }
-          if (this.flags[0] === "a") {
-            const tryStat = (err2, st) => {
-              if (err2) {
-                this.sftp.stat(this.path, (err_, st_) => {
-                  if (err_) {
-                    this.destroy();
-                    this.emit("error", err2);
-                    return;
-                  }
-                  tryStat(null, st_);
-                });
-                return;
-              }
-              this.pos = st.size;
-              this.emit("open", handle);
-              this.emit("ready");
-            };
-            this.sftp.fstat(handle, tryStat);
-            return;
-          }
-          this.emit("open", handle);
-          this.emit("ready");
-        };
-        this.sftp.fchmod(handle, this.mode, tryAgain);
-      });
-    };
-    WriteStream.prototype._write = function(data, encoding, cb) {
-      if (!Buffer.isBuffer(data)) {
-        const err = new ERR_INVALID_ARG_TYPE("data", "Buffer", data);
-        return this.emit("error", err);
-      }
-      if (!Buffer.isBuffer(this.handle)) {
-        return this.once("open", function() {
-          this._write(data, encoding, cb);
-        });
-      }
-      this.sftp.write(
-        this.handle,
-        data,
-        0,
-        data.length,
-        this.pos,
-        (er, bytes2) => {
-          if (er) {
-            if (this.autoClose)
-              this.destroy();
-            return cb(er);
-          }
-          this.bytesWritten += bytes2;
-          cb();
-        }
-      );
-      this.pos += data.length;
-    };
-    WriteStream.prototype._writev = function(data, cb) {
-      if (!Buffer.isBuffer(this.handle)) {
-        return this.once("open", function() {
-          this._writev(data, cb);
-        });
-      }
-      const sftp = this.sftp;
-      const handle = this.handle;
-      let writesLeft = data.length;
-      const onwrite = (er, bytes2) => {
-        if (er) {
-          this.destroy();
-          return cb(er);
-        }
-        this.bytesWritten += bytes2;
-        if (--writesLeft === 0)
-          cb();
-      };
-      for (let i = 0; i < data.length; ++i) {
-        const chunk = data[i].chunk;
-        sftp.write(handle, chunk, 0, chunk.length, this.pos, onwrite);
-        this.pos += chunk.length;
-      }
-    };
-    if (typeof WritableStream.prototype.destroy !== "function")
-      WriteStream.prototype.destroy = ReadStream.prototype.destroy;
-    WriteStream.prototype._destroy = ReadStream.prototype._destroy;
-    WriteStream.prototype.close = function(cb) {
-      if (cb) {
-        if (this.isClosed) {
-          process.nextTick(cb);
-          return;
-        }
-        this.on("close", cb);
-      }
-      if (!this.autoClose)
-        this.on("finish", this.destroy.bind(this));
-      this.end();
-    };
-    WriteStream.prototype.destroySoon = WriteStream.prototype.end;
-    Object.defineProperty(WriteStream.prototype, "pending", {
-      get() {
-        return this.handle === null;
-      },
-      configurable: true
-    });
-    module2.exports = {
-      flagsToString,
-      OPEN_MODE,
-      SFTP,
-      Stats,
-      STATUS_CODE,
-      stringToFlags
-    };
-  }
-});
-
 // node_modules/ssh2/lib/Channel.js
 var require_Channel = __commonJS({
   "node_modules/ssh2/lib/Channel.js"(exports2, module2) {
@@ -20613,7 +25918,7 @@ var require_client = __commonJS({
     "use strict";
     init_define_SAVEPOINT();
     var {
-      createHash: createHash3,
+      createHash: createHash5,
       getHashes,
       randomFillSync
     } = require("crypto");
@@ -20835,7 +26140,7 @@ var require_client = __commonJS({
           }
           hostVerifier = (key, verify) => {
             if (hashAlgo)
-              key = createHash3(hashAlgo).update(key).digest("hex");
+              key = createHash5(hashAlgo).update(key).digest("hex");
             const ret = hashCb(key, verify);
             if (ret !== void 0)
               verify(ret);
@@ -21605,12 +26910,12 @@ var require_client = __commonJS({
             dnsLookup(host, forceIPv4 ? 4 : 6, (err, address, family) => {
               if (err) {
                 const type = forceIPv4 ? "IPv4" : "IPv6";
-                const error = new Error(
+                const error2 = new Error(
                   `Error while looking up ${type} address for '${host}': ${err}`
                 );
                 clearTimeout(this._readyTimeout);
-                error.level = "client-dns";
-                this.emit("error", error);
+                error2.level = "client-dns";
+                this.emit("error", error2);
                 this.emit("close");
                 return;
               }
@@ -22298,10 +27603,10 @@ var require_client = __commonJS({
       reject();
     }
     var randomCookie = (() => {
-      const buffer3 = Buffer.allocUnsafe(16);
+      const buffer4 = Buffer.allocUnsafe(16);
       return () => {
-        randomFillSync(buffer3, 0, 16);
-        return buffer3.hexSlice(0, 16);
+        randomFillSync(buffer4, 0, 16);
+        return buffer4.hexSlice(0, 16);
       };
     })();
     function makeSimpleAuthHandler(authList) {
@@ -22323,10 +27628,10 @@ var require_client = __commonJS({
         throw new TypeError("Invalid keys argument type");
       const keys = [];
       for (const key of keys_) {
-        const parsed2 = parseKey(key);
-        if (parsed2 instanceof Error)
-          throw parsed2;
-        keys.push(parsed2);
+        const parsed3 = parseKey(key);
+        if (parsed3 instanceof Error)
+          throw parsed3;
+        keys.push(parsed3);
       }
       if (!client.config.strictVendor || client.config.strictVendor && RE_OPENSSH.test(client._remoteVer)) {
         client._callbacks.push((had_err, data) => {
@@ -22417,1676 +27722,19 @@ var require_client = __commonJS({
   }
 });
 
-// node_modules/ssh2/lib/http-agents.js
-var require_http_agents = __commonJS({
-  "node_modules/ssh2/lib/http-agents.js"(exports2) {
-    "use strict";
-    init_define_SAVEPOINT();
-    var { Agent: HttpAgent } = require("http");
-    var { Agent: HttpsAgent } = require("https");
-    var { connect: tlsConnect } = require("tls");
-    var Client;
-    for (const ctor of [HttpAgent, HttpsAgent]) {
-      class SSHAgent extends ctor {
-        constructor(connectCfg, agentOptions) {
-          super(agentOptions);
-          this._connectCfg = connectCfg;
-          this._defaultSrcIP = agentOptions && agentOptions.srcIP || "localhost";
-        }
-        createConnection(options, cb) {
-          const srcIP = options && options.localAddress || this._defaultSrcIP;
-          const srcPort = options && options.localPort || 0;
-          const dstIP = options.host;
-          const dstPort = options.port;
-          if (Client === void 0)
-            Client = require_client();
-          const client = new Client();
-          let triedForward = false;
-          client.on("ready", () => {
-            client.forwardOut(srcIP, srcPort, dstIP, dstPort, (err, stream) => {
-              triedForward = true;
-              if (err) {
-                client.end();
-                return cb(err);
-              }
-              stream.once("close", () => client.end());
-              cb(null, decorateStream(stream, ctor, options));
-            });
-          }).on("error", cb).on("close", () => {
-            if (!triedForward)
-              cb(new Error("Unexpected connection close"));
-          }).connect(this._connectCfg);
-        }
-      }
-      exports2[ctor === HttpAgent ? "SSHTTPAgent" : "SSHTTPSAgent"] = SSHAgent;
-    }
-    function noop() {
-    }
-    function decorateStream(stream, ctor, options) {
-      if (ctor === HttpAgent) {
-        stream.setKeepAlive = noop;
-        stream.setNoDelay = noop;
-        stream.setTimeout = noop;
-        stream.ref = noop;
-        stream.unref = noop;
-        stream.destroySoon = stream.destroy;
-        return stream;
-      }
-      options.socket = stream;
-      const wrapped = tlsConnect(options);
-      const onClose = /* @__PURE__ */ (() => {
-        let called = false;
-        return () => {
-          if (called)
-            return;
-          called = true;
-          if (stream.isPaused())
-            stream.resume();
-        };
-      })();
-      wrapped.on("end", onClose).on("close", onClose);
-      return wrapped;
-    }
-  }
-});
-
 // node_modules/ssh2/lib/server.js
 var require_server = __commonJS({
   "node_modules/ssh2/lib/server.js"(exports2, module2) {
-    "use strict";
     init_define_SAVEPOINT();
-    var { Server: netServer } = require("net");
-    var EventEmitter = require("events");
-    var { listenerCount } = EventEmitter;
-    var {
-      CHANNEL_OPEN_FAILURE,
-      DEFAULT_CIPHER,
-      DEFAULT_COMPRESSION,
-      DEFAULT_KEX,
-      DEFAULT_MAC,
-      DEFAULT_SERVER_HOST_KEY,
-      DISCONNECT_REASON,
-      DISCONNECT_REASON_BY_VALUE,
-      SUPPORTED_CIPHER,
-      SUPPORTED_COMPRESSION,
-      SUPPORTED_KEX,
-      SUPPORTED_MAC,
-      SUPPORTED_SERVER_HOST_KEY
-    } = require_constants();
-    var { init: cryptoInit } = require_crypto();
-    var { KexInit } = require_kex();
-    var { parseKey } = require_keyParser();
-    var Protocol = require_Protocol();
-    var { SFTP } = require_SFTP();
-    var { writeUInt32BE } = require_utils();
-    var {
-      Channel,
-      MAX_WINDOW,
-      PACKET_SIZE,
-      windowAdjust,
-      WINDOW_THRESHOLD
-    } = require_Channel();
-    var {
-      ChannelManager,
-      generateAlgorithmList,
-      isWritable,
-      onChannelOpenFailure,
-      onCHANNEL_CLOSE
-    } = require_utils2();
-    var MAX_PENDING_AUTHS = 10;
-    var AuthContext = class extends EventEmitter {
-      constructor(protocol, username, service, method, cb) {
-        super();
-        this.username = this.user = username;
-        this.service = service;
-        this.method = method;
-        this._initialResponse = false;
-        this._finalResponse = false;
-        this._multistep = false;
-        this._cbfinal = (allowed, methodsLeft, isPartial) => {
-          if (!this._finalResponse) {
-            this._finalResponse = true;
-            cb(this, allowed, methodsLeft, isPartial);
-          }
-        };
-        this._protocol = protocol;
-      }
-      accept() {
-        this._cleanup && this._cleanup();
-        this._initialResponse = true;
-        this._cbfinal(true);
-      }
-      reject(methodsLeft, isPartial) {
-        this._cleanup && this._cleanup();
-        this._initialResponse = true;
-        this._cbfinal(false, methodsLeft, isPartial);
-      }
-    };
-    var KeyboardAuthContext = class extends AuthContext {
-      constructor(protocol, username, service, method, submethods, cb) {
-        super(protocol, username, service, method, cb);
-        this._multistep = true;
-        this._cb = void 0;
-        this._onInfoResponse = (responses) => {
-          const callback = this._cb;
-          if (callback) {
-            this._cb = void 0;
-            callback(responses);
-          }
-        };
-        this.submethods = submethods;
-        this.on("abort", () => {
-          this._cb && this._cb(new Error("Authentication request aborted"));
-        });
-      }
-      prompt(prompts, title, instructions, cb) {
-        if (!Array.isArray(prompts))
-          prompts = [prompts];
-        if (typeof title === "function") {
-          cb = title;
-          title = instructions = void 0;
-        } else if (typeof instructions === "function") {
-          cb = instructions;
-          instructions = void 0;
-        } else if (typeof cb !== "function") {
-          cb = void 0;
-        }
-        for (let i = 0; i < prompts.length; ++i) {
-          if (typeof prompts[i] === "string") {
-            prompts[i] = {
-              prompt: prompts[i],
-              echo: true
-            };
-          }
-        }
-        this._cb = cb;
-        this._initialResponse = true;
-        this._protocol.authInfoReq(title, instructions, prompts);
-      }
-    };
-    var PKAuthContext = class extends AuthContext {
-      constructor(protocol, username, service, method, pkInfo, cb) {
-        super(protocol, username, service, method, cb);
-        this.key = { algo: pkInfo.keyAlgo, data: pkInfo.key };
-        this.hashAlgo = pkInfo.hashAlgo;
-        this.signature = pkInfo.signature;
-        this.blob = pkInfo.blob;
-      }
-      accept() {
-        if (!this.signature) {
-          this._initialResponse = true;
-          this._protocol.authPKOK(this.key.algo, this.key.data);
-        } else {
-          AuthContext.prototype.accept.call(this);
-        }
-      }
-    };
-    var HostbasedAuthContext = class extends AuthContext {
-      constructor(protocol, username, service, method, pkInfo, cb) {
-        super(protocol, username, service, method, cb);
-        this.key = { algo: pkInfo.keyAlgo, data: pkInfo.key };
-        this.hashAlgo = pkInfo.hashAlgo;
-        this.signature = pkInfo.signature;
-        this.blob = pkInfo.blob;
-        this.localHostname = pkInfo.localHostname;
-        this.localUsername = pkInfo.localUsername;
-      }
-    };
-    var PwdAuthContext = class extends AuthContext {
-      constructor(protocol, username, service, method, password, cb) {
-        super(protocol, username, service, method, cb);
-        this.password = password;
-        this._changeCb = void 0;
-      }
-      requestChange(prompt, cb) {
-        if (this._changeCb)
-          throw new Error("Change request already in progress");
-        if (typeof prompt !== "string")
-          throw new Error("prompt argument must be a string");
-        if (typeof cb !== "function")
-          throw new Error("Callback argument must be a function");
-        this._changeCb = cb;
-        this._protocol.authPasswdChg(prompt);
-      }
-    };
-    var Session = class extends EventEmitter {
-      constructor(client, info, localChan) {
-        super();
-        this.type = "session";
-        this.subtype = void 0;
-        this.server = true;
-        this._ending = false;
-        this._channel = void 0;
-        this._chanInfo = {
-          type: "session",
-          incoming: {
-            id: localChan,
-            window: MAX_WINDOW,
-            packetSize: PACKET_SIZE,
-            state: "open"
-          },
-          outgoing: {
-            id: info.sender,
-            window: info.window,
-            packetSize: info.packetSize,
-            state: "open"
-          }
-        };
-      }
-    };
-    var Server = class extends EventEmitter {
-      constructor(cfg, listener) {
-        super();
-        if (typeof cfg !== "object" || cfg === null)
-          throw new Error("Missing configuration object");
-        const hostKeys = /* @__PURE__ */ Object.create(null);
-        const hostKeyAlgoOrder = [];
-        const hostKeys_ = cfg.hostKeys;
-        if (!Array.isArray(hostKeys_))
-          throw new Error("hostKeys must be an array");
-        const cfgAlgos = typeof cfg.algorithms === "object" && cfg.algorithms !== null ? cfg.algorithms : {};
-        const hostKeyAlgos = generateAlgorithmList(
-          cfgAlgos.serverHostKey,
-          DEFAULT_SERVER_HOST_KEY,
-          SUPPORTED_SERVER_HOST_KEY
-        );
-        for (let i = 0; i < hostKeys_.length; ++i) {
-          let privateKey;
-          if (Buffer.isBuffer(hostKeys_[i]) || typeof hostKeys_[i] === "string")
-            privateKey = parseKey(hostKeys_[i]);
-          else
-            privateKey = parseKey(hostKeys_[i].key, hostKeys_[i].passphrase);
-          if (privateKey instanceof Error)
-            throw new Error(`Cannot parse privateKey: ${privateKey.message}`);
-          if (Array.isArray(privateKey)) {
-            privateKey = privateKey[0];
-          }
-          if (privateKey.getPrivatePEM() === null)
-            throw new Error("privateKey value contains an invalid private key");
-          if (hostKeyAlgoOrder.includes(privateKey.type))
-            continue;
-          if (privateKey.type === "ssh-rsa") {
-            let sha1Pos = hostKeyAlgos.indexOf("ssh-rsa");
-            const sha256Pos = hostKeyAlgos.indexOf("rsa-sha2-256");
-            const sha512Pos = hostKeyAlgos.indexOf("rsa-sha2-512");
-            if (sha1Pos === -1) {
-              sha1Pos = Infinity;
-            }
-            [sha1Pos, sha256Pos, sha512Pos].sort(compareNumbers).forEach((pos) => {
-              if (pos === -1)
-                return;
-              let type;
-              switch (pos) {
-                case sha1Pos:
-                  type = "ssh-rsa";
-                  break;
-                case sha256Pos:
-                  type = "rsa-sha2-256";
-                  break;
-                case sha512Pos:
-                  type = "rsa-sha2-512";
-                  break;
-                default:
-                  return;
-              }
-              hostKeys[type] = privateKey;
-              hostKeyAlgoOrder.push(type);
-            });
-          } else {
-            hostKeys[privateKey.type] = privateKey;
-            hostKeyAlgoOrder.push(privateKey.type);
-          }
-        }
-        const algorithms2 = {
-          kex: generateAlgorithmList(
-            cfgAlgos.kex,
-            DEFAULT_KEX,
-            SUPPORTED_KEX
-          ).concat(["kex-strict-s-v00@openssh.com"]),
-          serverHostKey: hostKeyAlgoOrder,
-          cs: {
-            cipher: generateAlgorithmList(
-              cfgAlgos.cipher,
-              DEFAULT_CIPHER,
-              SUPPORTED_CIPHER
-            ),
-            mac: generateAlgorithmList(cfgAlgos.hmac, DEFAULT_MAC, SUPPORTED_MAC),
-            compress: generateAlgorithmList(
-              cfgAlgos.compress,
-              DEFAULT_COMPRESSION,
-              SUPPORTED_COMPRESSION
-            ),
-            lang: []
-          },
-          sc: void 0
-        };
-        algorithms2.sc = algorithms2.cs;
-        if (typeof listener === "function")
-          this.on("connection", listener);
-        const origDebug = typeof cfg.debug === "function" ? cfg.debug : void 0;
-        const ident = cfg.ident ? Buffer.from(cfg.ident) : void 0;
-        const offer = new KexInit(algorithms2);
-        this._srv = new netServer((socket) => {
-          if (this._connections >= this.maxConnections) {
-            socket.destroy();
-            return;
-          }
-          ++this._connections;
-          socket.once("close", () => {
-            --this._connections;
-          });
-          let debug;
-          if (origDebug) {
-            const debugPrefix = `[${process.hrtime().join(".")}] `;
-            debug = (msg) => {
-              origDebug(`${debugPrefix}${msg}`);
-            };
-          }
-          new Client(socket, hostKeys, ident, offer, debug, this, cfg);
-        }).on("error", (err) => {
-          this.emit("error", err);
-        }).on("listening", () => {
-          this.emit("listening");
-        }).on("close", () => {
-          this.emit("close");
-        });
-        this._connections = 0;
-        this.maxConnections = Infinity;
-      }
-      injectSocket(socket) {
-        this._srv.emit("connection", socket);
-      }
-      listen(...args) {
-        this._srv.listen(...args);
-        return this;
-      }
-      address() {
-        return this._srv.address();
-      }
-      getConnections(cb) {
-        this._srv.getConnections(cb);
-        return this;
-      }
-      close(cb) {
-        this._srv.close(cb);
-        return this;
-      }
-      ref() {
-        this._srv.ref();
-        return this;
-      }
-      unref() {
-        this._srv.unref();
-        return this;
-      }
-    };
-    Server.KEEPALIVE_CLIENT_INTERVAL = 15e3;
-    Server.KEEPALIVE_CLIENT_COUNT_MAX = 3;
-    var Client = class extends EventEmitter {
-      constructor(socket, hostKeys, ident, offer, debug, server, srvCfg) {
-        super();
-        let exchanges = 0;
-        let acceptedAuthSvc = false;
-        let pendingAuths = [];
-        let authCtx;
-        let kaTimer;
-        let onPacket;
-        const unsentGlobalRequestsReplies = [];
-        this._sock = socket;
-        this._chanMgr = new ChannelManager(this);
-        this._debug = debug;
-        this.noMoreSessions = false;
-        this.authenticated = false;
-        function onClientPreHeaderError(err) {
-        }
-        this.on("error", onClientPreHeaderError);
-        const DEBUG_HANDLER = !debug ? void 0 : (p, display, msg) => {
-          debug(`Debug output from client: ${JSON.stringify(msg)}`);
-        };
-        const kaIntvl = typeof srvCfg.keepaliveInterval === "number" && isFinite(srvCfg.keepaliveInterval) && srvCfg.keepaliveInterval > 0 ? srvCfg.keepaliveInterval : typeof Server.KEEPALIVE_CLIENT_INTERVAL === "number" && isFinite(Server.KEEPALIVE_CLIENT_INTERVAL) && Server.KEEPALIVE_CLIENT_INTERVAL > 0 ? Server.KEEPALIVE_CLIENT_INTERVAL : -1;
-        const kaCountMax = typeof srvCfg.keepaliveCountMax === "number" && isFinite(srvCfg.keepaliveCountMax) && srvCfg.keepaliveCountMax >= 0 ? srvCfg.keepaliveCountMax : typeof Server.KEEPALIVE_CLIENT_COUNT_MAX === "number" && isFinite(Server.KEEPALIVE_CLIENT_COUNT_MAX) && Server.KEEPALIVE_CLIENT_COUNT_MAX >= 0 ? Server.KEEPALIVE_CLIENT_COUNT_MAX : -1;
-        let kaCurCount = 0;
-        if (kaIntvl !== -1 && kaCountMax !== -1) {
-          this.once("ready", () => {
-            const onClose = () => {
-              clearInterval(kaTimer);
-            };
-            this.on("close", onClose).on("end", onClose);
-            kaTimer = setInterval(() => {
-              if (++kaCurCount > kaCountMax) {
-                clearInterval(kaTimer);
-                const err = new Error("Keepalive timeout");
-                err.level = "client-timeout";
-                this.emit("error", err);
-                this.end();
-              } else {
-                proto.ping();
-              }
-            }, kaIntvl);
-          });
-          onPacket = () => {
-            kaTimer && kaTimer.refresh();
-            kaCurCount = 0;
-          };
-        }
-        const proto = this._protocol = new Protocol({
-          server: true,
-          hostKeys,
-          ident,
-          offer,
-          onPacket,
-          greeting: srvCfg.greeting,
-          banner: srvCfg.banner,
-          onWrite: (data) => {
-            if (isWritable(socket))
-              socket.write(data);
-          },
-          onError: (err) => {
-            if (!proto._destruct)
-              socket.removeAllListeners("data");
-            this.emit("error", err);
-            try {
-              socket.end();
-            } catch {
-            }
-          },
-          onHeader: (header2) => {
-            this.removeListener("error", onClientPreHeaderError);
-            const info = {
-              ip: socket.remoteAddress,
-              family: socket.remoteFamily,
-              port: socket.remotePort,
-              header: header2
-            };
-            if (!server.emit("connection", this, info)) {
-              proto.disconnect(DISCONNECT_REASON.BY_APPLICATION);
-              socket.end();
-              return;
-            }
-            if (header2.greeting)
-              this.emit("greeting", header2.greeting);
-          },
-          onHandshakeComplete: (negotiated) => {
-            if (++exchanges > 1)
-              this.emit("rekey");
-            this.emit("handshake", negotiated);
-          },
-          debug,
-          messageHandlers: {
-            DEBUG: DEBUG_HANDLER,
-            DISCONNECT: (p, reason, desc) => {
-              if (reason !== DISCONNECT_REASON.BY_APPLICATION) {
-                if (!desc) {
-                  desc = DISCONNECT_REASON_BY_VALUE[reason];
-                  if (desc === void 0)
-                    desc = `Unexpected disconnection reason: ${reason}`;
-                }
-                const err = new Error(desc);
-                err.code = reason;
-                this.emit("error", err);
-              }
-              socket.end();
-            },
-            CHANNEL_OPEN: (p, info) => {
-              if (info.type === "session" && this.noMoreSessions || !this.authenticated) {
-                const reasonCode = CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED;
-                return proto.channelOpenFail(info.sender, reasonCode);
-              }
-              let localChan = -1;
-              let reason;
-              let replied = false;
-              let accept;
-              const reject = () => {
-                if (replied)
-                  return;
-                replied = true;
-                if (reason === void 0) {
-                  if (localChan === -1)
-                    reason = CHANNEL_OPEN_FAILURE.RESOURCE_SHORTAGE;
-                  else
-                    reason = CHANNEL_OPEN_FAILURE.CONNECT_FAILED;
-                }
-                if (localChan !== -1)
-                  this._chanMgr.remove(localChan);
-                proto.channelOpenFail(info.sender, reason, "");
-              };
-              const reserveChannel = () => {
-                localChan = this._chanMgr.add();
-                if (localChan === -1) {
-                  reason = CHANNEL_OPEN_FAILURE.RESOURCE_SHORTAGE;
-                  if (debug) {
-                    debug("Automatic rejection of incoming channel open: no channels available");
-                  }
-                }
-                return localChan !== -1;
-              };
-              const data = info.data;
-              switch (info.type) {
-                case "session":
-                  if (listenerCount(this, "session") && reserveChannel()) {
-                    accept = () => {
-                      if (replied)
-                        return;
-                      replied = true;
-                      const instance = new Session(this, info, localChan);
-                      this._chanMgr.update(localChan, instance);
-                      proto.channelOpenConfirm(
-                        info.sender,
-                        localChan,
-                        MAX_WINDOW,
-                        PACKET_SIZE
-                      );
-                      return instance;
-                    };
-                    this.emit("session", accept, reject);
-                    return;
-                  }
-                  break;
-                case "direct-tcpip":
-                  if (listenerCount(this, "tcpip") && reserveChannel()) {
-                    accept = () => {
-                      if (replied)
-                        return;
-                      replied = true;
-                      const chanInfo = {
-                        type: void 0,
-                        incoming: {
-                          id: localChan,
-                          window: MAX_WINDOW,
-                          packetSize: PACKET_SIZE,
-                          state: "open"
-                        },
-                        outgoing: {
-                          id: info.sender,
-                          window: info.window,
-                          packetSize: info.packetSize,
-                          state: "open"
-                        }
-                      };
-                      const stream = new Channel(this, chanInfo, { server: true });
-                      this._chanMgr.update(localChan, stream);
-                      proto.channelOpenConfirm(
-                        info.sender,
-                        localChan,
-                        MAX_WINDOW,
-                        PACKET_SIZE
-                      );
-                      return stream;
-                    };
-                    this.emit("tcpip", accept, reject, data);
-                    return;
-                  }
-                  break;
-                case "direct-streamlocal@openssh.com":
-                  if (listenerCount(this, "openssh.streamlocal") && reserveChannel()) {
-                    accept = () => {
-                      if (replied)
-                        return;
-                      replied = true;
-                      const chanInfo = {
-                        type: void 0,
-                        incoming: {
-                          id: localChan,
-                          window: MAX_WINDOW,
-                          packetSize: PACKET_SIZE,
-                          state: "open"
-                        },
-                        outgoing: {
-                          id: info.sender,
-                          window: info.window,
-                          packetSize: info.packetSize,
-                          state: "open"
-                        }
-                      };
-                      const stream = new Channel(this, chanInfo, { server: true });
-                      this._chanMgr.update(localChan, stream);
-                      proto.channelOpenConfirm(
-                        info.sender,
-                        localChan,
-                        MAX_WINDOW,
-                        PACKET_SIZE
-                      );
-                      return stream;
-                    };
-                    this.emit("openssh.streamlocal", accept, reject, data);
-                    return;
-                  }
-                  break;
-                default:
-                  reason = CHANNEL_OPEN_FAILURE.UNKNOWN_CHANNEL_TYPE;
-                  if (debug) {
-                    debug(`Automatic rejection of unsupported incoming channel open type: ${info.type}`);
-                  }
-              }
-              if (reason === void 0) {
-                reason = CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED;
-                if (debug) {
-                  debug(`Automatic rejection of unexpected incoming channel open for: ${info.type}`);
-                }
-              }
-              reject();
-            },
-            CHANNEL_OPEN_CONFIRMATION: (p, info) => {
-              const channel = this._chanMgr.get(info.recipient);
-              if (typeof channel !== "function")
-                return;
-              const chanInfo = {
-                type: channel.type,
-                incoming: {
-                  id: info.recipient,
-                  window: MAX_WINDOW,
-                  packetSize: PACKET_SIZE,
-                  state: "open"
-                },
-                outgoing: {
-                  id: info.sender,
-                  window: info.window,
-                  packetSize: info.packetSize,
-                  state: "open"
-                }
-              };
-              const instance = new Channel(this, chanInfo, { server: true });
-              this._chanMgr.update(info.recipient, instance);
-              channel(void 0, instance);
-            },
-            CHANNEL_OPEN_FAILURE: (p, recipient, reason, description) => {
-              const channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "function")
-                return;
-              const info = { reason, description };
-              onChannelOpenFailure(this, recipient, info, channel);
-            },
-            CHANNEL_DATA: (p, recipient, data) => {
-              let channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "object" || channel === null)
-                return;
-              if (channel.constructor === Session) {
-                channel = channel._channel;
-                if (!channel)
-                  return;
-              }
-              if (channel.incoming.window === 0)
-                return;
-              channel.incoming.window -= data.length;
-              if (channel.push(data) === false) {
-                channel._waitChanDrain = true;
-                return;
-              }
-              if (channel.incoming.window <= WINDOW_THRESHOLD)
-                windowAdjust(channel);
-            },
-            CHANNEL_EXTENDED_DATA: (p, recipient, data, type) => {
-            },
-            CHANNEL_WINDOW_ADJUST: (p, recipient, amount) => {
-              let channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "object" || channel === null)
-                return;
-              if (channel.constructor === Session) {
-                channel = channel._channel;
-                if (!channel)
-                  return;
-              }
-              channel.outgoing.window += amount;
-              if (channel._waitWindow) {
-                channel._waitWindow = false;
-                if (channel._chunk) {
-                  channel._write(channel._chunk, null, channel._chunkcb);
-                } else if (channel._chunkcb) {
-                  channel._chunkcb();
-                } else if (channel._chunkErr) {
-                  channel.stderr._write(
-                    channel._chunkErr,
-                    null,
-                    channel._chunkcbErr
-                  );
-                } else if (channel._chunkcbErr) {
-                  channel._chunkcbErr();
-                }
-              }
-            },
-            CHANNEL_SUCCESS: (p, recipient) => {
-              let channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "object" || channel === null)
-                return;
-              if (channel.constructor === Session) {
-                channel = channel._channel;
-                if (!channel)
-                  return;
-              }
-              if (channel._callbacks.length)
-                channel._callbacks.shift()(false);
-            },
-            CHANNEL_FAILURE: (p, recipient) => {
-              let channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "object" || channel === null)
-                return;
-              if (channel.constructor === Session) {
-                channel = channel._channel;
-                if (!channel)
-                  return;
-              }
-              if (channel._callbacks.length)
-                channel._callbacks.shift()(true);
-            },
-            CHANNEL_REQUEST: (p, recipient, type, wantReply, data) => {
-              const session = this._chanMgr.get(recipient);
-              if (typeof session !== "object" || session === null)
-                return;
-              let replied = false;
-              let accept;
-              let reject;
-              if (session.constructor !== Session) {
-                if (wantReply)
-                  proto.channelFailure(session.outgoing.id);
-                return;
-              }
-              if (wantReply) {
-                if (type !== "shell" && type !== "exec" && type !== "subsystem") {
-                  accept = () => {
-                    if (replied || session._ending || session._channel)
-                      return;
-                    replied = true;
-                    proto.channelSuccess(session._chanInfo.outgoing.id);
-                  };
-                }
-                reject = () => {
-                  if (replied || session._ending || session._channel)
-                    return;
-                  replied = true;
-                  proto.channelFailure(session._chanInfo.outgoing.id);
-                };
-              }
-              if (session._ending) {
-                reject && reject();
-                return;
-              }
-              switch (type) {
-                // "pre-real session start" requests
-                case "env":
-                  if (listenerCount(session, "env")) {
-                    session.emit("env", accept, reject, {
-                      key: data.name,
-                      val: data.value
-                    });
-                    return;
-                  }
-                  break;
-                case "pty-req":
-                  if (listenerCount(session, "pty")) {
-                    session.emit("pty", accept, reject, data);
-                    return;
-                  }
-                  break;
-                case "window-change":
-                  if (listenerCount(session, "window-change"))
-                    session.emit("window-change", accept, reject, data);
-                  else
-                    reject && reject();
-                  break;
-                case "x11-req":
-                  if (listenerCount(session, "x11")) {
-                    session.emit("x11", accept, reject, data);
-                    return;
-                  }
-                  break;
-                // "post-real session start" requests
-                case "signal":
-                  if (listenerCount(session, "signal")) {
-                    session.emit("signal", accept, reject, {
-                      name: data
-                    });
-                    return;
-                  }
-                  break;
-                // XXX: is `auth-agent-req@openssh.com` really "post-real session
-                // start"?
-                case "auth-agent-req@openssh.com":
-                  if (listenerCount(session, "auth-agent")) {
-                    session.emit("auth-agent", accept, reject);
-                    return;
-                  }
-                  break;
-                // "real session start" requests
-                case "shell":
-                  if (listenerCount(session, "shell")) {
-                    accept = () => {
-                      if (replied || session._ending || session._channel)
-                        return;
-                      replied = true;
-                      if (wantReply)
-                        proto.channelSuccess(session._chanInfo.outgoing.id);
-                      const channel = new Channel(
-                        this,
-                        session._chanInfo,
-                        { server: true }
-                      );
-                      channel.subtype = session.subtype = type;
-                      session._channel = channel;
-                      return channel;
-                    };
-                    session.emit("shell", accept, reject);
-                    return;
-                  }
-                  break;
-                case "exec":
-                  if (listenerCount(session, "exec")) {
-                    accept = () => {
-                      if (replied || session._ending || session._channel)
-                        return;
-                      replied = true;
-                      if (wantReply)
-                        proto.channelSuccess(session._chanInfo.outgoing.id);
-                      const channel = new Channel(
-                        this,
-                        session._chanInfo,
-                        { server: true }
-                      );
-                      channel.subtype = session.subtype = type;
-                      session._channel = channel;
-                      return channel;
-                    };
-                    session.emit("exec", accept, reject, {
-                      command: data
-                    });
-                    return;
-                  }
-                  break;
-                case "subsystem": {
-                  let useSFTP = data === "sftp";
-                  accept = () => {
-                    if (replied || session._ending || session._channel)
-                      return;
-                    replied = true;
-                    if (wantReply)
-                      proto.channelSuccess(session._chanInfo.outgoing.id);
-                    let instance;
-                    if (useSFTP) {
-                      instance = new SFTP(this, session._chanInfo, {
-                        server: true,
-                        debug
-                      });
-                    } else {
-                      instance = new Channel(
-                        this,
-                        session._chanInfo,
-                        { server: true }
-                      );
-                      instance.subtype = session.subtype = `${type}:${data}`;
-                    }
-                    session._channel = instance;
-                    return instance;
-                  };
-                  if (data === "sftp") {
-                    if (listenerCount(session, "sftp")) {
-                      session.emit("sftp", accept, reject);
-                      return;
-                    }
-                    useSFTP = false;
-                  }
-                  if (listenerCount(session, "subsystem")) {
-                    session.emit("subsystem", accept, reject, {
-                      name: data
-                    });
-                    return;
-                  }
-                  break;
-                }
-              }
-              debug && debug(
-                `Automatic rejection of incoming channel request: ${type}`
-              );
-              reject && reject();
-            },
-            CHANNEL_EOF: (p, recipient) => {
-              let channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "object" || channel === null)
-                return;
-              if (channel.constructor === Session) {
-                if (!channel._ending) {
-                  channel._ending = true;
-                  channel.emit("eof");
-                  channel.emit("end");
-                }
-                channel = channel._channel;
-                if (!channel)
-                  return;
-              }
-              if (channel.incoming.state !== "open")
-                return;
-              channel.incoming.state = "eof";
-              if (channel.readable)
-                channel.push(null);
-            },
-            CHANNEL_CLOSE: (p, recipient) => {
-              let channel = this._chanMgr.get(recipient);
-              if (typeof channel !== "object" || channel === null)
-                return;
-              if (channel.constructor === Session) {
-                channel._ending = true;
-                channel.emit("close");
-                channel = channel._channel;
-                if (!channel)
-                  return;
-              }
-              onCHANNEL_CLOSE(this, recipient, channel);
-            },
-            // Begin service/auth-related ==========================================
-            SERVICE_REQUEST: (p, service) => {
-              if (exchanges === 0 || acceptedAuthSvc || this.authenticated || service !== "ssh-userauth") {
-                proto.disconnect(DISCONNECT_REASON.SERVICE_NOT_AVAILABLE);
-                socket.end();
-                return;
-              }
-              acceptedAuthSvc = true;
-              proto.serviceAccept(service);
-            },
-            USERAUTH_REQUEST: (p, username, service, method, methodData) => {
-              if (exchanges === 0 || this.authenticated || authCtx && (authCtx.username !== username || authCtx.service !== service) || method !== "password" && method !== "publickey" && method !== "hostbased" && method !== "keyboard-interactive" && method !== "none" || pendingAuths.length === MAX_PENDING_AUTHS) {
-                proto.disconnect(DISCONNECT_REASON.PROTOCOL_ERROR);
-                socket.end();
-                return;
-              } else if (service !== "ssh-connection") {
-                proto.disconnect(DISCONNECT_REASON.SERVICE_NOT_AVAILABLE);
-                socket.end();
-                return;
-              }
-              let ctx;
-              switch (method) {
-                case "keyboard-interactive":
-                  ctx = new KeyboardAuthContext(
-                    proto,
-                    username,
-                    service,
-                    method,
-                    methodData,
-                    onAuthDecide
-                  );
-                  break;
-                case "publickey":
-                  ctx = new PKAuthContext(
-                    proto,
-                    username,
-                    service,
-                    method,
-                    methodData,
-                    onAuthDecide
-                  );
-                  break;
-                case "hostbased":
-                  ctx = new HostbasedAuthContext(
-                    proto,
-                    username,
-                    service,
-                    method,
-                    methodData,
-                    onAuthDecide
-                  );
-                  break;
-                case "password":
-                  if (authCtx && authCtx instanceof PwdAuthContext && authCtx._changeCb) {
-                    const cb = authCtx._changeCb;
-                    authCtx._changeCb = void 0;
-                    cb(methodData.newPassword);
-                    return;
-                  }
-                  ctx = new PwdAuthContext(
-                    proto,
-                    username,
-                    service,
-                    method,
-                    methodData,
-                    onAuthDecide
-                  );
-                  break;
-                case "none":
-                  ctx = new AuthContext(
-                    proto,
-                    username,
-                    service,
-                    method,
-                    onAuthDecide
-                  );
-                  break;
-              }
-              if (authCtx) {
-                if (!authCtx._initialResponse) {
-                  return pendingAuths.push(ctx);
-                } else if (authCtx._multistep && !authCtx._finalResponse) {
-                  authCtx._cleanup && authCtx._cleanup();
-                  authCtx.emit("abort");
-                }
-              }
-              authCtx = ctx;
-              if (listenerCount(this, "authentication"))
-                this.emit("authentication", authCtx);
-              else
-                authCtx.reject();
-            },
-            USERAUTH_INFO_RESPONSE: (p, responses) => {
-              if (authCtx && authCtx instanceof KeyboardAuthContext)
-                authCtx._onInfoResponse(responses);
-            },
-            // End service/auth-related ============================================
-            GLOBAL_REQUEST: (p, name, wantReply, data) => {
-              const reply = {
-                type: null,
-                buf: null
-              };
-              function setReply(type, buf) {
-                reply.type = type;
-                reply.buf = buf;
-                sendReplies();
-              }
-              if (wantReply)
-                unsentGlobalRequestsReplies.push(reply);
-              if ((name === "tcpip-forward" || name === "cancel-tcpip-forward" || name === "no-more-sessions@openssh.com" || name === "streamlocal-forward@openssh.com" || name === "cancel-streamlocal-forward@openssh.com") && listenerCount(this, "request") && this.authenticated) {
-                let accept;
-                let reject;
-                if (wantReply) {
-                  let replied = false;
-                  accept = (chosenPort) => {
-                    if (replied)
-                      return;
-                    replied = true;
-                    let bufPort;
-                    if (name === "tcpip-forward" && data.bindPort === 0 && typeof chosenPort === "number") {
-                      bufPort = Buffer.allocUnsafe(4);
-                      writeUInt32BE(bufPort, chosenPort, 0);
-                    }
-                    setReply("SUCCESS", bufPort);
-                  };
-                  reject = () => {
-                    if (replied)
-                      return;
-                    replied = true;
-                    setReply("FAILURE");
-                  };
-                }
-                if (name === "no-more-sessions@openssh.com") {
-                  this.noMoreSessions = true;
-                  accept && accept();
-                  return;
-                }
-                this.emit("request", accept, reject, name, data);
-              } else if (wantReply) {
-                setReply("FAILURE");
-              }
-            }
-          }
-        });
-        socket.pause();
-        cryptoInit.then(() => {
-          proto.start();
-          socket.on("data", (data) => {
-            try {
-              proto.parse(data, 0, data.length);
-            } catch (ex) {
-              this.emit("error", ex);
-              try {
-                if (isWritable(socket))
-                  socket.end();
-              } catch {
-              }
-            }
-          });
-          socket.resume();
-        }).catch((err) => {
-          this.emit("error", err);
-          try {
-            if (isWritable(socket))
-              socket.end();
-          } catch {
-          }
-        });
-        socket.on("error", (err) => {
-          err.level = "socket";
-          this.emit("error", err);
-        }).once("end", () => {
-          debug && debug("Socket ended");
-          proto.cleanup();
-          this.emit("end");
-        }).once("close", () => {
-          debug && debug("Socket closed");
-          proto.cleanup();
-          this.emit("close");
-          const err = new Error("No response from server");
-          this._chanMgr.cleanup(err);
-        });
-        const onAuthDecide = (ctx, allowed, methodsLeft, isPartial) => {
-          if (authCtx === ctx && !this.authenticated) {
-            if (allowed) {
-              authCtx = void 0;
-              this.authenticated = true;
-              proto.authSuccess();
-              pendingAuths = [];
-              this.emit("ready");
-            } else {
-              proto.authFailure(methodsLeft, isPartial);
-              if (pendingAuths.length) {
-                authCtx = pendingAuths.pop();
-                if (listenerCount(this, "authentication"))
-                  this.emit("authentication", authCtx);
-                else
-                  authCtx.reject();
-              }
-            }
-          }
-        };
-        function sendReplies() {
-          while (unsentGlobalRequestsReplies.length > 0 && unsentGlobalRequestsReplies[0].type) {
-            const reply = unsentGlobalRequestsReplies.shift();
-            if (reply.type === "SUCCESS")
-              proto.requestSuccess(reply.buf);
-            if (reply.type === "FAILURE")
-              proto.requestFailure();
-          }
-        }
-      }
-      end() {
-        if (this._sock && isWritable(this._sock)) {
-          this._protocol.disconnect(DISCONNECT_REASON.BY_APPLICATION);
-          this._sock.end();
-        }
-        return this;
-      }
-      x11(originAddr, originPort, cb) {
-        const opts = { originAddr, originPort };
-        openChannel(this, "x11", opts, cb);
-        return this;
-      }
-      forwardOut(boundAddr, boundPort, remoteAddr, remotePort, cb) {
-        const opts = { boundAddr, boundPort, remoteAddr, remotePort };
-        openChannel(this, "forwarded-tcpip", opts, cb);
-        return this;
-      }
-      openssh_forwardOutStreamLocal(socketPath, cb) {
-        const opts = { socketPath };
-        openChannel(this, "forwarded-streamlocal@openssh.com", opts, cb);
-        return this;
-      }
-      rekey(cb) {
-        let error;
-        try {
-          this._protocol.rekey();
-        } catch (ex) {
-          error = ex;
-        }
-        if (typeof cb === "function") {
-          if (error)
-            process.nextTick(cb, error);
-          else
-            this.once("rekey", cb);
-        }
-      }
-      setNoDelay(noDelay) {
-        if (this._sock && typeof this._sock.setNoDelay === "function")
-          this._sock.setNoDelay(noDelay);
-        return this;
-      }
-    };
-    function openChannel(self2, type, opts, cb) {
-      const initWindow = MAX_WINDOW;
-      const maxPacket = PACKET_SIZE;
-      if (typeof opts === "function") {
-        cb = opts;
-        opts = {};
-      }
-      const wrapper = (err, stream) => {
-        cb(err, stream);
-      };
-      wrapper.type = type;
-      const localChan = self2._chanMgr.add(wrapper);
-      if (localChan === -1) {
-        cb(new Error("No free channels available"));
-        return;
-      }
-      switch (type) {
-        case "forwarded-tcpip":
-          self2._protocol.forwardedTcpip(localChan, initWindow, maxPacket, opts);
-          break;
-        case "x11":
-          self2._protocol.x11(localChan, initWindow, maxPacket, opts);
-          break;
-        case "forwarded-streamlocal@openssh.com":
-          self2._protocol.openssh_forwardedStreamLocal(
-            localChan,
-            initWindow,
-            maxPacket,
-            opts
-          );
-          break;
-        default:
-          throw new Error(`Unsupported channel type: ${type}`);
-      }
-    }
-    function compareNumbers(a, b) {
-      return a - b;
-    }
-    module2.exports = Server;
-    module2.exports.IncomingClient = Client;
+    module2.exports = {};
   }
 });
 
 // node_modules/ssh2/lib/keygen.js
 var require_keygen = __commonJS({
   "node_modules/ssh2/lib/keygen.js"(exports2, module2) {
-    "use strict";
     init_define_SAVEPOINT();
-    var {
-      createCipheriv,
-      generateKeyPair: generateKeyPair_,
-      generateKeyPairSync: generateKeyPairSync_,
-      getCurves,
-      randomBytes: randomBytes3
-    } = require("crypto");
-    var { Ber } = require_lib();
-    var bcrypt_pbkdf = require_bcrypt_pbkdf().pbkdf;
-    var { CIPHER_INFO } = require_crypto();
-    var SALT_LEN = 16;
-    var DEFAULT_ROUNDS = 16;
-    var curves = getCurves();
-    var ciphers2 = new Map(Object.entries(CIPHER_INFO));
-    function makeArgs(type, opts) {
-      if (typeof type !== "string")
-        throw new TypeError("Key type must be a string");
-      const publicKeyEncoding = { type: "spki", format: "der" };
-      const privateKeyEncoding = { type: "pkcs8", format: "der" };
-      switch (type.toLowerCase()) {
-        case "rsa": {
-          if (typeof opts !== "object" || opts === null)
-            throw new TypeError("Missing options object for RSA key");
-          const modulusLength = opts.bits;
-          if (!Number.isInteger(modulusLength))
-            throw new TypeError("RSA bits must be an integer");
-          if (modulusLength <= 0 || modulusLength > 16384)
-            throw new RangeError("RSA bits must be non-zero and <= 16384");
-          return ["rsa", { modulusLength, publicKeyEncoding, privateKeyEncoding }];
-        }
-        case "ecdsa": {
-          if (typeof opts !== "object" || opts === null)
-            throw new TypeError("Missing options object for ECDSA key");
-          if (!Number.isInteger(opts.bits))
-            throw new TypeError("ECDSA bits must be an integer");
-          let namedCurve;
-          switch (opts.bits) {
-            case 256:
-              namedCurve = "prime256v1";
-              break;
-            case 384:
-              namedCurve = "secp384r1";
-              break;
-            case 521:
-              namedCurve = "secp521r1";
-              break;
-            default:
-              throw new Error("ECDSA bits must be 256, 384, or 521");
-          }
-          if (!curves.includes(namedCurve))
-            throw new Error("Unsupported ECDSA bits value");
-          return ["ec", { namedCurve, publicKeyEncoding, privateKeyEncoding }];
-        }
-        case "ed25519":
-          return ["ed25519", { publicKeyEncoding, privateKeyEncoding }];
-        default:
-          throw new Error(`Unsupported key type: ${type}`);
-      }
-    }
-    function parseDERs(keyType2, pub, priv) {
-      switch (keyType2) {
-        case "rsa": {
-          let reader = new Ber.Reader(priv);
-          reader.readSequence();
-          if (reader.readInt() !== 0)
-            throw new Error("Unsupported version in RSA private key");
-          reader.readSequence();
-          if (reader.readOID() !== "1.2.840.113549.1.1.1")
-            throw new Error("Bad RSA private OID");
-          if (reader.readByte() !== Ber.Null)
-            throw new Error("Malformed RSA private key (expected null)");
-          if (reader.readByte() !== 0) {
-            throw new Error(
-              "Malformed RSA private key (expected zero-length null)"
-            );
-          }
-          reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-          reader.readSequence();
-          if (reader.readInt() !== 0)
-            throw new Error("Unsupported version in RSA private key");
-          const n = reader.readString(Ber.Integer, true);
-          const e = reader.readString(Ber.Integer, true);
-          const d = reader.readString(Ber.Integer, true);
-          const p = reader.readString(Ber.Integer, true);
-          const q = reader.readString(Ber.Integer, true);
-          reader.readString(Ber.Integer, true);
-          reader.readString(Ber.Integer, true);
-          const iqmp = reader.readString(Ber.Integer, true);
-          const keyName = Buffer.from("ssh-rsa");
-          const privBuf = Buffer.allocUnsafe(
-            4 + keyName.length + 4 + n.length + 4 + e.length + 4 + d.length + 4 + iqmp.length + 4 + p.length + 4 + q.length
-          );
-          let pos = 0;
-          privBuf.writeUInt32BE(keyName.length, pos += 0);
-          privBuf.set(keyName, pos += 4);
-          privBuf.writeUInt32BE(n.length, pos += keyName.length);
-          privBuf.set(n, pos += 4);
-          privBuf.writeUInt32BE(e.length, pos += n.length);
-          privBuf.set(e, pos += 4);
-          privBuf.writeUInt32BE(d.length, pos += e.length);
-          privBuf.set(d, pos += 4);
-          privBuf.writeUInt32BE(iqmp.length, pos += d.length);
-          privBuf.set(iqmp, pos += 4);
-          privBuf.writeUInt32BE(p.length, pos += iqmp.length);
-          privBuf.set(p, pos += 4);
-          privBuf.writeUInt32BE(q.length, pos += p.length);
-          privBuf.set(q, pos += 4);
-          const pubBuf = Buffer.allocUnsafe(
-            4 + keyName.length + 4 + e.length + 4 + n.length
-          );
-          pos = 0;
-          pubBuf.writeUInt32BE(keyName.length, pos += 0);
-          pubBuf.set(keyName, pos += 4);
-          pubBuf.writeUInt32BE(e.length, pos += keyName.length);
-          pubBuf.set(e, pos += 4);
-          pubBuf.writeUInt32BE(n.length, pos += e.length);
-          pubBuf.set(n, pos += 4);
-          return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-        }
-        case "ec": {
-          let reader = new Ber.Reader(pub);
-          reader.readSequence();
-          reader.readSequence();
-          if (reader.readOID() !== "1.2.840.10045.2.1")
-            throw new Error("Bad ECDSA public OID");
-          reader.readOID();
-          let pubBin = reader.readString(Ber.BitString, true);
-          {
-            let i = 0;
-            for (; i < pubBin.length && pubBin[i] === 0; ++i) ;
-            if (i > 0)
-              pubBin = pubBin.slice(i);
-          }
-          reader = new Ber.Reader(priv);
-          reader.readSequence();
-          if (reader.readInt() !== 0)
-            throw new Error("Unsupported version in ECDSA private key");
-          reader.readSequence();
-          if (reader.readOID() !== "1.2.840.10045.2.1")
-            throw new Error("Bad ECDSA private OID");
-          const curveOID = reader.readOID();
-          let sshCurveName;
-          switch (curveOID) {
-            case "1.2.840.10045.3.1.7":
-              sshCurveName = "nistp256";
-              break;
-            case "1.3.132.0.34":
-              sshCurveName = "nistp384";
-              break;
-            case "1.3.132.0.35":
-              sshCurveName = "nistp521";
-              break;
-            default:
-              throw new Error("Unsupported curve in ECDSA private key");
-          }
-          reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-          reader.readSequence();
-          if (reader.readInt() !== 1)
-            throw new Error("Unsupported version in ECDSA private key");
-          const privBin = Buffer.concat([
-            Buffer.from([0]),
-            reader.readString(Ber.OctetString, true)
-          ]);
-          const keyName = Buffer.from(`ecdsa-sha2-${sshCurveName}`);
-          sshCurveName = Buffer.from(sshCurveName);
-          const privBuf = Buffer.allocUnsafe(
-            4 + keyName.length + 4 + sshCurveName.length + 4 + pubBin.length + 4 + privBin.length
-          );
-          let pos = 0;
-          privBuf.writeUInt32BE(keyName.length, pos += 0);
-          privBuf.set(keyName, pos += 4);
-          privBuf.writeUInt32BE(sshCurveName.length, pos += keyName.length);
-          privBuf.set(sshCurveName, pos += 4);
-          privBuf.writeUInt32BE(pubBin.length, pos += sshCurveName.length);
-          privBuf.set(pubBin, pos += 4);
-          privBuf.writeUInt32BE(privBin.length, pos += pubBin.length);
-          privBuf.set(privBin, pos += 4);
-          const pubBuf = Buffer.allocUnsafe(
-            4 + keyName.length + 4 + sshCurveName.length + 4 + pubBin.length
-          );
-          pos = 0;
-          pubBuf.writeUInt32BE(keyName.length, pos += 0);
-          pubBuf.set(keyName, pos += 4);
-          pubBuf.writeUInt32BE(sshCurveName.length, pos += keyName.length);
-          pubBuf.set(sshCurveName, pos += 4);
-          pubBuf.writeUInt32BE(pubBin.length, pos += sshCurveName.length);
-          pubBuf.set(pubBin, pos += 4);
-          return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-        }
-        case "ed25519": {
-          let reader = new Ber.Reader(pub);
-          reader.readSequence();
-          reader.readSequence();
-          if (reader.readOID() !== "1.3.101.112")
-            throw new Error("Bad ED25519 public OID");
-          let pubBin = reader.readString(Ber.BitString, true);
-          {
-            let i = 0;
-            for (; i < pubBin.length && pubBin[i] === 0; ++i) ;
-            if (i > 0)
-              pubBin = pubBin.slice(i);
-          }
-          reader = new Ber.Reader(priv);
-          reader.readSequence();
-          if (reader.readInt() !== 0)
-            throw new Error("Unsupported version in ED25519 private key");
-          reader.readSequence();
-          if (reader.readOID() !== "1.3.101.112")
-            throw new Error("Bad ED25519 private OID");
-          reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-          const privBin = reader.readString(Ber.OctetString, true);
-          const keyName = Buffer.from("ssh-ed25519");
-          const privBuf = Buffer.allocUnsafe(
-            4 + keyName.length + 4 + pubBin.length + 4 + (privBin.length + pubBin.length)
-          );
-          let pos = 0;
-          privBuf.writeUInt32BE(keyName.length, pos += 0);
-          privBuf.set(keyName, pos += 4);
-          privBuf.writeUInt32BE(pubBin.length, pos += keyName.length);
-          privBuf.set(pubBin, pos += 4);
-          privBuf.writeUInt32BE(
-            privBin.length + pubBin.length,
-            pos += pubBin.length
-          );
-          privBuf.set(privBin, pos += 4);
-          privBuf.set(pubBin, pos += privBin.length);
-          const pubBuf = Buffer.allocUnsafe(
-            4 + keyName.length + 4 + pubBin.length
-          );
-          pos = 0;
-          pubBuf.writeUInt32BE(keyName.length, pos += 0);
-          pubBuf.set(keyName, pos += 4);
-          pubBuf.writeUInt32BE(pubBin.length, pos += keyName.length);
-          pubBuf.set(pubBin, pos += 4);
-          return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-        }
-      }
-    }
-    function convertKeys(keyType2, pub, priv, opts) {
-      let format = "new";
-      let encrypted;
-      let comment = "";
-      if (typeof opts === "object" && opts !== null) {
-        if (typeof opts.comment === "string" && opts.comment)
-          comment = opts.comment;
-        if (typeof opts.format === "string" && opts.format)
-          format = opts.format;
-        if (opts.passphrase) {
-          let passphrase;
-          if (typeof opts.passphrase === "string")
-            passphrase = Buffer.from(opts.passphrase);
-          else if (Buffer.isBuffer(opts.passphrase))
-            passphrase = opts.passphrase;
-          else
-            throw new Error("Invalid passphrase");
-          if (opts.cipher === void 0)
-            throw new Error("Missing cipher name");
-          const cipher = ciphers2.get(opts.cipher);
-          if (cipher === void 0)
-            throw new Error("Invalid cipher name");
-          if (format === "new") {
-            let rounds = DEFAULT_ROUNDS;
-            if (opts.rounds !== void 0) {
-              if (!Number.isInteger(opts.rounds))
-                throw new TypeError("rounds must be an integer");
-              if (opts.rounds > 0)
-                rounds = opts.rounds;
-            }
-            const gen = Buffer.allocUnsafe(cipher.keyLen + cipher.ivLen);
-            const salt = randomBytes3(SALT_LEN);
-            const r = bcrypt_pbkdf(
-              passphrase,
-              passphrase.length,
-              salt,
-              salt.length,
-              gen,
-              gen.length,
-              rounds
-            );
-            if (r !== 0)
-              return new Error("Failed to generate information to encrypt key");
-            const kdfOptions = Buffer.allocUnsafe(4 + salt.length + 4);
-            {
-              let pos = 0;
-              kdfOptions.writeUInt32BE(salt.length, pos += 0);
-              kdfOptions.set(salt, pos += 4);
-              kdfOptions.writeUInt32BE(rounds, pos += salt.length);
-            }
-            encrypted = {
-              cipher,
-              cipherName: opts.cipher,
-              kdfName: "bcrypt",
-              kdfOptions,
-              key: gen.slice(0, cipher.keyLen),
-              iv: gen.slice(cipher.keyLen)
-            };
-          }
-        }
-      }
-      switch (format) {
-        case "new": {
-          let privateB64 = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
-          let publicB64;
-          const cipherName = Buffer.from(encrypted ? encrypted.cipherName : "none");
-          const kdfName = Buffer.from(encrypted ? encrypted.kdfName : "none");
-          const kdfOptions = encrypted ? encrypted.kdfOptions : Buffer.alloc(0);
-          const blockLen = encrypted ? encrypted.cipher.blockLen : 8;
-          const parsed2 = parseDERs(keyType2, pub, priv);
-          const checkInt = randomBytes3(4);
-          const commentBin = Buffer.from(comment);
-          const privBlobLen = 4 + 4 + parsed2.priv.length + 4 + commentBin.length;
-          let padding = [];
-          for (let i = 1; (privBlobLen + padding.length) % blockLen; ++i)
-            padding.push(i & 255);
-          padding = Buffer.from(padding);
-          let privBlob = Buffer.allocUnsafe(privBlobLen + padding.length);
-          let extra;
-          {
-            let pos = 0;
-            privBlob.set(checkInt, pos += 0);
-            privBlob.set(checkInt, pos += 4);
-            privBlob.set(parsed2.priv, pos += 4);
-            privBlob.writeUInt32BE(commentBin.length, pos += parsed2.priv.length);
-            privBlob.set(commentBin, pos += 4);
-            privBlob.set(padding, pos += commentBin.length);
-          }
-          if (encrypted) {
-            const options = { authTagLength: encrypted.cipher.authLen };
-            const cipher = createCipheriv(
-              encrypted.cipher.sslName,
-              encrypted.key,
-              encrypted.iv,
-              options
-            );
-            cipher.setAutoPadding(false);
-            privBlob = Buffer.concat([cipher.update(privBlob), cipher.final()]);
-            if (encrypted.cipher.authLen > 0)
-              extra = cipher.getAuthTag();
-            else
-              extra = Buffer.alloc(0);
-            encrypted.key.fill(0);
-            encrypted.iv.fill(0);
-          } else {
-            extra = Buffer.alloc(0);
-          }
-          const magicBytes = Buffer.from("openssh-key-v1\0");
-          const privBin = Buffer.allocUnsafe(
-            magicBytes.length + 4 + cipherName.length + 4 + kdfName.length + 4 + kdfOptions.length + 4 + 4 + parsed2.pub.length + 4 + privBlob.length + extra.length
-          );
-          {
-            let pos = 0;
-            privBin.set(magicBytes, pos += 0);
-            privBin.writeUInt32BE(cipherName.length, pos += magicBytes.length);
-            privBin.set(cipherName, pos += 4);
-            privBin.writeUInt32BE(kdfName.length, pos += cipherName.length);
-            privBin.set(kdfName, pos += 4);
-            privBin.writeUInt32BE(kdfOptions.length, pos += kdfName.length);
-            privBin.set(kdfOptions, pos += 4);
-            privBin.writeUInt32BE(1, pos += kdfOptions.length);
-            privBin.writeUInt32BE(parsed2.pub.length, pos += 4);
-            privBin.set(parsed2.pub, pos += 4);
-            privBin.writeUInt32BE(privBlob.length, pos += parsed2.pub.length);
-            privBin.set(privBlob, pos += 4);
-            privBin.set(extra, pos += privBlob.length);
-          }
-          {
-            const b64 = privBin.base64Slice(0, privBin.length);
-            let formatted = b64.replace(/.{64}/g, "$&\n");
-            if (b64.length & 63)
-              formatted += "\n";
-            privateB64 += formatted;
-          }
-          {
-            const b64 = parsed2.pub.base64Slice(0, parsed2.pub.length);
-            publicB64 = `${parsed2.sshName} ${b64}${comment ? ` ${comment}` : ""}`;
-          }
-          privateB64 += "-----END OPENSSH PRIVATE KEY-----\n";
-          return {
-            private: privateB64,
-            public: publicB64
-          };
-        }
-        default:
-          throw new Error("Invalid output key format");
-      }
-    }
-    function noop() {
-    }
-    module2.exports = {
-      generateKeyPair: (keyType2, opts, cb) => {
-        if (typeof opts === "function") {
-          cb = opts;
-          opts = void 0;
-        }
-        if (typeof cb !== "function")
-          cb = noop;
-        const args = makeArgs(keyType2, opts);
-        generateKeyPair_(...args, (err, pub, priv) => {
-          if (err)
-            return cb(err);
-          let ret;
-          try {
-            ret = convertKeys(args[0], pub, priv, opts);
-          } catch (ex) {
-            return cb(ex);
-          }
-          cb(null, ret);
-        });
-      },
-      generateKeyPairSync: (keyType2, opts) => {
-        const args = makeArgs(keyType2, opts);
-        const { publicKey: pub, privateKey: priv } = generateKeyPairSync_(...args);
-        return convertKeys(args[0], pub, priv, opts);
-      }
-    };
+    module2.exports = {};
   }
 });
 
@@ -24139,187 +27787,56 @@ var require_lib2 = __commonJS({
   }
 });
 
-// src/host/known-hosts.ts
-function parseKnownHosts(text4, source) {
-  const hosts = [];
-  const unreadable = [];
-  for (const [index, raw] of text4.split("\n").entries()) {
-    const content = raw.trim();
-    if (content === "" || content.startsWith("#")) continue;
-    const entry2 = parseLine(content, source, index + 1);
-    if (entry2) hosts.push(entry2);
-    else unreadable.push(index + 1);
-  }
-  return { hosts, unreadable };
-}
-function parseLine(content, source, line) {
-  const words = content.split(/[ \t]+/);
-  const marker = markers.get(words[0] ?? "");
-  if (words[0]?.startsWith("@")) {
-    if (!marker) return void 0;
-    words.shift();
-  }
-  const [hosts, type, base64] = words;
-  if (!hosts || !type || !base64 || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return void 0;
-  const key = Buffer.from(base64, "base64");
-  if (keyType(key) !== type) return void 0;
-  return { source, line, marker: marker ?? "none", hosts, type, key };
-}
-function keyType(key) {
-  if (key.length < 4) return "";
-  const length = key.readUInt32BE(0);
-  return length < key.length - 4 ? key.toString("latin1", 4, 4 + length) : "";
-}
-function fingerprint(key) {
-  return `SHA256:${(0, import_node_crypto2.createHash)("sha256").update(key).digest("base64").replace(/=+$/, "")}`;
-}
-function knownHostName(name, port) {
-  const lower = name.toLowerCase();
-  return port === 22 ? lower : `[${lower}]:${port}`;
-}
-function matchesHost(entry2, name) {
-  return entry2.hosts.startsWith("|") ? matchesHash(entry2.hosts, name) : matchesPatterns(entry2.hosts.split(","), name);
-}
-function matchesHash(hashed, name) {
-  const [, method, salt, hash] = hashed.split("|");
-  if (method !== "1" || !salt || !hash) return false;
-  const expected = Buffer.from(hash, "base64");
-  const actual = (0, import_node_crypto2.createHmac)("sha1", Buffer.from(salt, "base64")).update(name).digest();
-  return expected.length === actual.length && (0, import_node_crypto2.timingSafeEqual)(expected, actual);
-}
-function matchesPatterns(patterns, name, letters = "any-case") {
-  let matched = false;
-  for (const pattern of patterns) {
-    const negated = pattern.startsWith("!");
-    if (!matchesPattern(negated ? pattern.slice(1) : pattern, name, letters)) continue;
-    if (negated) return false;
-    matched = true;
-  }
-  return matched;
-}
-function matchesPattern(pattern, name, letters) {
-  const source = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
-  return new RegExp(`^${source}$`, letters === "exact" ? "s" : "is").test(name);
-}
-var import_node_crypto2, markers;
-var init_known_hosts = __esm({
-  "src/host/known-hosts.ts"() {
-    "use strict";
-    init_define_SAVEPOINT();
-    import_node_crypto2 = require("node:crypto");
-    markers = /* @__PURE__ */ new Map([
-      ["@revoked", "revoked"],
-      ["@cert-authority", "cert-authority"]
-    ]);
-  }
-});
-
-// src/host/ssh-algorithms.ts
-var kexAlgorithms, ciphers, macs, hostKeyAlgorithms;
-var init_ssh_algorithms = __esm({
-  "src/host/ssh-algorithms.ts"() {
-    "use strict";
-    init_define_SAVEPOINT();
-    kexAlgorithms = {
-      usual: [
-        "curve25519-sha256",
-        "curve25519-sha256@libssh.org",
-        "ecdh-sha2-nistp256",
-        "ecdh-sha2-nistp384",
-        "ecdh-sha2-nistp521",
-        "diffie-hellman-group-exchange-sha256",
-        "diffie-hellman-group14-sha256",
-        "diffie-hellman-group16-sha512",
-        "diffie-hellman-group18-sha512"
-      ],
-      legacy: [
-        "diffie-hellman-group-exchange-sha1",
-        "diffie-hellman-group14-sha1",
-        "diffie-hellman-group1-sha1"
-      ]
-    };
-    ciphers = {
-      usual: [
-        "aes128-gcm@openssh.com",
-        "aes256-gcm@openssh.com",
-        "aes128-ctr",
-        "aes192-ctr",
-        "aes256-ctr",
-        "chacha20-poly1305@openssh.com"
-      ],
-      legacy: ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
-    };
-    macs = {
-      usual: [
-        "hmac-sha2-256-etm@openssh.com",
-        "hmac-sha2-512-etm@openssh.com",
-        "hmac-sha1-etm@openssh.com",
-        "hmac-sha2-256",
-        "hmac-sha2-512",
-        "hmac-sha1"
-      ],
-      legacy: ["hmac-sha1-96", "hmac-md5"]
-    };
-    hostKeyAlgorithms = {
-      usual: [
-        "ssh-ed25519",
-        "ecdsa-sha2-nistp256",
-        "ecdsa-sha2-nistp384",
-        "ecdsa-sha2-nistp521",
-        "rsa-sha2-512",
-        "rsa-sha2-256"
-      ],
-      legacy: ["ssh-rsa"]
-    };
-  }
-});
-
 // src/host/ssh-programs.ts
 function dialThrough(target, command) {
-  const child = (0, import_node_child_process2.spawn)(shell, ["-c", `exec ${command}`], { stdio: ["pipe", "pipe", "inherit"] });
-  const stream = import_node_stream4.Duplex.from({ readable: child.stdout, writable: child.stdin });
+  const child = (0, import_node_child_process3.spawn)(shell, ["-c", `exec ${command}`], {
+    stdio: ["pipe", "pipe", "inherit"],
+    cwd
+  });
+  const stream = import_node_stream5.Duplex.from({ readable: child.stdout, writable: child.stdin });
   child.once(
     "error",
-    (error) => stream.destroy(unreachable(target, sentenceOf(error), { details: { through: command } }))
+    (error2) => stream.destroy(unreachable(target, sentenceOf(error2), { details: { through: command } }))
   );
   stream.once("close", () => child.kill());
   return stream;
 }
 async function askForKnownHosts(command) {
   try {
-    const { stdout } = await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command]);
+    const { stdout } = await (0, import_node_util2.promisify)(import_node_child_process3.execFile)(shell, ["-c", command], { cwd });
     return stdout;
-  } catch (error) {
+  } catch (error2) {
     throw new SavepointError("known-hosts-missing", {
-      message: `KnownHostsCommand failed: ${sentenceOf(error)}`,
+      message: `KnownHostsCommand failed: ${sentenceOf(error2)}`,
       details: { command },
-      cause: error
+      cause: error2
     });
   }
 }
 async function runLocally(target, command) {
   try {
-    await (0, import_node_util2.promisify)(import_node_child_process2.execFile)(shell, ["-c", command]);
-  } catch (error) {
+    await (0, import_node_util2.promisify)(import_node_child_process3.execFile)(shell, ["-c", command], { cwd });
+  } catch (error2) {
     throw new SavepointError("host-unreachable", {
-      message: `LocalCommand for ${targetName(target)} failed: ${sentenceOf(error)}`,
+      message: `LocalCommand for ${targetName(target)} failed: ${sentenceOf(error2)}`,
       details: { command },
-      cause: error
+      cause: error2
     });
   }
 }
-var import_node_child_process2, import_node_stream4, import_node_util2, shell;
+var import_node_child_process3, import_node_stream5, import_node_util2, shell, cwd;
 var init_ssh_programs = __esm({
   "src/host/ssh-programs.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_child_process2 = require("node:child_process");
-    import_node_stream4 = require("node:stream");
+    import_node_child_process3 = require("node:child_process");
+    import_node_stream5 = require("node:stream");
     import_node_util2 = require("node:util");
     init_errors();
     init_ssh_errors();
     init_ssh_target();
     shell = "/bin/sh";
+    cwd = "/";
   }
 });
 
@@ -24330,17 +27847,17 @@ async function loadHostKeyCheck(target) {
   }
   const hosts = [];
   const lookedIn = [];
-  const take = (text4, source) => {
-    const { hosts: found, unreadable } = parseKnownHosts(text4, source);
+  const take = (text5, source) => {
+    const { hosts: found, unreadable: unreadable2 } = parseKnownHosts(text5, source);
     hosts.push(...found);
-    const bad2 = unreadable.length > 0 ? ` (not understood: line ${unreadable.join(", ")})` : "";
-    lookedIn.push(`${source}${bad2}`);
+    const bad3 = unreadable2.length > 0 ? ` (not understood: line ${unreadable2.join(", ")})` : "";
+    lookedIn.push(`${source}${bad3}`);
   };
   if (target.knownHosts !== void 0) take(target.knownHosts, "the known-hosts lines given");
   for (const file of target.knownHostsFiles) {
-    const text4 = await readKnownHosts(file);
-    if (text4 === void 0) lookedIn.push(`${file} (absent)`);
-    else take(text4, file);
+    const text5 = await readKnownHosts(file);
+    if (text5 === void 0) lookedIn.push(`${file} (absent)`);
+    else take(text5, file);
   }
   if (target.knownHostsCommand !== void 0) {
     take(await askForKnownHosts(target.knownHostsCommand), "the output of KnownHostsCommand");
@@ -24352,42 +27869,42 @@ async function loadHostKeyCheck(target) {
 }
 async function readKnownHosts(file) {
   try {
-    return await (0, import_promises8.readFile)(file, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return void 0;
+    return await (0, import_promises11.readFile)(file, "utf8");
+  } catch (error2) {
+    if (error2 instanceof Error && "code" in error2 && error2.code === "ENOENT") return void 0;
     throw new SavepointError("known-hosts-missing", {
-      message: `The known_hosts file ${file} cannot be read: ${sentenceOf(error)}`,
+      message: `The known_hosts file ${file} cannot be read: ${sentenceOf(error2)}`,
       details: { file },
-      cause: error
+      cause: error2
     });
   }
 }
 async function readRevoked(file) {
-  const text4 = await readKnownHosts(file);
-  if (text4 === void 0 || text4.startsWith("SSHKRL")) {
+  const text5 = await readKnownHosts(file);
+  if (text5 === void 0 || text5.startsWith("SSHKRL")) {
     throw new SavepointError("known-hosts-missing", {
-      message: text4 ? `RevokedHostKeys ${file} is a binary revocation list, which is not supported; list the keys as text.` : `RevokedHostKeys ${file} does not exist.`,
+      message: text5 ? `RevokedHostKeys ${file} is a binary revocation list, which is not supported; list the keys as text.` : `RevokedHostKeys ${file} does not exist.`,
       details: { file }
     });
   }
-  const marked = text4.replace(/^(?=[^\s#])/gm, "@revoked * ");
+  const marked = text5.replace(/^(?=[^\s#])/gm, "@revoked * ");
   return parseKnownHosts(marked, file).hosts;
 }
 function checkAgainst(target, hosts, lookedIn) {
   const name = target.hostKeyAlias ?? knownHostName(target.name, target.port);
-  const known = hosts.filter((entry2) => matchesHost(entry2, name));
+  const known = hosts.filter((entry3) => matchesHost(entry3, name));
   const bare = target.name.toLowerCase();
-  const fallback = target.hostKeyAlias === void 0 && target.port !== 22 && !known.some(isPlain) ? hosts.filter((entry2) => matchesHost(entry2, bare)) : [];
+  const fallback = target.hostKeyAlias === void 0 && target.port !== 22 && !known.some(isPlain) ? hosts.filter((entry3) => matchesHost(entry3, bare)) : [];
   return {
     algorithms: knownFirst(accepted(target), [...known, ...fallback].filter(isPlain)),
     refuse: (key) => {
       const shown = `${keyType(key)} ${fingerprint(key)}`;
       const facts = { target, name, shown, lookedIn };
-      const same2 = (entry2) => entry2.key.equals(key);
-      const revoked = [...known, ...fallback].find((entry2) => isRevoked(entry2) && same2(entry2));
+      const same2 = (entry3) => entry3.key.equals(key);
+      const revoked = [...known, ...fallback].find((entry3) => isRevoked(entry3) && same2(entry3));
       if (revoked) return revokedKey(facts, revoked);
-      if (known.some((entry2) => isPlain(entry2) && same2(entry2))) return void 0;
-      if (fallback.some((entry2) => isPlain(entry2) && same2(entry2))) return void 0;
+      if (known.some((entry3) => isPlain(entry3) && same2(entry3))) return void 0;
+      if (fallback.some((entry3) => isPlain(entry3) && same2(entry3))) return void 0;
       const other = known.filter(isPlain);
       if (other.length > 0) return changedKey(facts, other);
       return unknownKey(facts, known.find(isAuthority), fallback.filter(isPlain));
@@ -24398,7 +27915,7 @@ function accepted(target) {
   return [...target.hostKeyAlgorithms ?? hostKeyAlgorithms.usual];
 }
 function knownFirst(algorithms2, known) {
-  const types = new Set(known.map((entry2) => entry2.type));
+  const types = new Set(known.map((entry3) => entry3.type));
   const isKnown = (algorithm) => types.has(algorithm.startsWith("rsa-sha2-") ? "ssh-rsa" : algorithm);
   return [...algorithms2.filter(isKnown), ...algorithms2.filter((algorithm) => !isKnown(algorithm))];
 }
@@ -24418,7 +27935,7 @@ function unknownKey({ target, name, shown, lookedIn }, authority, withoutPort) {
   });
 }
 function changedKey({ target, name, shown }, known) {
-  const ofSameType = known.filter((entry2) => shown.startsWith(`${entry2.type} `));
+  const ofSameType = known.filter((entry3) => shown.startsWith(`${entry3.type} `));
   const offending = (ofSameType.length > 0 ? ofSameType : known).map(at);
   return new SavepointError("host-key-changed", {
     message: `The key of ${targetName(target)} is not the one that ${offending.join(", ")} has for it.`,
@@ -24438,22 +27955,22 @@ function revokedKey({ target, name, shown }, revoked) {
     details: { host: targetName(target), name, shown, revoked: at(revoked) }
   });
 }
-var import_promises8, isPlain, isRevoked, isAuthority, at, described;
+var import_promises11, isPlain, isRevoked, isAuthority, at, described;
 var init_host_key = __esm({
   "src/host/host-key.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_promises8 = require("node:fs/promises");
+    import_promises11 = require("node:fs/promises");
     init_errors();
     init_known_hosts();
     init_ssh_algorithms();
     init_ssh_programs();
     init_ssh_target();
-    isPlain = (entry2) => entry2.marker === "none";
-    isRevoked = (entry2) => entry2.marker === "revoked";
-    isAuthority = (entry2) => entry2.marker === "cert-authority";
+    isPlain = (entry3) => entry3.marker === "none";
+    isRevoked = (entry3) => entry3.marker === "revoked";
+    isAuthority = (entry3) => entry3.marker === "cert-authority";
     at = ({ source, line }) => `${source}:${line}`;
-    described = (entry2) => `${entry2.type} ${fingerprint(entry2.key)} (${at(entry2)})`;
+    described = (entry3) => `${entry3.type} ${fingerprint(entry3.key)} (${at(entry3)})`;
   }
 });
 
@@ -24462,24 +27979,24 @@ function openSshEd25519(key) {
   const { x = "", d = "" } = key.export({ format: "jwk" });
   const publicPart2 = Buffer.from(x, "base64url");
   const secretPart = Buffer.from(d, "base64url");
-  const type = string("ssh-ed25519");
+  const type = string3("ssh-ed25519");
   const check = Buffer.alloc(8);
   const secret = Buffer.concat([
     check,
     type,
-    string(publicPart2),
-    string(Buffer.concat([secretPart, publicPart2])),
-    string("")
+    string3(publicPart2),
+    string3(Buffer.concat([secretPart, publicPart2])),
+    string3("")
   ]);
-  const padding = Buffer.from([1, 2, 3, 4, 5, 6, 7]).subarray(0, (8 - secret.length % 8) % 8);
+  const padding2 = Buffer.from([1, 2, 3, 4, 5, 6, 7]).subarray(0, (8 - secret.length % 8) % 8);
   const container = Buffer.concat([
     Buffer.from("openssh-key-v1\0", "latin1"),
-    string("none"),
-    string("none"),
-    string(""),
+    string3("none"),
+    string3("none"),
+    string3(""),
     Buffer.from([0, 0, 0, 1]),
-    string(Buffer.concat([type, string(publicPart2)])),
-    string(Buffer.concat([secret, padding]))
+    string3(Buffer.concat([type, string3(publicPart2)])),
+    string3(Buffer.concat([secret, padding2]))
   ]);
   const lines2 = container.toString("base64").match(/.{1,70}/g) ?? [];
   return `-----BEGIN OPENSSH PRIVATE KEY-----
@@ -24487,7 +28004,7 @@ ${lines2.join("\n")}
 -----END OPENSSH PRIVATE KEY-----
 `;
 }
-function string(value) {
+function string3(value) {
   const bytes2 = Buffer.from(value);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(bytes2.length);
@@ -24505,7 +28022,7 @@ async function readKeyFile(path) {
   try {
     var _stack = [];
     try {
-      const file = __using(_stack, await (0, import_promises9.open)(path, "r"), true);
+      const file = __using(_stack, await (0, import_promises12.open)(path, "r"), true);
       const { mode, uid } = await file.stat();
       if (uid === process.getuid?.() && (mode & 63) !== 0) throw tooOpen(path, mode);
       return await file.readFile("utf8");
@@ -24515,13 +28032,13 @@ async function readKeyFile(path) {
       var _promise = __callDispose(_stack, _error, _hasError);
       _promise && await _promise;
     }
-  } catch (error) {
-    if (error instanceof SavepointError) throw error;
-    const missing2 = error instanceof Error && "code" in error && error.code === "ENOENT";
+  } catch (error2) {
+    if (error2 instanceof SavepointError) throw error2;
+    const missing2 = error2 instanceof Error && "code" in error2 && error2.code === "ENOENT";
     throw new SavepointError(missing2 ? "key-missing" : "key-unreadable", {
-      message: missing2 ? `There is no key file ${path}.` : `The key file ${path} cannot be read: ${sentenceOf(error)}`,
+      message: missing2 ? `There is no key file ${path}.` : `The key file ${path} cannot be read: ${sentenceOf(error2)}`,
       details: { file: path },
-      cause: error
+      cause: error2
     });
   }
 }
@@ -24532,19 +28049,19 @@ function tooOpen(path, mode) {
     hint: `chmod 600 ${path}`
   });
 }
-function parsePrivateKey(text4, source, passphrase) {
-  const pem = `${text4.replaceAll("\r", "").trim()}
+function parsePrivateKey(text5, source, passphrase) {
+  const pem = `${text5.replaceAll("\r", "").trim()}
 `;
   const format = header.exec(pem)?.[1] ?? "";
   if (format.includes("PUBLIC") || /^(ssh|ecdsa|sk)-\S+ AAAA/.test(pem)) {
-    throw bad(source, "is a public key; the private one is needed");
+    throw bad2(source, "is a public key; the private one is needed");
   }
   if (!format && !pem.startsWith("PuTTY-User-Key-File-")) {
     const folded = pem.includes("\\n") ? " (it has \\n where line breaks belong)" : "";
-    throw bad(source, `does not begin as a private key does${folded}`);
+    throw bad2(source, `does not begin as a private key does${folded}`);
   }
   if (isEncrypted(pem, format) && passphrase === void 0) {
-    throw bad(source, "is encrypted and no passphrase is known", {
+    throw bad2(source, "is encrypted and no passphrase is known", {
       hint: `Set ${passphraseVariable} in the environment, or use an agent.`
     });
   }
@@ -24556,7 +28073,7 @@ function parsePrivateKey(text4, source, passphrase) {
   const first = Array.isArray(key) ? key[0] : key;
   if (isParsedKey(first)) return first;
   const encrypted = isEncrypted(pem, format);
-  throw bad(source, encrypted ? "cannot be decrypted" : "cannot be parsed", {
+  throw bad2(source, encrypted ? "cannot be decrypted" : "cannot be parsed", {
     cause: first,
     ...encrypted && { hint: `Is the passphrase in ${passphraseVariable} the right one?` }
   });
@@ -24581,10 +28098,10 @@ function openSshCipher(pem) {
 function toOpenSsh(pem, source, passphrase) {
   let key;
   try {
-    key = (0, import_node_crypto3.createPrivateKey)(passphrase === void 0 ? pem : { key: pem, passphrase });
-  } catch (error) {
-    throw bad(source, passphrase === void 0 ? "cannot be parsed" : "cannot be decrypted", {
-      cause: error,
+    key = (0, import_node_crypto6.createPrivateKey)(passphrase === void 0 ? pem : { key: pem, passphrase });
+  } catch (error2) {
+    throw bad2(source, passphrase === void 0 ? "cannot be parsed" : "cannot be decrypted", {
+      cause: error2,
       hint: `Is it whole, and is the passphrase in ${passphraseVariable}, if it needs one, the right one?`
     });
   }
@@ -24596,25 +28113,25 @@ function toOpenSsh(pem, source, passphrase) {
     case "ed25519":
       return openSshEd25519(key);
     default:
-      throw bad(source, `is of the type ${key.asymmetricKeyType}, which SSH has no use for`, {
+      throw bad2(source, `is of the type ${key.asymmetricKeyType}, which SSH has no use for`, {
         hint: "Use an Ed25519, ECDSA or RSA key."
       });
   }
 }
-function bad(source, what, more = {}) {
+function bad2(source, what, more = {}) {
   return new SavepointError("key-bad", {
     message: `The SSH key from ${source} ${what}.`,
     details: { source },
     ...more
   });
 }
-var import_node_crypto3, import_promises9, import_ssh2, passphraseVariable, header;
+var import_node_crypto6, import_promises12, import_ssh2, passphraseVariable, header;
 var init_ssh_keys = __esm({
   "src/host/ssh-keys.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_crypto3 = require("node:crypto");
-    import_promises9 = require("node:fs/promises");
+    import_node_crypto6 = require("node:crypto");
+    import_promises12 = require("node:fs/promises");
     import_ssh2 = __toESM(require_lib2(), 1);
     init_errors();
     init_known_hosts();
@@ -24627,13 +28144,13 @@ var init_ssh_keys = __esm({
 // src/host/ssh-agent.ts
 async function agentKeys(path) {
   const agent = import_ssh22.default.createAgent(path);
-  const found = await new Promise((resolve, reject) => {
-    agent.getIdentities((error, keys) => {
-      if (!error) return resolve(keys ?? []);
+  const found = await new Promise((resolve3, reject) => {
+    agent.getIdentities((error2, keys) => {
+      if (!error2) return resolve3(keys ?? []);
       reject(
         new SavepointError("key-missing", {
           message: `The SSH agent at ${path} does not answer.`,
-          cause: error
+          cause: error2
         })
       );
     });
@@ -24641,8 +28158,8 @@ async function agentKeys(path) {
   return found.map(asParsedKey).flatMap((key) => key ? [agentKey(agent, path, key)] : []);
 }
 function asParsedKey(key) {
-  const parsed2 = import_ssh22.default.utils.parseKey(key);
-  return parsed2 instanceof Error ? void 0 : parsed2;
+  const parsed3 = import_ssh22.default.utils.parseKey(key);
+  return parsed3 instanceof Error ? void 0 : parsed3;
 }
 function agentKey(agent, path, key) {
   return {
@@ -24675,9 +28192,9 @@ async function loadIdentities(target, passphrase) {
   const takeFile = async (file) => {
     try {
       offered.push(ownKey(parsePrivateKey(await readKeyFile(file), file, passphrase), file));
-    } catch (error) {
+    } catch (error2) {
       const inAgent = agent.find(same(await publicPart(file)));
-      if (!inAgent) throw error;
+      if (!inAgent) throw error2;
       offered.push(inAgent);
     }
   };
@@ -24687,9 +28204,9 @@ async function loadIdentities(target, passphrase) {
   }
   if (target.key !== void 0) await takeFile(target.key);
   for (const file of target.keyFiles ?? []) {
-    await takeFile(file).catch((error) => {
-      if (!(error instanceof SavepointError)) throw error;
-      passedOver.push(error.message);
+    await takeFile(file).catch((error2) => {
+      if (!(error2 instanceof SavepointError)) throw error2;
+      passedOver.push(error2.message);
     });
   }
   if (!target.identitiesOnly) offered.push(...agent.filter((key) => !offered.includes(key)));
@@ -24704,9 +28221,9 @@ async function askAgent(target, passedOver) {
   if (target.agent === void 0) return [];
   try {
     return await agentKeys(target.agent);
-  } catch (error) {
-    if (!(error instanceof SavepointError)) throw error;
-    passedOver.push(error.message);
+  } catch (error2) {
+    if (!(error2 instanceof SavepointError)) throw error2;
+    passedOver.push(error2.message);
     return [];
   }
 }
@@ -24718,9 +28235,9 @@ function ownKey(key, source) {
 }
 async function publicPart(file) {
   for (const candidate of [`${file}.pub`, file]) {
-    const text4 = await (0, import_promises10.readFile)(candidate, "utf8").catch(() => void 0);
-    if (text4 === void 0 || text4.includes("PRIVATE KEY")) continue;
-    const key = import_ssh23.default.utils.parseKey(text4);
+    const text5 = await (0, import_promises13.readFile)(candidate, "utf8").catch(() => void 0);
+    if (text5 === void 0 || text5.includes("PRIVATE KEY")) continue;
+    const key = import_ssh23.default.utils.parseKey(text5);
     if (!(key instanceof Error)) return key.getPublicSSH();
   }
   return void 0;
@@ -24728,12 +28245,12 @@ async function publicPart(file) {
 function same(publicKey) {
   return (key) => publicKey?.equals(key.publicKey) ?? false;
 }
-var import_promises10, import_ssh23;
+var import_promises13, import_ssh23;
 var init_ssh_identities = __esm({
   "src/host/ssh-identities.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_promises10 = require("node:fs/promises");
+    import_promises13 = require("node:fs/promises");
     import_ssh23 = __toESM(require_lib2(), 1);
     init_errors();
     init_ssh_agent();
@@ -24753,32 +28270,33 @@ function logIn(login, sock, signal2) {
   const keys = new KeyOffers(login);
   let keyRefusal;
   let authenticating = false;
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve3, reject) => {
     const giveUp = () => fail(signal2?.reason);
-    const fail = (error) => {
+    const fail = (error2) => {
       signal2?.removeEventListener("abort", giveUp);
       sock.destroy();
-      reject(error);
+      reject(error2);
     };
     signal2?.addEventListener("abort", giveUp);
     client.once("ready", () => {
       signal2?.removeEventListener("abort", giveUp);
-      resolve(client);
+      resolve3(client);
     });
     client.once("handshake", () => {
       authenticating = true;
     });
-    client.on("error", (error) => {
-      if (error.level === "agent") keys.agentRefused(error);
+    client.on("error", (error2) => {
+      if (error2.level === "agent") keys.agentRefused(error2);
       else if (keyRefusal) fail(keyRefusal);
-      else if (error.level === "client-authentication") fail(keys.failure());
-      else if (authenticating && typeof errorCode(error) === "number") fail(keys.failure(error));
-      else fail(unreachable(target, handshakeTrouble(error, target), { cause: error }));
+      else if (error2.level === "client-authentication") fail(keys.failure());
+      else if (authenticating && typeof errorCode(error2) === "number") fail(keys.failure(error2));
+      else fail(unreachable(target, handshakeTrouble(error2, target), { cause: error2 }));
     });
     client.once("close", () => {
       fail(keyRefusal ?? unreachable(target, "the server hung up before the login was complete"));
     });
     try {
+      writeTogether(sock);
       client.connect({
         sock,
         username: target.user,
@@ -24789,11 +28307,12 @@ function logIn(login, sock, signal2) {
           return keyRefusal === void 0;
         },
         // ssh2's types do not know that `false` means that there is nothing left to offer.
-        authHandler: ((accepts, partial) => keys.next(accepts, partial))
+        authHandler: ((accepts, partial2) => keys.next(accepts, partial2))
       });
       signAtOnce(client);
-    } catch (error) {
-      fail(unreachable(target, sentenceOf(error), { cause: error }));
+      parseKeysOnce(client);
+    } catch (error2) {
+      fail(unreachable(target, sentenceOf(error2), { cause: error2 }));
     }
   });
 }
@@ -24806,18 +28325,18 @@ function algorithms({ target, hostKeys }) {
     compress: ["none"]
   };
 }
-function errorCode(error) {
-  return "code" in error ? error.code : void 0;
+function errorCode(error2) {
+  return "code" in error2 ? error2.code : void 0;
 }
-function handshakeTrouble(error, target) {
-  switch (error.level) {
+function handshakeTrouble(error2, target) {
+  switch (error2.level) {
     case "client-timeout":
       return `it accepts connections but did not complete the login within ${target.connectTimeout} s`;
     case "handshake":
     case "protocol":
-      return `what answers there and we do not understand each other: ${error.message}`;
+      return `what answers there and we do not understand each other: ${error2.message}`;
     default:
-      return clauseOf(error);
+      return clauseOf(error2);
   }
 }
 var import_ssh24, KeyOffers;
@@ -24843,16 +28362,16 @@ var init_ssh_login = __esm({
         this.#passedOver = [...login.identities.passedOver];
       }
       /** The next method; false when nothing is left that the host would take. */
-      next(accepts, partial) {
+      next(accepts, partial2) {
         if (accepts) this.#accepts = accepts;
-        if (partial) this.#partial = true;
+        if (partial2) this.#partial = true;
         const identity = this.#login.identities.offered[this.#tried.length];
         if (!identity || accepts && !accepts.includes("publickey")) return false;
         this.#tried.push(identity.label);
         return identity.method(this.#login.target.user);
       }
-      agentRefused(error) {
-        this.#passedOver.push(`${this.#tried.at(-1)}: ${error.message}`);
+      agentRefused(error2) {
+        this.#passedOver.push(`${this.#tried.at(-1)}: ${error2.message}`);
       }
       failure(cause) {
         return authFailed(
@@ -24878,9 +28397,9 @@ async function openConnection(route, signal2) {
       const sock = await (previous?.forward(login.target) ?? begin(login.target, signal2));
       const client = await logIn(login, sock, signal2);
       previous = new SshConnection(login.target, client, sock, previous);
-    } catch (error) {
+    } catch (error2) {
       await previous?.end();
-      if (!signal2?.aborted) throw error;
+      if (!signal2?.aborted) throw error2;
       throw new SavepointError("job-cancelled", {
         message: `Connecting to ${targetName(login.target)} was given up.`,
         cause: signal2.reason
@@ -24898,7 +28417,7 @@ async function begin(target, signal2) {
 }
 async function withinSeconds(seconds, opening) {
   const inTime = new AbortController();
-  const timeout = (0, import_promises11.setTimeout)(seconds * 1e3, void 0, { signal: inTime.signal });
+  const timeout = (0, import_promises14.setTimeout)(seconds * 1e3, void 0, { signal: inTime.signal });
   const late = timeout.then(() => {
     opening.then((channel) => channel.destroy()).catch(() => void 0);
     throw new ChannelRefused(`no answer within ${seconds} s`);
@@ -24911,19 +28430,19 @@ async function withinSeconds(seconds, opening) {
   }
 }
 function endOf(channel) {
-  return new Promise((resolve) => {
+  return new Promise((resolve3) => {
     channel.once("exit", (code2, signal2) => {
-      resolve(code2 === null ? { signal: signal2 ?? "SIGKILL" } : { code: code2 });
+      resolve3(code2 === null ? { signal: signal2 ?? "SIGKILL" } : { code: code2 });
     });
-    channel.once("close", () => resolve(void 0));
+    channel.once("close", () => resolve3(void 0));
   });
 }
-var import_promises11, farewell, ChannelRefused, SshConnection;
+var import_promises14, farewell, ChannelRefused, SshConnection;
 var init_ssh_connection = __esm({
   "src/host/ssh-connection.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_promises11 = require("node:timers/promises");
+    import_promises14 = require("node:timers/promises");
     init_errors();
     init_ssh_dial();
     init_ssh_errors();
@@ -24950,18 +28469,18 @@ var init_ssh_connection = __esm({
         this.#sock = sock;
         this.#via = via;
         client.setMaxListeners(0);
-        client.on("error", (error) => {
-          this.#why = clauseOf(error);
+        client.on("error", (error2) => {
+          this.#why = clauseOf(error2);
         });
         const stopWatching = watchLink(target, client, sock, (why) => {
           this.#why = why;
           sock.destroy();
         });
-        this.over = new Promise((resolve) => {
+        this.over = new Promise((resolve3) => {
           client.once("close", () => {
             this.#over = true;
             stopWatching();
-            resolve();
+            resolve3();
           });
         });
       }
@@ -24980,8 +28499,8 @@ var init_ssh_connection = __esm({
       async exec(line) {
         return this.#open(
           line,
-          (done) => this.client.exec(line, (error, channel) => {
-            done(error, { channel, ending: error ? Promise.resolve(void 0) : endOf(channel) });
+          (done) => this.client.exec(line, (error2, channel) => {
+            done(error2, { channel, ending: error2 ? Promise.resolve(void 0) : endOf(channel) });
           })
         );
       }
@@ -24996,12 +28515,12 @@ var init_ssh_connection = __esm({
             (done) => this.client.forwardOut("127.0.0.1", 0, to.name, to.port, done)
           );
           return await withinSeconds(to.connectTimeout, opening);
-        } catch (error) {
-          if (!(error instanceof ChannelRefused)) throw error;
+        } catch (error2) {
+          if (!(error2 instanceof ChannelRefused)) throw error2;
           const hop = targetName(this.target);
-          throw unreachable(to, `${hop} did not get through to it (${error.message})`, {
+          throw unreachable(to, `${hop} did not get through to it (${error2.message})`, {
             details: { via: hop },
-            cause: error
+            cause: error2
           });
         }
       }
@@ -25014,13 +28533,13 @@ var init_ssh_connection = __esm({
       async end() {
         if (!this.#over) {
           this.#why = "it was closed from this side";
-          const sent = new Promise((resolve) => this.#sock.once("finish", resolve));
+          const sent = new Promise((resolve3) => this.#sock.once("finish", resolve3));
           this.client.end();
           const late = new AbortController();
           await Promise.race([
             sent,
             this.over,
-            (0, import_promises11.setTimeout)(farewell, void 0, { signal: late.signal }).catch(() => void 0)
+            (0, import_promises14.setTimeout)(farewell, void 0, { signal: late.signal }).catch(() => void 0)
           ]);
           late.abort();
           this.#sock.destroy();
@@ -25028,15 +28547,15 @@ var init_ssh_connection = __esm({
         await this.#via?.end();
       }
       #open(what, start2) {
-        return new Promise((resolve, reject) => {
-          const fail = (error) => {
+        return new Promise((resolve3, reject) => {
+          const fail = (error2) => {
             if (this.#over || !this.#sock.writable) reject(lost(this.target, what, this.why));
-            else reject(new ChannelRefused(error.message, { cause: error }));
+            else reject(new ChannelRefused(error2.message, { cause: error2 }));
           };
           try {
-            start2((error, channel) => error ? fail(error) : resolve(channel));
-          } catch (error) {
-            fail(error instanceof Error ? error : new Error(String(error)));
+            start2((error2, channel) => error2 ? fail(error2) : resolve3(channel));
+          } catch (error2) {
+            fail(error2 instanceof Error ? error2 : new Error(String(error2)));
           }
         });
       }
@@ -25083,7 +28602,7 @@ done
 // src/host/ssh-exec.ts
 async function execute2(connection, task) {
   const { command, stdout, stderr, stop } = task;
-  const mark = command.signal || command.stdin instanceof import_node_stream5.Readable ? newMark() : void 0;
+  const mark = command.signal || command.stdin instanceof import_node_stream6.Readable ? newMark() : void 0;
   const env = { ...command.env, ...mark && { [markVariable]: mark } };
   const { channel, ending } = await connection.exec(commandLine(command, env));
   const started = performance.now();
@@ -25091,26 +28610,26 @@ async function execute2(connection, task) {
   const grow = windowGrower(connection.client, channel);
   stdout.attach(channel, grow);
   stderr.attach(channel.stderr, grow);
-  let failure2;
+  let failure3;
   const kill2 = () => void stopCommand(connection, channel, mark, ending, task);
   stop.addEventListener("abort", kill2);
   if (stop.aborted) kill2();
-  feed(command.stdin, channel, command.argv[0]).catch((error) => {
-    failure2 = error;
+  feed(command.stdin, channel, command.argv[0]).catch((error2) => {
+    failure3 = error2;
     kill2();
   });
   const exit = await ending;
   await drained([stdout, stderr], stop, () => connection.roundTrip());
   stop.removeEventListener("abort", kill2);
   channel.close();
-  if (failure2 !== void 0) throw failure2;
+  if (failure3 !== void 0) throw failure3;
   if (exit && isWhole()) return exit;
   const after = `${((performance.now() - started) / 1e3).toFixed(1)} s`;
   throw notReported(connection, command, { after, ...exit && { exit } }, stop.aborted);
 }
 async function stopCommand(connection, channel, mark, ending, task) {
   let ended = false;
-  const within = async (milliseconds) => {
+  const within3 = async (milliseconds) => {
     await Promise.race([ending.then(() => ended = true), timer(milliseconds)]);
   };
   sendSignal(connection.client, channel, "TERM");
@@ -25118,17 +28637,17 @@ async function stopCommand(connection, channel, mark, ending, task) {
     const search = task.beside(killCommand(mark)).catch(() => void 0);
     await Promise.race([search, timer(searchLimit)]);
   } else {
-    await within(killGrace);
+    await within3(killGrace);
   }
   sendSignal(connection.client, channel, "KILL");
-  await within(reportLimit);
+  await within3(reportLimit);
   if (ended) return;
   channel.close();
-  await within(reportLimit);
+  await within3(reportLimit);
   if (!ended) channel.emit("close");
 }
 function timer(milliseconds) {
-  return (0, import_promises12.setTimeout)(milliseconds, void 0, { ref: false });
+  return (0, import_promises15.setTimeout)(milliseconds, void 0, { ref: false });
 }
 function notReported(connection, command, details, stopped) {
   const { target, isOver, why } = connection;
@@ -25140,13 +28659,13 @@ function notReported(connection, command, details, stopped) {
     details: { host: targetName(target), ...details }
   });
 }
-var import_node_stream5, import_promises12, searchLimit, reportLimit;
+var import_node_stream6, import_promises15, searchLimit, reportLimit;
 var init_ssh_exec = __esm({
   "src/host/ssh-exec.ts"() {
     "use strict";
     init_define_SAVEPOINT();
-    import_node_stream5 = require("node:stream");
-    import_promises12 = require("node:timers/promises");
+    import_node_stream6 = require("node:stream");
+    import_promises15 = require("node:timers/promises");
     init_errors();
     init_feed();
     init_output();
@@ -25158,112 +28677,6 @@ var init_ssh_exec = __esm({
     init_ssh_target();
     searchLimit = killGrace + 5e3;
     reportLimit = 1e3;
-  }
-});
-
-// src/host/capture.ts
-async function capture(running) {
-  const [stdout, stderr, exit] = await Promise.all([
-    text2(running.stdout),
-    text2(running.stderr),
-    running.exit
-  ]);
-  return { exit, stdout, stderr };
-}
-async function text2(stream) {
-  const chunks = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.length;
-    if (size > limit) {
-      throw new SavepointError("defect", {
-        message: `A command that was to give a short answer wrote more than ${limit} bytes.`
-      });
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
-}
-var limit;
-var init_capture = __esm({
-  "src/host/capture.ts"() {
-    "use strict";
-    init_define_SAVEPOINT();
-    init_errors();
-    limit = 16 * 1024 * 1024;
-  }
-});
-
-// src/host/ssh-files.ts
-async function sendThrough(host, from, to, mode = 384) {
-  const permissions = mode.toString(8).padStart(4, "0");
-  const argv = ["sh", "-c", sendScript, "sh", plain3(to), permissions];
-  const sent = capture(host.run({ argv, stdin: from }));
-  const { exit, stderr } = await sent.catch(async (error) => {
-    await removePart(host, to);
-    throw error;
-  });
-  if (exit.code === 0) return;
-  if (exit.code !== notCreated) await removePart(host, to);
-  throw new SavepointError("host-write-failed", {
-    message: `The file ${to} cannot be ${exit.code === notCreated ? "created" : "written"}.`,
-    details: { path: to, exit, said: stderr.trim() }
-  });
-}
-async function removePart(host, path) {
-  await capture(host.run({ argv: ["rm", "-f", plain3(path)] })).catch(() => void 0);
-}
-async function fetchThrough(host, from) {
-  const unwanted = new AbortController();
-  const running = host.run({
-    argv: ["sh", "-c", fetchScript, "sh", plain3(from)],
-    signal: unwanted.signal
-  });
-  let said = "";
-  running.stderr.setEncoding("utf8").on("data", (text4) => {
-    said += text4;
-  });
-  const check = async () => checkFetched(from, await running.exit, said.trim());
-  const pieces = running.stdout[Symbol.asyncIterator]();
-  const first = await pieces.next();
-  if (first.done) await check();
-  const contents = import_node_stream6.Readable.from(verified(first, pieces, check), { objectMode: false });
-  return contents.once("close", () => {
-    unwanted.abort();
-    running.stdout.destroy();
-  });
-}
-async function* verified(first, pieces, check) {
-  for (let piece = first; !piece.done; piece = await pieces.next()) yield piece.value;
-  await check();
-}
-function checkFetched(path, exit, said) {
-  if (exit.code === 0) return;
-  const name = exit.code === missing ? "host-file-missing" : "host-read-failed";
-  throw new SavepointError(name, {
-    message: exit.code === missing ? `The host has no file ${path}.` : `The file ${path} of the host cannot be read.`,
-    details: { path, ...said && { said } }
-  });
-}
-function plain3(path) {
-  return path.startsWith("-") ? `./${path}` : path;
-}
-var import_node_stream6, missing, notCreated, sendScript, fetchScript;
-var init_ssh_files = __esm({
-  "src/host/ssh-files.ts"() {
-    "use strict";
-    init_define_SAVEPOINT();
-    import_node_stream6 = require("node:stream");
-    init_errors();
-    init_capture();
-    missing = 44;
-    notCreated = 45;
-    sendScript = `
-umask 077
-(set -C && : >"$1") || exit ${notCreated}
-cat >"$1" && chmod "$2" "$1"
-`;
-    fetchScript = `[ -e "$1" ] || exit ${missing}; exec cat <"$1"`;
   }
 });
 
@@ -25291,15 +28704,15 @@ var init_ssh_pool = __esm({
       }
       /** Does something that needs a channel, on a connection that has room for it. */
       async with(use) {
-        for (let refusals = 1, alone = 1; ; refusals++) {
+        for (let refusals = 1, alone2 = 1; ; refusals++) {
           const slot = [...this.#slots].find(hasRoom) ?? this.#add();
           slot.inUse++;
           try {
             return await use(await slot.connection);
-          } catch (error) {
-            if (!(error instanceof ChannelRefused)) throw error;
+          } catch (error2) {
+            if (!(error2 instanceof ChannelRefused)) throw error2;
             const others = slot.inUse - 1;
-            if (others === 0 && alone++ > patience) throw error;
+            if (others === 0 && alone2++ > patience) throw error2;
             if (others > 0 && refusals > patience) slot.limit = others;
             await (await slot.connection).roundTrip();
           } finally {
@@ -25312,8 +28725,8 @@ var init_ssh_pool = __esm({
         this.#slots.clear();
         await Promise.all(
           slots.map(async ({ connection }) => {
-            const open3 = await connection.catch(() => void 0);
-            await open3?.end();
+            const open4 = await connection.catch(() => void 0);
+            await open4?.end();
           })
         );
       }
@@ -25345,7 +28758,7 @@ async function openSsh(target, options = {}) {
   const hops = [...target.jumps ?? [], target];
   const route = await Promise.all(hops.map((hop) => prepareLogin(hop, options.passphrase)));
   const pool = new ConnectionPool(route);
-  await pool.open(options.signal);
+  if (!options.later) await pool.open(options.signal);
   return new SshHost(target, pool);
 }
 var SshHost;
@@ -25415,9 +28828,9 @@ var init_ssh = __esm({
             if (stop.signal.aborted) return { signal: "SIGTERM" };
             return execute2(connection, task);
           });
-        } catch (error) {
-          if (!(error instanceof ChannelRefused)) throw error;
-          throw unreachable(this.#target, `it runs no commands (${error.message})`, { cause: error });
+        } catch (error2) {
+          if (!(error2 instanceof ChannelRefused)) throw error2;
+          throw unreachable(this.#target, `it runs no commands (${error2.message})`, { cause: error2 });
         } finally {
           command.signal?.removeEventListener("abort", abort);
         }
@@ -25548,10 +28961,10 @@ var require_b4a = __commonJS({
     function allocUnsafeSlow(size) {
       return Buffer.allocUnsafeSlow(size);
     }
-    function byteLength(string2, encoding) {
-      return Buffer.byteLength(string2, encoding);
+    function byteLength(string4, encoding) {
+      return Buffer.byteLength(string4, encoding);
     }
-    function compare(a, b) {
+    function compare2(a, b) {
       return Buffer.compare(a, b);
     }
     function concat(buffers, totalLength) {
@@ -25563,90 +28976,90 @@ var require_b4a = __commonJS({
     function equals(a, b) {
       return toBuffer(a).equals(b);
     }
-    function fill(buffer3, value, offset, end2, encoding) {
-      return toBuffer(buffer3).fill(value, offset, end2, encoding);
+    function fill(buffer4, value, offset, end2, encoding) {
+      return toBuffer(buffer4).fill(value, offset, end2, encoding);
     }
     function from(value, encodingOrOffset, length) {
       return Buffer.from(value, encodingOrOffset, length);
     }
-    function includes(buffer3, value, byteOffset, encoding) {
-      return toBuffer(buffer3).includes(value, byteOffset, encoding);
+    function includes(buffer4, value, byteOffset, encoding) {
+      return toBuffer(buffer4).includes(value, byteOffset, encoding);
     }
-    function indexOf(buffer3, value, byfeOffset, encoding) {
-      return toBuffer(buffer3).indexOf(value, byfeOffset, encoding);
+    function indexOf(buffer4, value, byfeOffset, encoding) {
+      return toBuffer(buffer4).indexOf(value, byfeOffset, encoding);
     }
-    function lastIndexOf(buffer3, value, byteOffset, encoding) {
-      return toBuffer(buffer3).lastIndexOf(value, byteOffset, encoding);
+    function lastIndexOf(buffer4, value, byteOffset, encoding) {
+      return toBuffer(buffer4).lastIndexOf(value, byteOffset, encoding);
     }
-    function swap16(buffer3) {
-      return toBuffer(buffer3).swap16();
+    function swap16(buffer4) {
+      return toBuffer(buffer4).swap16();
     }
-    function swap32(buffer3) {
-      return toBuffer(buffer3).swap32();
+    function swap32(buffer4) {
+      return toBuffer(buffer4).swap32();
     }
-    function swap64(buffer3) {
-      return toBuffer(buffer3).swap64();
+    function swap64(buffer4) {
+      return toBuffer(buffer4).swap64();
     }
-    function toBuffer(buffer3) {
-      if (Buffer.isBuffer(buffer3)) return buffer3;
-      return Buffer.from(buffer3.buffer, buffer3.byteOffset, buffer3.byteLength);
+    function toBuffer(buffer4) {
+      if (Buffer.isBuffer(buffer4)) return buffer4;
+      return Buffer.from(buffer4.buffer, buffer4.byteOffset, buffer4.byteLength);
     }
-    function toString(buffer3, encoding, start2, end2) {
-      return toBuffer(buffer3).toString(encoding, start2, end2);
+    function toString(buffer4, encoding, start2, end2) {
+      return toBuffer(buffer4).toString(encoding, start2, end2);
     }
-    function toHex(buffer3, start2, end2) {
-      return toBuffer(buffer3).toString("hex", start2, end2);
+    function toHex(buffer4, start2, end2) {
+      return toBuffer(buffer4).toString("hex", start2, end2);
     }
-    function write(buffer3, string2, offset, length, encoding) {
-      return toBuffer(buffer3).write(string2, offset, length, encoding);
+    function write(buffer4, string4, offset, length, encoding) {
+      return toBuffer(buffer4).write(string4, offset, length, encoding);
     }
-    function readDoubleBE(buffer3, offset) {
-      return toBuffer(buffer3).readDoubleBE(offset);
+    function readDoubleBE(buffer4, offset) {
+      return toBuffer(buffer4).readDoubleBE(offset);
     }
-    function readDoubleLE(buffer3, offset) {
-      return toBuffer(buffer3).readDoubleLE(offset);
+    function readDoubleLE(buffer4, offset) {
+      return toBuffer(buffer4).readDoubleLE(offset);
     }
-    function readFloatBE(buffer3, offset) {
-      return toBuffer(buffer3).readFloatBE(offset);
+    function readFloatBE(buffer4, offset) {
+      return toBuffer(buffer4).readFloatBE(offset);
     }
-    function readFloatLE(buffer3, offset) {
-      return toBuffer(buffer3).readFloatLE(offset);
+    function readFloatLE(buffer4, offset) {
+      return toBuffer(buffer4).readFloatLE(offset);
     }
-    function readInt32BE(buffer3, offset) {
-      return toBuffer(buffer3).readInt32BE(offset);
+    function readInt32BE(buffer4, offset) {
+      return toBuffer(buffer4).readInt32BE(offset);
     }
-    function readInt32LE(buffer3, offset) {
-      return toBuffer(buffer3).readInt32LE(offset);
+    function readInt32LE(buffer4, offset) {
+      return toBuffer(buffer4).readInt32LE(offset);
     }
-    function readUInt32BE(buffer3, offset) {
-      return toBuffer(buffer3).readUInt32BE(offset);
+    function readUInt32BE(buffer4, offset) {
+      return toBuffer(buffer4).readUInt32BE(offset);
     }
-    function readUInt32LE(buffer3, offset) {
-      return toBuffer(buffer3).readUInt32LE(offset);
+    function readUInt32LE(buffer4, offset) {
+      return toBuffer(buffer4).readUInt32LE(offset);
     }
-    function writeDoubleBE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeDoubleBE(value, offset);
+    function writeDoubleBE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeDoubleBE(value, offset);
     }
-    function writeDoubleLE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeDoubleLE(value, offset);
+    function writeDoubleLE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeDoubleLE(value, offset);
     }
-    function writeFloatBE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeFloatBE(value, offset);
+    function writeFloatBE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeFloatBE(value, offset);
     }
-    function writeFloatLE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeFloatLE(value, offset);
+    function writeFloatLE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeFloatLE(value, offset);
     }
-    function writeInt32BE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeInt32BE(value, offset);
+    function writeInt32BE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeInt32BE(value, offset);
     }
-    function writeInt32LE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeInt32LE(value, offset);
+    function writeInt32LE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeInt32LE(value, offset);
     }
-    function writeUInt32BE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeUInt32BE(value, offset);
+    function writeUInt32BE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeUInt32BE(value, offset);
     }
-    function writeUInt32LE(buffer3, value, offset) {
-      return toBuffer(buffer3).writeUInt32LE(value, offset);
+    function writeUInt32LE(buffer4, value, offset) {
+      return toBuffer(buffer4).writeUInt32LE(value, offset);
     }
     module2.exports = {
       isBuffer,
@@ -25655,7 +29068,7 @@ var require_b4a = __commonJS({
       allocUnsafe,
       allocUnsafeSlow,
       byteLength,
-      compare,
+      compare: compare2,
       concat,
       copy: copy2,
       equals,
@@ -26110,14 +29523,14 @@ var require_streamx = __commonJS({
         this.stream._duplexState = (this.stream._duplexState | WRITE_FINISHING) & WRITE_NON_PRIMARY;
       }
       autoBatch(data, cb) {
-        const buffer3 = [];
+        const buffer4 = [];
         const stream = this.stream;
-        buffer3.push(data);
+        buffer4.push(data);
         while ((stream._duplexState & WRITE_STATUS) === WRITE_QUEUED_AND_ACTIVE) {
-          buffer3.push(stream._writableState.shift());
+          buffer4.push(stream._writableState.shift());
         }
         if ((stream._duplexState & OPEN_STATUS) !== 0) return cb(null);
-        stream._writev(buffer3, cb);
+        stream._writev(buffer4, cb);
       }
       update() {
         const stream = this.stream;
@@ -26570,7 +29983,7 @@ var require_streamx = __commonJS({
         }
       }
     };
-    var Readable6 = class _Readable extends Stream {
+    var Readable8 = class _Readable extends Stream {
       constructor(opts) {
         super(opts);
         this._duplexState |= OPENING | WRITE_DONE | READ_READ_AHEAD;
@@ -26583,7 +29996,7 @@ var require_streamx = __commonJS({
         }
       }
       static deferred(fn, opts) {
-        const out = new PassThrough2(opts);
+        const out = new PassThrough4(opts);
         fn().then((src) => {
           if (src === null) return out.end();
           if (out.destroying) return;
@@ -26672,11 +30085,11 @@ var require_streamx = __commonJS({
       }
       [asyncIterator]() {
         const stream = this;
-        let error = null;
+        let error2 = null;
         let promiseResolve = null;
         let promiseReject = null;
         this.on("error", (err) => {
-          error = err;
+          error2 = err;
         });
         this.on("readable", onreadable);
         this.on("close", onclose);
@@ -26685,8 +30098,8 @@ var require_streamx = __commonJS({
             return this;
           },
           next() {
-            return new Promise(function(resolve, reject) {
-              promiseResolve = resolve;
+            return new Promise(function(resolve3, reject) {
+              promiseResolve = resolve3;
               promiseReject = reject;
               const data = stream.read();
               if (data !== null) ondata(data);
@@ -26708,8 +30121,8 @@ var require_streamx = __commonJS({
         }
         function ondata(data) {
           if (promiseReject === null) return;
-          if (error) {
-            promiseReject(error);
+          if (error2) {
+            promiseReject(error2);
           } else if (data === null && (stream._duplexState & READ_DONE) === 0) {
             promiseReject(StreamError.STREAM_DESTROYED());
           } else {
@@ -26719,11 +30132,11 @@ var require_streamx = __commonJS({
         }
         function destroy(err) {
           stream.destroy(err);
-          return new Promise((resolve, reject) => {
-            if (stream._duplexState & DESTROYED) return resolve({ value: void 0, done: true });
+          return new Promise((resolve3, reject) => {
+            if (stream._duplexState & DESTROYED) return resolve3({ value: void 0, done: true });
             stream.once("close", function() {
               if (err) reject(err);
-              else resolve({ value: void 0, done: true });
+              else resolve3({ value: void 0, done: true });
             });
           });
         }
@@ -26767,8 +30180,8 @@ var require_streamx = __commonJS({
         const writes = pending + (ws._duplexState & WRITE_WRITING ? 1 : 0);
         if (writes === 0) return Promise.resolve(true);
         if (state.drains === null) state.drains = [];
-        return new Promise((resolve) => {
-          state.drains.push({ writes, resolve });
+        return new Promise((resolve3) => {
+          state.drains.push({ writes, resolve: resolve3 });
         });
       }
       write(data) {
@@ -26781,7 +30194,7 @@ var require_streamx = __commonJS({
         return this;
       }
     };
-    var Duplex2 = class extends Readable6 {
+    var Duplex2 = class extends Readable8 {
       // and Writable
       constructor(opts) {
         super(opts);
@@ -26819,7 +30232,7 @@ var require_streamx = __commonJS({
         return this;
       }
     };
-    var Transform2 = class extends Duplex2 {
+    var Transform3 = class extends Duplex2 {
       constructor(opts) {
         super(opts);
         this._transformState = new TransformState(this);
@@ -26863,7 +30276,7 @@ var require_streamx = __commonJS({
         this._flush(transformAfterFlush.bind(this));
       }
     };
-    var PassThrough2 = class extends Transform2 {
+    var PassThrough4 = class extends Transform3 {
     };
     function transformAfterFlush(err, data) {
       const cb = this._transformState.afterFinal;
@@ -26873,10 +30286,10 @@ var require_streamx = __commonJS({
       cb(null);
     }
     function pipelinePromise(...streams) {
-      return new Promise((resolve, reject) => {
+      return new Promise((resolve3, reject) => {
         return pipeline(...streams, (err) => {
           if (err) return reject(err);
-          resolve();
+          resolve3();
         });
       });
     }
@@ -26886,7 +30299,7 @@ var require_streamx = __commonJS({
       if (all.length < 2) throw StreamError.BAD_ARGUMENT("Pipeline requires at least 2 streams");
       let src = all[0];
       let dest = null;
-      let error = null;
+      let error2 = null;
       for (let i = 1; i < all.length; i++) {
         dest = all[i];
         if (isStreamx(src)) {
@@ -26901,14 +30314,14 @@ var require_streamx = __commonJS({
         let fin = false;
         const autoDestroy = isStreamx(dest) || !!(dest._writableState && dest._writableState.autoDestroy);
         dest.on("error", (err) => {
-          if (error === null) error = err;
+          if (error2 === null) error2 = err;
         });
         dest.on("finish", () => {
           fin = true;
-          if (!autoDestroy) done(error);
+          if (!autoDestroy) done(error2);
         });
         if (autoDestroy) {
-          dest.on("close", () => done(error || (fin ? null : StreamError.PREMATURE_CLOSE())));
+          dest.on("close", () => done(error2 || (fin ? null : StreamError.PREMATURE_CLOSE())));
         }
       }
       return dest;
@@ -26925,8 +30338,8 @@ var require_streamx = __commonJS({
         }
       }
       function onerror(err) {
-        if (!err || error) return;
-        error = err;
+        if (!err || error2) return;
+        error2 = err;
         for (const s of all) {
           s.destroy(err);
         }
@@ -26990,11 +30403,11 @@ var require_streamx = __commonJS({
       getStreamError,
       Stream,
       Writable,
-      Readable: Readable6,
+      Readable: Readable8,
       Duplex: Duplex2,
-      Transform: Transform2,
+      Transform: Transform3,
       // Export PassThrough for compatibility with Node.js core's stream module
-      PassThrough: PassThrough2
+      PassThrough: PassThrough4
     };
   }
 });
@@ -27044,7 +30457,7 @@ var require_headers = __commonJS({
       }
       return result;
     };
-    exports2.encode = function encode(opts) {
+    exports2.encode = function encode2(opts) {
       const buf = b4a.alloc(512);
       let name = opts.name;
       let prefix = "";
@@ -27076,7 +30489,7 @@ var require_headers = __commonJS({
       b4a.write(buf, encodeOct(cksum(buf), 6), 148);
       return buf;
     };
-    exports2.decode = function decode(buf, filenameEncoding, allowUnknownFormat) {
+    exports2.decode = function decode2(buf, filenameEncoding, allowUnknownFormat) {
       let typeflag = buf[156] === 0 ? 0 : buf[156] - ZERO_OFFSET;
       let name = decodeStr(buf, 0, 100, filenameEncoding);
       const mode = decodeOct(buf, 100, 8);
@@ -27266,7 +30679,7 @@ var require_headers = __commonJS({
 var require_extract = __commonJS({
   "node_modules/tar-stream/extract.js"(exports2, module2) {
     init_define_SAVEPOINT();
-    var { Writable, Readable: Readable6, getStreamError } = require_streamx();
+    var { Writable, Readable: Readable8, getStreamError } = require_streamx();
     var FIFO = require_fast_fifo();
     var b4a = require_b4a();
     var headers = require_headers();
@@ -27279,9 +30692,9 @@ var require_extract = __commonJS({
         this.queue = new FIFO();
         this._offset = 0;
       }
-      push(buffer3) {
-        this.buffered += buffer3.byteLength;
-        this.queue.push(buffer3);
+      push(buffer4) {
+        this.buffered += buffer4.byteLength;
+        this.queue.push(buffer4);
       }
       shiftFirst(size) {
         return this.buffered === 0 ? null : this._next(size);
@@ -27314,7 +30727,7 @@ var require_extract = __commonJS({
         return buf.subarray(this._offset, this._offset += size);
       }
     };
-    var Source = class extends Readable6 {
+    var Source = class extends Readable8 {
       constructor(self2, header2, offset) {
         super();
         this.header = header2;
@@ -27517,7 +30930,7 @@ var require_extract = __commonJS({
         cb(null);
       }
       [Symbol.asyncIterator]() {
-        let error = null;
+        let error2 = null;
         let promiseResolve = null;
         let promiseReject = null;
         let entryStream = null;
@@ -27525,7 +30938,7 @@ var require_extract = __commonJS({
         const extract = this;
         this.on("entry", onentry);
         this.on("error", (err) => {
-          error = err;
+          error2 = err;
         });
         this.on("close", onclose);
         return {
@@ -27548,16 +30961,16 @@ var require_extract = __commonJS({
           entryCallback = null;
           cb(err);
         }
-        function onnext(resolve, reject) {
-          if (error) {
-            return reject(error);
+        function onnext(resolve3, reject) {
+          if (error2) {
+            return reject(error2);
           }
           if (entryStream) {
-            resolve({ value: entryStream, done: false });
+            resolve3({ value: entryStream, done: false });
             entryStream = null;
             return;
           }
-          promiseResolve = resolve;
+          promiseResolve = resolve3;
           promiseReject = reject;
           consumeCallback(null);
           if (extract._finished && promiseResolve) {
@@ -27576,20 +30989,20 @@ var require_extract = __commonJS({
           }
         }
         function onclose() {
-          consumeCallback(error);
+          consumeCallback(error2);
           if (!promiseResolve) return;
-          if (error) promiseReject(error);
+          if (error2) promiseReject(error2);
           else promiseResolve({ value: void 0, done: true });
           promiseResolve = promiseReject = null;
         }
         function destroy(err) {
           extract.destroy(err);
           consumeCallback(err);
-          return new Promise((resolve, reject) => {
-            if (extract.destroyed) return resolve({ value: void 0, done: true });
+          return new Promise((resolve3, reject) => {
+            if (extract.destroyed) return resolve3({ value: void 0, done: true });
             extract.once("close", function() {
               if (err) reject(err);
-              else resolve({ value: void 0, done: true });
+              else resolve3({ value: void 0, done: true });
             });
           });
         }
@@ -27611,7 +31024,7 @@ var require_extract = __commonJS({
 var require_constants2 = __commonJS({
   "node_modules/tar-stream/constants.js"(exports2, module2) {
     init_define_SAVEPOINT();
-    var constants3 = {
+    var constants5 = {
       // just for envs without fs
       S_IFMT: 61440,
       S_IFDIR: 16384,
@@ -27621,9 +31034,9 @@ var require_constants2 = __commonJS({
       S_IFLNK: 40960
     };
     try {
-      module2.exports = require("fs").constants || constants3;
+      module2.exports = require("fs").constants || constants5;
     } catch {
-      module2.exports = constants3;
+      module2.exports = constants5;
     }
   }
 });
@@ -27632,15 +31045,15 @@ var require_constants2 = __commonJS({
 var require_pack = __commonJS({
   "node_modules/tar-stream/pack.js"(exports2, module2) {
     init_define_SAVEPOINT();
-    var { Readable: Readable6, Writable, getStreamError } = require_streamx();
+    var { Readable: Readable8, Writable, getStreamError } = require_streamx();
     var b4a = require_b4a();
-    var constants3 = require_constants2();
+    var constants5 = require_constants2();
     var headers = require_headers();
     var DMODE = 493;
     var FMODE = 420;
     var END_OF_TAR = b4a.alloc(1024);
     var Sink = class extends Writable {
-      constructor(pack2, header2, callback) {
+      constructor(pack3, header2, callback) {
         super({ mapWritable, eagerOpen: true });
         this.written = 0;
         this.header = header2;
@@ -27649,7 +31062,7 @@ var require_pack = __commonJS({
         this._isLinkname = header2.type === "symlink" && !header2.linkname;
         this._isVoid = header2.type !== "file" && header2.type !== "contiguous-file";
         this._finished = false;
-        this._pack = pack2;
+        this._pack = pack3;
         this._openCallback = null;
         if (this._pack._stream === null) this._pack._stream = this;
         else this._pack._pending.push(this);
@@ -27725,7 +31138,7 @@ var require_pack = __commonJS({
         cb();
       }
     };
-    var Pack = class extends Readable6 {
+    var Pack = class extends Readable8 {
       constructor(opts) {
         super(opts);
         this._drain = noop;
@@ -27734,11 +31147,11 @@ var require_pack = __commonJS({
         this._pending = [];
         this._stream = null;
       }
-      entry(header2, buffer3, callback) {
+      entry(header2, buffer4, callback) {
         if (this._finalized || this.destroying) throw new Error("already finalized or destroyed");
-        if (typeof buffer3 === "function") {
-          callback = buffer3;
-          buffer3 = null;
+        if (typeof buffer4 === "function") {
+          callback = buffer4;
+          buffer4 = null;
         }
         if (!callback) callback = noop;
         if (!header2.size || header2.type === "symlink") header2.size = 0;
@@ -27747,11 +31160,11 @@ var require_pack = __commonJS({
         if (!header2.uid) header2.uid = 0;
         if (!header2.gid) header2.gid = 0;
         if (!header2.mtime) header2.mtime = /* @__PURE__ */ new Date();
-        if (typeof buffer3 === "string") buffer3 = b4a.from(buffer3);
+        if (typeof buffer4 === "string") buffer4 = b4a.from(buffer4);
         const sink = new Sink(this, header2, callback);
-        if (b4a.isBuffer(buffer3)) {
-          header2.size = buffer3.byteLength;
-          sink.write(buffer3);
+        if (b4a.isBuffer(buffer4)) {
+          header2.size = buffer4.byteLength;
+          sink.write(buffer4);
           sink.end();
           return sink;
         }
@@ -27833,20 +31246,20 @@ var require_pack = __commonJS({
         cb();
       }
     };
-    module2.exports = function pack2(opts) {
+    module2.exports = function pack3(opts) {
       return new Pack(opts);
     };
     function modeToType(mode) {
-      switch (mode & constants3.S_IFMT) {
-        case constants3.S_IFBLK:
+      switch (mode & constants5.S_IFMT) {
+        case constants5.S_IFBLK:
           return "block-device";
-        case constants3.S_IFCHR:
+        case constants5.S_IFCHR:
           return "character-device";
-        case constants3.S_IFDIR:
+        case constants5.S_IFDIR:
           return "directory";
-        case constants3.S_IFIFO:
+        case constants5.S_IFIFO:
           return "fifo";
-        case constants3.S_IFLNK:
+        case constants5.S_IFLNK:
           return "symlink";
       }
       return "file";
@@ -27877,7 +31290,7 @@ init_define_SAVEPOINT();
 
 // src/action/post-stage.ts
 init_define_SAVEPOINT();
-var import_node_fs6 = require("node:fs");
+var import_node_fs9 = require("node:fs");
 
 // src/report/listener.ts
 init_define_SAVEPOINT();
@@ -27889,9 +31302,9 @@ async function deliver(events, listeners) {
     for (const listener of listening) {
       try {
         await act(listener);
-      } catch (error) {
+      } catch (error2) {
         listening.delete(listener);
-        failures.push(unwritable(error));
+        failures.push(unwritable(error2));
       }
     }
   };
@@ -27899,11 +31312,11 @@ async function deliver(events, listeners) {
   await tell((listener) => listener.end?.());
   return failures;
 }
-function unwritable(error) {
-  if (error instanceof SavepointError) return error;
+function unwritable(error2) {
+  if (error2 instanceof SavepointError) return error2;
   return new SavepointError("output-unwritable", {
-    message: `A report of the job could not be written: ${asSavepointError(error).causes[0] ?? error}`,
-    cause: error
+    message: `A report of the job could not be written: ${asSavepointError(error2).causes[0] ?? error2}`,
+    cause: error2
   });
 }
 
@@ -27935,8 +31348,8 @@ function ndjsonFile(folder) {
   };
 }
 function diffFiles(folder) {
-  const write = (name, text4) => {
-    if (text4 !== "") (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, name), text4.replace(/\n?$/, "\n"), { mode: 384 });
+  const write = (name, text5) => {
+    if (text5 !== "") (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, name), text5.replace(/\n?$/, "\n"), { mode: 384 });
   };
   return {
     on: (event) => {
@@ -27952,9 +31365,9 @@ function resultFile(folder, fold) {
   return {
     on: (event) => fold.note(event),
     end: () => {
-      const text4 = `${JSON.stringify(fold.result(), null, 2)}
+      const text5 = `${JSON.stringify(fold.result(), null, 2)}
 `;
-      (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, fileNames.result), text4, { mode: 384 });
+      (0, import_node_fs.writeFileSync)((0, import_node_path.join)(folder, fileNames.result), text5, { mode: 384 });
     }
   };
 }
@@ -27963,7 +31376,7 @@ function resultFile(folder, fold) {
 async function replay(folder, fold) {
   const input = (0, import_node_fs2.createReadStream)((0, import_node_path2.join)(folder, fileNames.events));
   try {
-    await new Promise((resolve, reject) => input.once("open", resolve).once("error", reject));
+    await new Promise((resolve3, reject) => input.once("open", resolve3).once("error", reject));
     for await (const line of (0, import_node_readline.createInterface)({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
       const event = parsed(line);
       if (event) fold.note(event);
@@ -28009,13 +31422,13 @@ var Tail = class {
     return (this.#dropped ? "[the beginning was left out]\n" : "") + this.#pieces.join("");
   }
   #trim() {
-    let text4 = this.#pieces.join("");
-    if (text4.length > this.#limit) {
-      text4 = text4.slice(-this.#limit);
+    let text5 = this.#pieces.join("");
+    if (text5.length > this.#limit) {
+      text5 = text5.slice(-this.#limit);
       this.#dropped = true;
     }
-    this.#pieces = [text4];
-    this.#length = text4.length;
+    this.#pieces = [text5];
+    this.#length = text5.length;
   }
 };
 
@@ -28039,8 +31452,8 @@ var ResultFold = class {
     const result = this.#result;
     switch (event.kind) {
       case "job_start": {
-        const { job, transaction: id, host, root, track, time } = event;
-        Object.assign(result, { job, started: time, transaction: { id, host, root, track } });
+        const { job, transaction: id, host, root, track, time: time2 } = event;
+        Object.assign(result, { job, started: time2, transaction: { id, host, root, track } });
         break;
       }
       case "transaction_applied":
@@ -28057,6 +31470,11 @@ var ResultFold = class {
       case "phase_skipped":
         this.#notePhase(event);
         break;
+      case "progress": {
+        const phase = result.phases.findLast(({ name }) => name === event.phase);
+        if (phase) phase.transferred = { entries: event.entries, bytes: event.bytes };
+        break;
+      }
       case "output":
         this.#tail(event.phase).add(event.partial ? event.line : `${event.line}
 `);
@@ -28064,13 +31482,17 @@ var ResultFold = class {
       case "warning":
         result.warnings.push(event.message);
         break;
+      case "connection_lost":
+        result.warnings.push(event.reason);
+        break;
       case "error":
         result.errors.push(event.error);
         break;
       case "job_end": {
-        const { status, outcome, error, exit, time } = event;
-        Object.assign(result, { status, exit, ended: time }, outcome && { outcome });
-        if (error) result.error = error;
+        const { status, outcome, undecided: undecided2, error: error2, exit, time: time2 } = event;
+        Object.assign(result, { status, exit, ended: time2 }, outcome && { outcome });
+        Object.assign(result, undecided2 && { undecided: undecided2 });
+        if (error2) result.error = error2;
         break;
       }
       default:
@@ -28103,9 +31525,9 @@ var ResultFold = class {
   }
   #notePhase(event) {
     const { phases, errors } = this.#result;
-    const { phase: name, time } = event;
+    const { phase: name, time: time2 } = event;
     if (event.kind === "phase_start") {
-      phases.push({ name, status: "running", where: event.where, start: time });
+      phases.push({ name, status: "running", where: event.where, start: time2 });
       return;
     }
     if (event.kind === "phase_skipped") {
@@ -28114,27 +31536,27 @@ var ResultFold = class {
     }
     const phase = phases.findLast((it) => it.name === name);
     if (!phase) return;
-    const { duration: duration2 } = event;
+    const { duration: duration3 } = event;
     if (event.kind === "phase_success") {
-      Object.assign(phase, { status: "success", end: time, duration: duration2, exit: event.exit });
+      Object.assign(phase, { status: "success", end: time2, duration: duration3, exit: event.exit });
       return;
     }
-    const { exit, signal: signal2, error } = event;
-    errors.push(error);
-    Object.assign(phase, { status: "failure", end: time, duration: duration2, error });
+    const { exit, signal: signal2, error: error2 } = event;
+    errors.push(error2);
+    Object.assign(phase, { status: "failure", end: time2, duration: duration3, error: error2 });
     if (exit !== void 0) phase.exit = exit;
     if (signal2 !== void 0) phase.signal = signal2;
   }
 };
-function statusOf({ exit, signal: signal2, status, error }) {
-  if (error?.name === "phase-timeout") return 124;
+function statusOf({ exit, signal: signal2, status, error: error2 }) {
+  if (error2?.name === "phase-timeout") return 124;
   if (exit !== void 0 && (status === "success" || exit !== 0)) return exit;
-  const number = signal2 && import_node_os.constants.signals[signal2];
-  return number ? 128 + number : 1;
+  const number3 = signal2 && import_node_os.constants.signals[signal2];
+  return number3 ? 128 + number3 : 1;
 }
-function bounded(text4) {
+function bounded(text5) {
   const tail = new Tail(LONGEST_TEXT);
-  tail.add(text4);
+  tail.add(text5);
   return tail.text();
 }
 
@@ -28145,22 +31567,22 @@ init_define_SAVEPOINT();
 init_define_SAVEPOINT();
 var import_node_util = require("node:util");
 var DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-function plain2(text4) {
-  const stripped = (0, import_node_util.stripVTControlCharacters)(text4);
+function plain2(text5) {
+  const stripped = (0, import_node_util.stripVTControlCharacters)(text5);
   const shown = stripped.split(/[\r\n]/).findLast((part) => part.trim() !== "") ?? "";
   return shown.replace(/[^\P{Cc}\t]/gu, "").replace(DIRECTIONS, "");
 }
-function plainLines(text4) {
-  return text4.replace(/\n$/, "").split("\n").map(plain2);
+function plainLines(text5) {
+  return text5.replace(/\n$/, "").split("\n").map(plain2);
 }
 
 // src/report/words.ts
 init_define_SAVEPOINT();
 function duration(seconds) {
   if (seconds < 10) return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
-  const whole = Math.round(seconds);
-  if (whole < 120) return `${whole} s`;
-  const minutes = Math.round(whole / 60);
+  const whole2 = Math.round(seconds);
+  if (whole2 < 120) return `${whole2} s`;
+  const minutes = Math.round(whole2 / 60);
   if (minutes < 120) return `${minutes} min`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
@@ -28175,21 +31597,21 @@ function bytes(count2) {
   const digits = unit > 0 && size < 10 ? 1 : 0;
   return `${size.toFixed(digits)} ${units[unit]}`;
 }
-function count(number, one, many = `${one}s`) {
-  return `${number} ${number === 1 ? one : many}`;
+function count(number3, one, many = `${one}s`) {
+  return `${number3} ${number3 === 1 ? one : many}`;
 }
-function failure(error, end2 = {}) {
-  const commandFailed2 = error.name === "phase-failed" || error.name === "check-failed";
+function failure(error2, end2 = {}) {
+  const commandFailed2 = error2.name === "phase-failed" || error2.name === "check-failed";
   if (commandFailed2 && end2.exit !== void 0) return `exit status ${end2.exit}`;
   if (commandFailed2 && end2.signal) return `ended by ${end2.signal}`;
-  return `${plain2(error.reason)} [${error.code} ${error.name}]`;
+  return `${plain2(error2.reason)} [${error2.code} ${error2.name}]`;
 }
 
 // src/report/summary.ts
 var LARGEST_SUMMARY = 1024 * 1024 - 16 * 1024;
 var LONGEST_BLOCK = 200 * 1024;
 var LAST_LINES = 50;
-function summaryOf(result, output) {
+function summaryOf(result, output2) {
   const { transaction, diffs } = result;
   const parts = [
     `### Savepoint: ${headline(result)}`,
@@ -28200,28 +31622,29 @@ function summaryOf(result, output) {
       result.decision ? ` Decided because ${text(result.decision.reason)}.` : ""
     ].join(""),
     phaseTable(result.phases),
-    ...result.errors.map((error) => `- **${error.name}** (${error.code}): ${text(error.reason)}`),
+    ...result.errors.map((error2) => `- **${error2.name}** (${error2.code}): ${text(error2.reason)}`),
     ...result.warnings.map((warning) => `- Warning: ${text(warning)}`),
     pathTable(result),
     block("What was changed", diffs.change, "diff"),
     block("What was undone", diffs.rollback, "diff"),
     block("Installed packages that differ (not undone)", result.packages, "diff"),
-    ...result.phases.filter(({ status }) => status === "failure").map(({ name }) => block(`Last output of ${name}`, lastLines(output(name)), "text"))
+    ...result.phases.filter(({ status }) => status === "failure").map(({ name }) => block(`Last output of ${name}`, lastLines(output2(name)), "text"))
   ];
   return truncated(parts.filter((part) => part !== ""));
 }
-function headline({ outcome, status, error }) {
+function headline({ outcome, undecided: undecided2, status, error: error2 }) {
   const job = status === "running" ? "still running" : `job ${status}`;
-  const why = error ? `: ${text(failure(error, error.details))}` : "";
-  return `${outcome ?? (status === "running" ? "open" : "no transaction")}, ${job}${why}`;
+  const why = error2 ? `: ${text(failure(error2, error2.details))}` : "";
+  const none = status === "running" ? "open" : undecided2 ? "undecided" : "no transaction";
+  return `${outcome ?? none}, ${job}${why}`;
 }
 function phaseTable(phases) {
   if (phases.length === 0) return "";
   const rows = phases.map((phase) => {
-    const { name, status, reason, error } = phase;
-    const note2 = reason ?? (error ? failure(error, phase) : "");
-    const time = phase.duration === void 0 ? "" : duration(phase.duration);
-    return `| ${text(name)} | ${status} | ${time} | ${text(note2)} |`;
+    const { name, status, reason, error: error2 } = phase;
+    const note2 = reason ?? (error2 ? failure(error2, phase) : "");
+    const time2 = phase.duration === void 0 ? "" : duration(phase.duration);
+    return `| ${text(name)} | ${status} | ${time2} | ${text(note2)} |`;
   });
   return ["| phase | status | time | |", "| --- | --- | --- | --- |", ...rows].join("\n");
 }
@@ -28235,9 +31658,9 @@ function pathTable({ paths }) {
 }
 function block(title, content, language) {
   if (!content) return "";
-  const whole = plainLines(content).join("\n");
-  const shown = whole.slice(0, LONGEST_BLOCK);
-  const note2 = shown.length < whole.length ? "\n\nCut here; the whole is in the output folder." : "";
+  const whole2 = plainLines(content).join("\n");
+  const shown = whole2.slice(0, LONGEST_BLOCK);
+  const note2 = shown.length < whole2.length ? "\n\nCut here; the whole is in the output folder." : "";
   const runs = [...shown.matchAll(/`+/g)].map(([run]) => run.length);
   const fence = "`".repeat(Math.max(3, ...runs.map((length) => length + 1)));
   const body = `${fence}${language}
@@ -28249,8 +31672,8 @@ ${body}
 
 </details>`;
 }
-function lastLines(output) {
-  return output.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
+function lastLines(output2) {
+  return output2.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
 }
 function text(value) {
   return plain2(value.replaceAll("\n", " ")).replace(/[\\`*_{}[\]()<>#+!|~&@:-]/g, (character) => {
@@ -28272,207 +31695,257 @@ function truncated(parts) {
   return [...kept, ""].join("\n\n");
 }
 
+// src/run/backend.ts
+init_define_SAVEPOINT();
+init_errors();
+init_open();
+
+// src/run/decide.ts
+init_define_SAVEPOINT();
+init_errors();
+init_target();
+
+// src/transaction/fate.ts
+init_define_SAVEPOINT();
+init_errors();
+async function explained(error2, fate, lease) {
+  const decided = await fate.catch(() => void 0);
+  if (decided?.decision !== "rollback") return error2;
+  const { by } = decided;
+  if (by === "watchdog") {
+    return new SavepointError("lease-expired", {
+      message: `The host heard nothing for longer than the lease of ${lease} s, or met the deadline, and rolled back.`,
+      details: { by },
+      cause: error2
+    });
+  }
+  return by === "boot" ? rebooted(error2) : error2;
+}
+function rebooted(cause) {
+  return new SavepointError("host-rebooted", {
+    message: "The host restarted, which no phase had announced, and rolled the change back.",
+    details: { by: "boot" },
+    hint: "A phase that restarts its host says `reboot: expected`.",
+    ...cause !== void 0 && { cause }
+  });
+}
+
+// src/run/error-record.ts
+init_define_SAVEPOINT();
+init_errors();
+function errorRecord(error2) {
+  return asSavepointError(error2).toJSON();
+}
+
+// src/run/meanwhile.ts
+init_define_SAVEPOINT();
+async function* meanwhile(news, waited) {
+  yield* news.until(waited);
+  return await waited;
+}
+
+// src/run/decide.ts
+async function* decide(run, verdict) {
+  try {
+    const decided = yield* ask2(run, verdict);
+    const { decision, warnings, ...rest } = decided;
+    yield { kind: `transaction_${decision}`, ...rest, reason: verdict.reason };
+    for (const message of warnings) yield { kind: "warning", message };
+    const error2 = outcomeError(decided, verdict);
+    if (error2) yield { kind: "error", error: errorRecord(error2) };
+  } catch (thrown) {
+    const error2 = asSavepointError(thrown);
+    if (error2.name === "not-open" && !run.ledger.opened) return;
+    yield { kind: "error", error: errorRecord(undecided(run, error2)) };
+  }
+}
+async function* ask2({ transaction }, { decision, reason }) {
+  const { news } = transaction;
+  if (decision === "rollback") return yield* meanwhile(news, transaction.rollback(reason));
+  try {
+    return yield* meanwhile(news, transaction.commit());
+  } catch (error2) {
+    yield { kind: "error", error: errorRecord(error2) };
+    const why = `the commit failed: ${sentenceOf(error2)}`;
+    return yield* meanwhile(news, transaction.rollback(why));
+  }
+}
+function outcomeError(decided, verdict) {
+  const { outcome, decision, by, warnings } = decided;
+  const details = { outcome, by, found: warnings };
+  switch (outcome) {
+    case "rollback-failed":
+      return new SavepointError("rollback-failed", {
+        details,
+        hint: "Mend the host by hand; it refuses further transactions until then."
+      });
+    case "rolled-back-unhealthy":
+      return new SavepointError("rolled-back-unhealthy", { details });
+    case "conflict":
+      return new SavepointError("edited-by-others", { details });
+    default:
+  }
+  if (verdict.decision === "commit" && decision === "rollback") {
+    if (by === "boot") return rebooted();
+    return new SavepointError("lease-expired", {
+      message: `The change was to be committed, but ${by} had rolled it back.`,
+      details: { by }
+    });
+  }
+  if (verdict.decision === "rollback" && decision === "commit") {
+    return new SavepointError("rollback-failed", {
+      message: `The change was to be rolled back, but ${by} had committed it.`,
+      details: { by }
+    });
+  }
+  return void 0;
+}
+function undecided({ transaction }, cause) {
+  const { id, host } = transaction.record;
+  const where = host.type === "ssh" ? ` ${hostArgument(host)}` : "";
+  return new SavepointError(cause.name, {
+    message: `Transaction ${id} could not be decided: ${cause.reason}`,
+    details: cause.details,
+    hint: cause.hint ?? `When the host answers again, run \`savepoint recover${where}\`.`,
+    cause,
+    ...cause.place && { place: cause.place }
+  });
+}
+
+// src/run/ledger.ts
+init_define_SAVEPOINT();
+function newLedger() {
+  return { seq: 0, opened: false, phases: {}, troubles: [] };
+}
+var unclearBegins = /* @__PURE__ */ new Set(["host-lost", "guard-protocol", "defect"]);
+function mayBeOpen({ opened, unclear, troubles, outcome }) {
+  if (outcome !== void 0) return false;
+  return opened || unclear === true || troubles.length === 0;
+}
+function note(ledger, event) {
+  ledger.seq = event.seq;
+  switch (event.kind) {
+    case "transaction_begin":
+      ledger.opened = true;
+      break;
+    case "work_dir":
+      ledger.workDir = event.path;
+      break;
+    case "phase_start":
+      ledger.running = { phase: event.phase, since: event.time };
+      break;
+    case "phase_success":
+      delete ledger.running;
+      ledger.phases[event.phase] = "success";
+      break;
+    case "phase_fail":
+      delete ledger.running;
+      ledger.phases[event.phase] = "failure";
+      ledger.troubles.push({ error: event.error, phase: event.phase });
+      break;
+    case "phase_skipped":
+      ledger.phases[event.phase] = "skipped";
+      break;
+    case "error":
+      if (!ledger.opened && unclearBegins.has(event.error.name)) ledger.unclear = true;
+      ledger.troubles.push({ error: event.error });
+      break;
+    case "transaction_commit":
+    case "transaction_rollback":
+      ledger.outcome = event.outcome;
+      break;
+    default:
+      break;
+  }
+}
+function wasCancelled(ledger) {
+  return ledger.troubles.some(({ error: error2 }) => error2.name === "job-cancelled");
+}
+
+// src/run/backend.ts
+function restartOf(backend) {
+  if (!backend?.use.can.includes("reboot")) return {};
+  const { use, options } = backend;
+  return { restart: async () => void await callBackend(use, "reboot", options) };
+}
+async function* releaseBackend(run) {
+  const { backend, ledger } = run;
+  if (!backend) return;
+  const call = async function* (verb, did) {
+    try {
+      const done = await callBackend(backend.use, verb, backend.options);
+      if (done && did) yield { kind: "warning", message: did };
+      return done;
+    } catch (thrown) {
+      yield { kind: "error", error: errorRecord(asSavepointError(thrown)) };
+      return false;
+    }
+  };
+  if (ledger.opened && mayBeOpen(ledger)) {
+    const restarted = yield* call("reboot", "The backend restarted the host.");
+    if (restarted) yield* decide(run, { decision: "rollback", reason: "the host was restarted" });
+  }
+  if (ledger.outcome === "rollback-failed" || ledger.opened && mayBeOpen(ledger)) {
+    yield* call("revert", "The backend put the host back to what it was when it was opened.");
+  }
+  yield* call("close", "");
+}
+
 // src/run/connect.ts
 init_define_SAVEPOINT();
-
-// src/host/local.ts
-init_define_SAVEPOINT();
-var import_node_child_process = require("node:child_process");
-var import_promises5 = require("node:fs/promises");
-var import_promises6 = require("node:timers/promises");
 init_errors();
-init_feed();
-
-// src/host/local-files.ts
-init_define_SAVEPOINT();
-var import_promises = require("node:fs/promises");
-var import_node_stream2 = require("node:stream");
-init_errors();
-var chunkSize = 256 * 1024;
-async function sendLocal(from, to, mode = 384) {
-  const file = await (0, import_promises.open)(to, "wx", 384).catch((error) => {
-    throw writeFailed(to, error);
-  });
-  try {
-    await copy(from, file);
-    await file.chmod(mode);
-    await file.close();
-  } catch (error) {
-    await file.close().catch(() => void 0);
-    await (0, import_promises.unlink)(to).catch(() => void 0);
-    throw error instanceof SavepointError ? error : writeFailed(to, error);
-  }
-}
-async function fetchLocal(from) {
-  const file = await (0, import_promises.open)(from, "r").catch((error) => {
-    throw readFailed(from, error);
-  });
-  if ((await file.stat()).isDirectory()) {
-    await file.close();
-    throw readFailed(from, new Error("It is a directory."));
-  }
-  return file.createReadStream({ highWaterMark: chunkSize });
-}
-async function copy(from, file) {
-  if (!(from instanceof import_node_stream2.Readable)) return file.writeFile(from);
-  for await (const chunk of from) await file.writeFile(chunk);
-}
-function writeFailed(path, cause) {
-  return new SavepointError("host-write-failed", {
-    message: `The file ${path} cannot be written: ${sentenceOf(cause)}`,
-    details: { path },
-    cause
-  });
-}
-function readFailed(path, cause) {
-  const missing2 = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
-  return new SavepointError(missing2 ? "host-file-missing" : "host-read-failed", {
-    message: missing2 ? `There is no file ${path}.` : `The file ${path} cannot be read: ${sentenceOf(cause)}`,
-    details: { path },
-    cause
-  });
-}
-
-// src/host/local.ts
-init_output();
-init_processes();
-init_quote();
-function openLocal() {
-  return new LocalHost();
-}
-var LocalHost = class {
-  name = "local";
-  kind = "local";
-  #running = /* @__PURE__ */ new Set();
-  #exits = /* @__PURE__ */ new Set();
-  #closed = false;
-  run(command) {
-    if (this.#closed) {
-      throw new SavepointError("defect", { message: "A command was started on a closed host." });
-    }
-    const stop = new AbortController();
-    const stdout = new Output();
-    const stderr = new Output();
-    const exit = execute(command, stdout, stderr, stop).finally(() => {
-      this.#running.delete(stop);
-      this.#exits.delete(exit);
-    });
-    exit.catch(() => void 0);
-    this.#running.add(stop);
-    this.#exits.add(exit);
-    return { stdout, stderr, exit };
-  }
-  send = sendLocal;
-  fetch = fetchLocal;
-  async close() {
-    this.#closed = true;
-    for (const stop of this.#running) stop.abort();
-    await Promise.allSettled(this.#exits);
-  }
-  [Symbol.asyncDispose]() {
-    return this.close();
-  }
-};
-async function execute(command, stdout, stderr, stop) {
-  const abort = () => stop.abort();
-  try {
-    if (command.signal?.aborted) return { signal: "SIGTERM" };
-    command.signal?.addEventListener("abort", abort);
-    return await supervise(command, stdout, stderr, stop);
-  } finally {
-    command.signal?.removeEventListener("abort", abort);
-    stdout.finish();
-    stderr.finish();
-  }
-}
-async function supervise(command, stdout, stderr, stop) {
-  const mark = command.signal && newMark();
-  const started = await start(command, mark);
-  if ("refusal" in started) {
-    stderr.push(`${started.refusal}
-`);
-    return { code: started.code };
-  }
-  const { child, pid } = started;
-  if (child.stdout) stdout.attach(child.stdout);
-  if (child.stderr) stderr.attach(child.stderr);
-  let failure2;
-  let killing;
-  const kill2 = () => {
-    killing ??= killTree(pid, mark);
-  };
-  stop.signal.addEventListener("abort", kill2);
-  if (stop.signal.aborted) kill2();
-  if (child.stdin) {
-    feed(command.stdin, child.stdin, command.argv[0]).catch((error) => {
-      failure2 = error;
-      kill2();
-    });
-  }
-  const exit = await new Promise((resolve) => {
-    child.once(
-      "exit",
-      (code2, signal2) => resolve(signal2 === null ? { code: code2 ?? 0 } : { signal: signal2 })
-    );
-  });
-  await killing;
-  await drained([stdout, stderr], stop.signal, async () => void await (0, import_promises6.setImmediate)());
-  child.stdout?.destroy();
-  child.stderr?.destroy();
-  if (failure2 !== void 0) throw failure2;
-  return exit;
-}
-async function start(command, mark) {
-  const [file, ...args] = command.argv;
-  for (const name of Object.keys(command.env ?? {})) checkVariableName(name);
-  command.argv.forEach(quoteWord);
-  try {
-    const child = (0, import_node_child_process.spawn)(file, args, {
-      // A group of its own, so that a kill reaches the command's children too.
-      detached: true,
-      stdio: "pipe",
-      env: { ...process.env, ...command.env, ...mark && { [markVariable]: mark } },
-      ...command.cwd !== void 0 && { cwd: command.cwd }
-    });
-    const { pid } = child;
-    if (pid !== void 0) return { child, pid };
-    const error = await new Promise((resolve) => child.once("error", resolve));
-    return await refusal(command, error);
-  } catch (error) {
-    return await refusal(command, error);
-  }
-}
-async function refusal(command, error) {
-  const code2 = error instanceof Error && "code" in error ? error.code : void 0;
-  const { argv, cwd } = command;
-  if (cwd !== void 0) {
-    const folder = await (0, import_promises5.stat)(cwd).catch(() => void 0);
-    if (!folder?.isDirectory()) return { refusal: `cd: ${cwd}: no such directory`, code: 126 };
-  }
-  if (code2 === "ENOENT" || code2 === "ENOTDIR") {
-    return { refusal: `${argv[0]}: not found`, code: 127 };
-  }
-  if (code2 === "EACCES" || code2 === "ENOEXEC" || code2 === "E2BIG") {
-    return { refusal: `${argv[0]}: ${sentenceOf(error)}`, code: 126 };
-  }
-  if (typeof code2 !== "string" || code2.startsWith("ERR_")) throw asSavepointError(error);
-  throw new SavepointError("host-unreachable", {
-    message: `This machine cannot start ${argv[0]}: ${sentenceOf(error)}`,
-    cause: error
-  });
-}
+init_local();
 
 // src/host/open.ts
 init_define_SAVEPOINT();
-async function openHost(config, options = {}) {
-  if (config.type === "local") return openLocal();
+init_local();
+async function openHost(config2, options = {}) {
+  if (config2.type === "local") return openLocal();
+  if (config2.type === "backend") {
+    const { connectBackend: connectBackend2 } = await Promise.resolve().then(() => (init_open(), open_exports));
+    return connectBackend2(config2, options.signal ? { signal: options.signal } : {});
+  }
   const { openSsh: openSsh2 } = await Promise.resolve().then(() => (init_ssh(), ssh_exports));
-  return openSsh2(config, options);
+  return openSsh2(config2, options);
 }
+
+// src/transaction/news.ts
+init_define_SAVEPOINT();
+var News = class {
+  #items = [];
+  #wake = () => void 0;
+  push(item) {
+    this.#items.push(item);
+    this.#wake();
+  }
+  /** All there is by now, each once. */
+  take() {
+    const items = this.#items;
+    this.#items = [];
+    return items;
+  }
+  /** What there is and what comes, until the promise settles, however it does. For one reader at a time. */
+  async *until(settled) {
+    let over = false;
+    const end2 = () => {
+      over = true;
+      this.#wake();
+    };
+    settled.then(end2, end2);
+    for (; ; ) {
+      yield* this.take();
+      if (over) return;
+      await new Promise((wake) => {
+        this.#wake = wake;
+        if (over || this.#items.length > 0) wake();
+      });
+    }
+  }
+};
 
 // src/transaction/transaction.ts
 init_define_SAVEPOINT();
-var import_promises13 = require("node:timers/promises");
+var import_promises17 = require("node:timers/promises");
 init_errors();
 
 // src/guard/client.ts
@@ -28483,14 +31956,14 @@ init_errors();
 // src/guard/bootstrap.ts
 init_define_SAVEPOINT();
 var loaderExit = { notInstalled: 90, mismatch: 91, noSudo: 92, refused: 93 };
-var STATE = `
+var STATE2 = `
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`;
 var REFUSE = `{
   list=$(sudo -n -l 2>&1); printf '%s\\n' "$list" >&2
   case $list in *sha256:*/guard/*) exit 93 ;; *) exit 92 ;; esac
 }`;
-var LOADER = `root=$1 digest=$2 sudo=$3 verb=$4${STATE}
+var LOADER = `root=$1 digest=$2 sudo=$3 verb=$4${STATE2}
 guard=$state/guard/$digest/guard
 check='[ -f "$1" ] || exit 90; [ "$(sha256sum <"$1")" = "$2  -" ] || exit 91; exec /bin/sh "$1" "$3"'
 [ "$(id -u)" != 0 ] && [ "$sudo" = yes ] || exec /bin/sh -c "$check" sh "$guard" "$digest" "$verb"
@@ -28503,7 +31976,7 @@ function loaderLine(words) {
   const { root, guard, sudo, verb } = words;
   return ["/bin/sh", "-c", LOADER, "savepoint", root, guard.sha256, sudo ? "yes" : "no", verb];
 }
-var INSTALLER = `root=$1 digest=$2 sudo=$3${STATE}
+var INSTALLER = `root=$1 digest=$2 sudo=$3${STATE2}
 install='umask 077; d=$1/guard/$2
 mkdir -p "$d" && cat >"$d/guard.$$" && [ "$(sha256sum <"$d/guard.$$")" = "$2  -" ] || { rm -f "$d/guard.$$"; exit 91; }
 chmod 755 "$d/guard.$$" && sync "$d/guard.$$" && mv -f "$d/guard.$$" "$d/guard" && sync "$d"'
@@ -28537,21 +32010,21 @@ function scriptField(script2) {
   return `eval "$(printf %b '${escaped}')"`;
 }
 function decodeAnswer(bytes2, verb) {
-  const text4 = bytes2.toString("utf8");
-  const end2 = text4.indexOf("\n\n");
-  const header2 = (end2 < 0 ? text4 : text4.slice(0, end2)).split("\n");
-  const [magic, version, status, name = ""] = (header2[0] ?? "").split(" ");
-  if (magic !== "savepoint" || version !== String(PROTOCOL) || end2 < 0) {
+  const text5 = bytes2.toString("utf8");
+  const end2 = text5.indexOf("\n\n");
+  const header2 = (end2 < 0 ? text5 : text5.slice(0, end2)).split("\n");
+  const [magic, version2, status, name = ""] = (header2[0] ?? "").split(" ");
+  if (magic !== "savepoint" || version2 !== String(PROTOCOL) || end2 < 0) {
     throw new SavepointError("guard-protocol", {
       message: `The guard's answer to ${verb} cannot be understood.`,
-      details: { verb, answer: text4.slice(0, 400) }
+      details: { verb, answer: text5.slice(0, 400) }
     });
   }
   const fields = header2.slice(1).map((line) => {
     const space = line.indexOf(" ");
     return space < 0 ? [line, ""] : [line.slice(0, space), line.slice(space + 1)];
   });
-  if (status === "ok") return { fields, body: text4.slice(end2 + 2) };
+  if (status === "ok") return { fields, body: text5.slice(end2 + 2) };
   throw answeredError(name, firstOf(fields, "message") ?? "", verb);
 }
 function firstOf(fields, key) {
@@ -28580,7 +32053,7 @@ init_errors();
 
 // src/guard/releases.ts
 init_define_SAVEPOINT();
-var import_node_crypto4 = require("node:crypto");
+var import_node_crypto7 = require("node:crypto");
 var import_node_fs3 = require("node:fs");
 init_errors();
 function guardInUse(digest) {
@@ -28591,30 +32064,30 @@ function guardInUse(digest) {
   if (digest === void 0 && guard?.version !== pin.version) {
     throw new SavepointError("pin-bad", {
       message: `The pin names guard ${pin.version} with SHA-256 ${pin.sha256}, but ${guard ? `that is the digest of ${guard.version}` : "no released guard has this digest"}.`,
-      details: { pin, releases: guards.map(({ version, sha256 }) => `${version} ${sha256}`) }
+      details: { pin, releases: guards.map(({ version: version2, sha256 }) => `${version2} ${sha256}`) }
     });
   }
   if (!guard) {
     throw new SavepointError("guard-unavailable", {
       message: `No released guard has the SHA-256 ${wanted}.`,
-      details: { wanted, have: guards.map(({ version, sha256 }) => `${version} ${sha256}`) },
+      details: { wanted, have: guards.map(({ version: version2, sha256 }) => `${version2} ${sha256}`) },
       hint: "Use a digest of this list, or a version of Savepoint that carries that guard."
     });
   }
   return guard;
 }
 function releasedGuards() {
-  return Object.entries(carried().releases).map(([version, text4]) => ({
-    version,
-    text: text4,
-    sha256: digestOf(text4)
+  return Object.entries(carried().releases).map(([version2, text5]) => ({
+    version: version2,
+    text: text5,
+    sha256: digestOf2(text5)
   }));
 }
 function versionOf(sha256) {
   return releasedGuards().find((guard) => guard.sha256 === sha256)?.version;
 }
-function digestOf(text4) {
-  return (0, import_node_crypto4.createHash)("sha256").update(text4).digest("hex");
+function digestOf2(text5) {
+  return (0, import_node_crypto7.createHash)("sha256").update(text5).digest("hex");
 }
 function carried() {
   if (typeof define_SAVEPOINT_default !== "undefined") return define_SAVEPOINT_default;
@@ -28698,12 +32171,12 @@ function refusedByHost({ host, guard, root, verb }, stderr) {
   );
 }
 function nameOf(sha256) {
-  const version = versionOf(sha256);
-  return `${version === void 0 ? "" : `${version} `}sha256:${sha256}`;
+  const version2 = versionOf(sha256);
+  return `${version2 === void 0 ? "" : `${version2} `}sha256:${sha256}`;
 }
 
 // src/guard/client.ts
-async function ask(site, verb, fields, payload) {
+async function ask3(site, verb, fields, payload) {
   const request = Buffer.concat([
     Buffer.from(encodeRequest([...fields, ...siteFields(site)])),
     payload?.() ?? Buffer.alloc(0)
@@ -28783,11 +32256,11 @@ function begunFrom({ fields }) {
   };
 }
 function appliedFrom({ fields, body }) {
-  const changed = pathsOf(fields).map(({ path, state }) => ({
+  const changed2 = pathsOf(fields).map(({ path, state }) => ({
     path,
     change: state
   }));
-  return { changed, diff: readableName(body) };
+  return { changed: changed2, diff: readableName(body) };
 }
 function decidedFrom({ fields, body }) {
   const outcome = firstOf(fields, "outcome") ?? "";
@@ -28814,8 +32287,142 @@ function pathsOf(fields) {
     return { state: line.slice(0, space), path: readableName(line.slice(space + 1)) };
   });
 }
-function readableName(text4) {
-  return text4.replaceAll("", "\\n");
+function readableName(text5) {
+  return text5.replaceAll("", "\\n").replaceAll("", "\\t");
+}
+
+// src/transaction/link.ts
+init_define_SAVEPOINT();
+var import_promises16 = require("node:timers/promises");
+init_errors();
+var FIRST_PAUSE = 250;
+var LONGEST_PAUSE = 5e3;
+var Link = class {
+  #options;
+  /** When the host was last known to have heard us, in milliseconds of this process. */
+  #heard = performance.now();
+  #away = 0;
+  #outage;
+  constructor(options) {
+    this.#options = options;
+  }
+  /** The host has just renewed the lease. */
+  renewed() {
+    this.#heard = performance.now();
+  }
+  /** While this is held the host may be gone for so many seconds, whatever the lease. */
+  allowAway(seconds) {
+    const before = this.#away;
+    this.#away = Math.max(before, seconds);
+    return {
+      [Symbol.dispose]: () => {
+        this.#away = before;
+      }
+    };
+  }
+  /**
+   * Does something over the link, and does it again when the connection broke meanwhile.
+   * @throws what it throws; `host-lost`, `host-unreachable` when the host did not come back in time
+   */
+  async again(attempt, { repeatable = true, signal: signal2 } = {}) {
+    for (; ; ) {
+      try {
+        return await attempt();
+      } catch (error2) {
+        if (!isOutage(error2) || !repeatable && error2.name === "host-lost") throw error2;
+        await unless(signal2, this.#restored(error2));
+      }
+    }
+  }
+  /** Resolves when the host is there again; there is one loop, however many wait for it. */
+  #restored(first) {
+    if (!this.#outage) {
+      const outage = this.#restore(first).finally(() => {
+        this.#outage = void 0;
+      });
+      outage.catch(() => void 0);
+      this.#outage = outage;
+    }
+    return this.#outage;
+  }
+  async #restore(first) {
+    const lost2 = performance.now();
+    const { news, lease, probe, name } = this.#options;
+    const end2 = () => Math.max(this.#heard + lease * 1e3, lost2 + this.#away * 1e3);
+    const patience2 = (end2() - lost2) / 1e3;
+    if (patience2 <= 0) throw first;
+    news.push({ kind: "connection_lost", reason: first.reason, patience: rounded(patience2) });
+    let last = first;
+    for (let pause2 = FIRST_PAUSE; ; pause2 = Math.min(pause2 * 2, LONGEST_PAUSE)) {
+      const wait = Math.min(pause2 * (0.5 + Math.random() / 2), end2() - performance.now());
+      if (wait > 0) await (0, import_promises16.setTimeout)(wait);
+      const left = end2() - performance.now();
+      if (left <= 0) throw givenUp(name, last, patience2);
+      const trouble = await within2(left, probe());
+      if (trouble === "late") throw givenUp(name, last, patience2);
+      if (trouble === void 0 || !isAboutLink(trouble)) break;
+      if (!isOutage(trouble)) throw trouble;
+      last = trouble;
+    }
+    news.push({
+      kind: "connection_resumed",
+      after: rounded((performance.now() - lost2) / 1e3)
+    });
+  }
+};
+function isOutage(error2) {
+  return error2 instanceof SavepointError && (error2.name === "host-lost" || error2.name === "host-unreachable");
+}
+function isAboutLink(error2) {
+  if (isOutage(error2)) return true;
+  return error2 instanceof SavepointError && linkErrors.has(error2.name);
+}
+var linkErrors = /* @__PURE__ */ new Set([
+  "host-auth-failed",
+  "host-key-unknown",
+  "host-key-changed",
+  "host-key-revoked",
+  "key-missing",
+  "key-unreadable",
+  "key-bad",
+  "known-hosts-missing"
+]);
+async function within2(milliseconds, asked) {
+  const timer2 = new AbortController();
+  try {
+    return await Promise.race([
+      asked.then(
+        () => void 0,
+        (error2) => error2
+      ),
+      (0, import_promises16.setTimeout)(milliseconds, "late", { signal: timer2.signal })
+    ]);
+  } finally {
+    timer2.abort();
+  }
+}
+async function unless(signal2, waited) {
+  if (!signal2) return waited;
+  signal2.throwIfAborted();
+  const ended = new AbortController();
+  const aborted3 = new Promise((_, reject) => {
+    signal2.addEventListener("abort", () => reject(signal2.reason), { signal: ended.signal });
+  });
+  try {
+    await Promise.race([waited, aborted3]);
+  } finally {
+    ended.abort();
+  }
+}
+function givenUp(name, last, patience2) {
+  return new SavepointError(last.name, {
+    message: `${name} did not come back within ${rounded(patience2)} s, after which it rolls back by itself. ${last.reason}`,
+    details: { ...last.details, waited: rounded(patience2) },
+    cause: last
+  });
+}
+function rounded(seconds) {
+  return Math.round(seconds * 10) / 10;
 }
 
 // src/transaction/overlay-archive.ts
@@ -28826,17 +32433,17 @@ var import_tar_stream = __toESM(require_tar_stream(), 1);
 async function overlayArchive(entries) {
   const archive = (0, import_tar_stream.pack)();
   const bytes2 = (0, import_consumers2.buffer)(archive);
-  for (const entry2 of entries) {
-    const name = entry2.path.slice(1);
+  for (const entry3 of entries) {
+    const name = entry3.path.slice(1);
     const common = { name, mtime: /* @__PURE__ */ new Date(0), uid: 0, gid: 0 };
-    if (entry2.kind === "directory") {
+    if (entry3.kind === "directory") {
       archive.entry({ ...common, type: "directory", mode: 493 });
-    } else if (entry2.kind === "symlink") {
-      archive.entry({ ...common, type: "symlink", linkname: entry2.target ?? "" });
+    } else if (entry3.kind === "symlink") {
+      archive.entry({ ...common, type: "symlink", linkname: entry3.target ?? "" });
     } else {
       archive.entry(
-        { ...common, mode: entry2.executable ? 493 : 420 },
-        (0, import_node_fs4.readFileSync)(entry2.source)
+        { ...common, mode: entry3.executable ? 493 : 420 },
+        (0, import_node_fs4.readFileSync)(entry3.source)
       );
     }
   }
@@ -28846,67 +32453,43 @@ async function overlayArchive(entries) {
 
 // src/transaction/phase-process.ts
 init_define_SAVEPOINT();
-var import_node_crypto5 = require("node:crypto");
-var import_node_stream8 = require("node:stream");
-init_errors();
+var import_node_crypto9 = require("node:crypto");
 
-// src/transaction/launcher.ts
+// src/transaction/follower.ts
 init_define_SAVEPOINT();
-init_quote();
-var homeOrRoot = '"${HOME:-/}"';
-function launcher({ phase, script: script2, env, cwd, nonce }) {
-  const variables = Object.entries(env).map(([name, value]) => `export ${name}=${quoteWord(value)}
-`).join("");
-  const direct = script2.startsWith("#!");
-  const run = direct ? '"$savepoint_dir/$savepoint_phase"' : 'sh -e "$savepoint_dir/$savepoint_phase"';
-  return `savepoint_phase=${quoteWord(phase)}
-cd ${cwd === void 0 ? homeOrRoot : quoteWord(cwd)} || cd / || exit 126
-savepoint_dir=$(mktemp -d "\${TMPDIR:-/tmp}/savepoint.XXXXXXXX") || exit 126
-trap 'rm -rf "$savepoint_dir"; exit 143' HUP PIPE TERM
-cat >"$savepoint_dir/$savepoint_phase" <<'${nonce}'
-${script2.endsWith("\n") ? script2 : `${script2}
-`}${nonce}
-chmod 700 "$savepoint_dir/$savepoint_phase"
-(
-${variables}
-${run} </dev/null
-)
-savepoint_status=$?
-rm -rf "$savepoint_dir"
-exit "$savepoint_status"
-`;
-}
-var channels = /^(INPUT_|STATE_|ACTIONS_|GITHUB_(ENV|PATH|OUTPUT|STATE|STEP_SUMMARY|TOKEN)$|SAVEPOINT_|NODE_OPTIONS$|CI_JOB_TOKEN$|SSH_AUTH_SOCK$)/;
-function controllerEnvironment(env) {
-  const kept = {};
-  for (const [name, value] of Object.entries(env)) {
-    if (value === void 0 || channels.test(name)) continue;
-    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) kept[name] = value;
-  }
-  return kept;
-}
+var import_node_crypto8 = require("node:crypto");
+var import_node_stream8 = require("node:stream");
+var import_consumers3 = require("node:stream/consumers");
+init_errors();
 
 // src/transaction/trailer.ts
 init_define_SAVEPOINT();
 var import_node_stream7 = require("node:stream");
+var LONGEST_PREAMBLE = 64 * 1024;
 var Trailer = class extends import_node_stream7.Transform {
   /** Resolves to true when the command runs, to false if the stream ends before. */
   started;
-  /** The exit status, or undefined when the stream ended without one. */
-  status;
+  /** Undefined when the stream ended without one. */
+  lastWord;
+  /** What was said before the command started, by whatever starts it: none of it is the phase's own. */
+  preamble = "";
   #marker;
+  #comesAgain;
   #held = Buffer.alloc(0);
+  #isStarted = false;
   #start = () => void 0;
   #end = () => void 0;
-  constructor(nonce) {
+  /** @param comesAgain What is held back when the stream breaks off is dropped: it will be sent again. */
+  constructor(nonce, comesAgain) {
     super();
+    this.#comesAgain = comesAgain;
     this.#marker = Buffer.from(`
 ${nonce} `);
-    this.started = new Promise((resolve) => {
-      this.#start = resolve;
+    this.started = new Promise((resolve3) => {
+      this.#start = resolve3;
     });
-    this.status = new Promise((resolve) => {
-      this.#end = resolve;
+    this.lastWord = new Promise((resolve3) => {
+      this.#end = resolve3;
     });
     this.once("close", () => this.#ended());
   }
@@ -28923,16 +32506,17 @@ ${nonce} `);
         return;
       }
       const word = this.#held.subarray(after, end2).toString();
-      if (at2 > 0) this.push(this.#held.subarray(0, at2));
-      this.#held = this.#held.subarray(end2 + 1);
-      if (word === "started") this.#start(true);
-      else this.#end(Number(word));
+      this.#emit(at2);
+      this.#held = this.#held.subarray(end2 + 1 - at2);
+      this.#isStarted = true;
+      this.#start(true);
+      if (word !== "started") this.#end(word === "lost" ? word : Number(word));
     }
     this.#emit(this.#held.length - this.#mayBegin());
     done();
   }
   _flush(done) {
-    this.#emit(this.#held.length);
+    if (!(this.#isStarted && this.#comesAgain)) this.#emit(this.#held.length);
     this.#ended();
     done();
   }
@@ -28941,8 +32525,11 @@ ${nonce} `);
     this.#end(void 0);
   }
   #emit(length) {
-    if (length > 0) this.push(this.#held.subarray(0, length));
+    if (length === 0) return;
+    const bytes2 = this.#held.subarray(0, length);
     this.#held = this.#held.subarray(length);
+    if (this.#isStarted) this.push(bytes2);
+    else this.preamble = (this.preamble + bytes2.toString()).slice(-LONGEST_PREAMBLE);
   }
   /** How many bytes at the end of what is held could be the beginning of the marker. */
   #mayBegin() {
@@ -28955,56 +32542,205 @@ ${nonce} `);
   }
 };
 
-// src/transaction/phase-process.ts
-async function startPhase(site, credentials, command) {
-  const nonce = (0, import_node_crypto5.randomBytes)(16).toString("hex");
-  const fields = [...credentials, ...siteFields(site), ["nonce", nonce]];
-  const local = site.host.kind === "local";
-  const env = local ? { ...controllerEnvironment(process.env), ...command.env } : command.env;
-  const cwd = local ? command.env.SAVEPOINT_JOB_DIR ?? process.cwd() : void 0;
-  const script2 = launcher({ ...command, env, nonce, ...cwd !== void 0 && { cwd } });
-  const running = load(site, "exec", Buffer.from(encodeRequest(fields) + script2));
-  const trailer = new Trailer(nonce);
-  running.stderr.on("error", (error) => trailer.destroy(error)).pipe(trailer);
-  const stdout = new import_node_stream8.PassThrough();
-  const started = await Promise.race([trailer.started, running.exit.then(() => false)]);
-  if (!started) throw await refusal2(site, running, trailer);
-  running.stdout.on("error", (error) => stdout.destroy(error)).pipe(stdout);
-  return {
-    stdout,
-    stderr: trailer,
-    exit: exitOf(running, trailer),
-    kill: async () => void await ask(site, "kill", credentials)
-  };
-}
-async function exitOf(running, trailer) {
-  const end2 = await running.exit;
-  const status = await trailer.status;
-  if (status !== void 0) return { code: status };
-  throw new SavepointError("host-lost", {
-    message: `The phase's command was cut off (${end2.code === void 0 ? end2.signal : `exit ${end2.code}`}) and left no status.`,
-    details: { end: end2 }
-  });
-}
-async function refusal2(site, running, trailer) {
-  const [stdout, stderr] = await Promise.all([collect(running.stdout), collect(trailer)]);
-  refuseLoaderExit({ ...site, verb: "exec" }, await running.exit, stderr.toString());
-  if (stdout.length > 0) {
-    try {
-      decodeAnswer(stdout, "exec");
-    } catch (error) {
-      if (error instanceof Error) return error;
+// src/transaction/follower.ts
+var FRUITLESS = 3;
+var Follower = class {
+  stdout = new import_node_stream8.PassThrough();
+  stderr = new import_node_stream8.PassThrough();
+  /** Resolves when the command is known to run. */
+  started;
+  #site;
+  #followed;
+  /** The command's name on the host: whoever asks again with it starts nothing a second time. */
+  #key;
+  #begin = () => void 0;
+  #isStarted = false;
+  #sent = { stdout: 0, stderr: 0 };
+  #fruitless = 0;
+  constructor(site, followed2) {
+    this.#site = site;
+    this.#followed = followed2;
+    this.#key = `${followed2.phase}.${(0, import_node_crypto8.randomBytes)(8).toString("hex")}`;
+    this.started = new Promise((resolve3) => {
+      this.#begin = resolve3;
+    });
+  }
+  get isStarted() {
+    return this.#isStarted;
+  }
+  /**
+   * Follows the command to its end, over one connection.
+   * @throws SavepointError `host-lost` when the connection broke; what the guard answered instead.
+   */
+  async attempt() {
+    const { script: script2, nonce, resumable } = this.#followed;
+    const { stdout: out, stderr: err } = this.#sent;
+    const fields = [
+      ...this.#followed.fields,
+      ...siteFields(this.#site),
+      ["nonce", nonce],
+      ["phase", this.#key],
+      ["out", String(out)],
+      ["err", String(err)]
+    ];
+    const running = load(this.#site, "exec", Buffer.from(encodeRequest(fields) + script2));
+    const trailer = new Trailer(nonce, resumable);
+    running.stderr.on("error", (error2) => trailer.destroy(error2)).pipe(trailer);
+    const started = await Promise.race([trailer.started, running.exit.then(() => false)]);
+    if (!started) throw await this.#refusal(running, trailer);
+    if (!this.#isStarted) this.stderr.write(trailer.preamble);
+    this.#isStarted = true;
+    this.#begin();
+    await Promise.all([this.#pass(running.stdout, "stdout"), this.#pass(trailer, "stderr")]);
+    const end2 = await running.exit;
+    const word = await trailer.lastWord;
+    if (word !== void 0) return word;
+    const moved = this.#sent.stdout > out || this.#sent.stderr > err;
+    this.#fruitless = moved ? 0 : this.#fruitless + 1;
+    const how = end2.code === void 0 ? end2.signal : `exit ${end2.code}`;
+    throw new SavepointError(this.#fruitless < FRUITLESS ? "host-lost" : "guard-protocol", {
+      message: `The phase's command was cut off (${how}) and left no status.`,
+      details: { end: end2 }
+    });
+  }
+  /** Nothing more comes. */
+  end() {
+    this.stdout.end();
+    this.stderr.end();
+  }
+  async #pass(from, name) {
+    const into = this[name];
+    for await (const chunk of from) {
+      this.#sent[name] += chunk.length;
+      if (!into.destroyed && !into.write(chunk)) await roomIn(into);
     }
   }
-  return new SavepointError("guard-protocol", {
-    message: `The guard on ${site.host.name} did not start the phase: ${stderr.toString().trim() || "it said nothing"}`,
-    details: { stderr: stderr.toString() }
+  async #refusal(running, { preamble }) {
+    const [stdout, exit] = await Promise.all([(0, import_consumers3.buffer)(running.stdout), running.exit]);
+    refuseLoaderExit({ ...this.#site, verb: "exec" }, exit, preamble);
+    if (stdout.length > 0) {
+      try {
+        decodeAnswer(stdout, "exec");
+      } catch (error2) {
+        if (error2 instanceof Error) return error2;
+      }
+    }
+    const { name } = this.#site.host;
+    return new SavepointError("guard-protocol", {
+      message: `The guard on ${name} did not start the phase: ${preamble.trim() || "it said nothing"}`,
+      details: { stderr: preamble }
+    });
+  }
+};
+function roomIn(into) {
+  return new Promise((resolve3) => {
+    const done = () => {
+      into.off("drain", done).off("close", done);
+      resolve3();
+    };
+    into.on("drain", done).on("close", done);
   });
 }
-async function collect(stream) {
-  const chunks = [];
-  for await (const chunk of stream) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks);
+
+// src/transaction/launcher.ts
+init_define_SAVEPOINT();
+init_quote();
+var homeOrRoot = '"${HOME:-/}"';
+var early = `trap 'rm -rf "$savepoint_dir"; exit 143' HUP PIPE TERM`;
+function launcher({ phase, script: script2, env, cwd: cwd2, nonce, reboot }) {
+  const variables = Object.entries(env).map(([name, value]) => `export ${name}=${quoteWord(value)}
+`).join("");
+  const direct = script2.startsWith("#!");
+  const run = direct ? '"$savepoint_dir/$savepoint_phase"' : 'sh -e "$savepoint_dir/$savepoint_phase"';
+  return `savepoint_phase=${quoteWord(phase)}
+cd ${cwd2 === void 0 ? homeOrRoot : quoteWord(cwd2)} || cd / || exit 126
+savepoint_dir=$(mktemp -d "\${TMPDIR:-/tmp}/savepoint.XXXXXXXX") || exit 126
+${reboot === void 0 ? early : "trap : HUP PIPE TERM"}
+cat >"$savepoint_dir/$savepoint_phase" <<'${nonce}'
+${script2.endsWith("\n") ? script2 : `${script2}
+`}${nonce}
+chmod 700 "$savepoint_dir/$savepoint_phase"
+(
+${variables}
+${run} </dev/null
+)
+savepoint_status=$?
+rm -rf "$savepoint_dir"
+${reboot === void 0 ? "" : goingDown}exit "$savepoint_status"
+`;
+}
+var goingDown = `trap '' HUP TERM
+case $savepoint_status in 129 | 137 | 143) sleep 15 ;; esac
+`;
+var channels = /^(INPUT_|STATE_|ACTIONS_|GITHUB_(ENV|PATH|OUTPUT|STATE|STEP_SUMMARY|TOKEN)$|SAVEPOINT_|NODE_OPTIONS$|CI_JOB_TOKEN$|SSH_AUTH_SOCK$)/;
+function controllerEnvironment(env) {
+  const kept = {};
+  for (const [name, value] of Object.entries(env)) {
+    if (value === void 0 || channels.test(name)) continue;
+    if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) kept[name] = value;
+  }
+  return kept;
+}
+
+// src/transaction/phase-process.ts
+async function startPhase(site, credentials, command, link, signal2) {
+  const resumable = keepsPhases(site.guard.version);
+  const follower = new Follower(site, followed(site, credentials, command, resumable));
+  const kill2 = async () => void await link.again(() => ask3(site, "kill", credentials));
+  const starting = new AbortController();
+  const giveUp = () => {
+    if (!follower.isStarted) starting.abort(signal2?.reason);
+  };
+  signal2?.addEventListener("abort", giveUp);
+  const exit = link.again(() => follower.attempt(), { repeatable: resumable, signal: starting.signal }).finally(() => {
+    signal2?.removeEventListener("abort", giveUp);
+    follower.end();
+  });
+  exit.catch(() => void 0);
+  try {
+    await Promise.race([follower.started, exit]);
+  } catch (error2) {
+    if (starting.signal.aborted) await kill2();
+    throw error2;
+  }
+  return { stdout: follower.stdout, stderr: follower.stderr, exit, kill: kill2 };
+}
+function keepsPhases(version2) {
+  const [major = 0, minor = 0] = version2.split(".").map(Number);
+  return major > 1 || major === 1 && minor >= 1;
+}
+function followed(site, credentials, command, resumable) {
+  const nonce = (0, import_node_crypto9.randomBytes)(16).toString("hex");
+  const local = site.host.kind === "local";
+  const env = local ? { ...controllerEnvironment(process.env), ...command.env } : command.env;
+  const cwd2 = local ? command.env.SAVEPOINT_JOB_DIR ?? process.cwd() : void 0;
+  return {
+    phase: command.phase,
+    script: launcher({ ...command, env, nonce, ...cwd2 !== void 0 && { cwd: cwd2 } }),
+    fields: [
+      ...credentials,
+      ...command.reboot === void 0 ? [] : [["reboot", String(command.reboot)]]
+    ],
+    nonce,
+    resumable
+  };
+}
+
+// src/transaction/reboot.ts
+init_define_SAVEPOINT();
+init_errors();
+var LOOKS = 60;
+async function exitOf(word, { phase, reboot }, host) {
+  if (word !== "lost") return { code: word };
+  for (let look2 = 0; reboot !== void 0 && look2 < LOOKS; look2++) {
+    const now = await host.now();
+    if (now && now !== host.before) return { rebooted: now };
+    await host.pause();
+  }
+  throw new SavepointError("host-lost", {
+    message: `What watched over the command of phase ${phase} on ${host.name} was killed: nobody knows how it ended.`,
+    details: { host: host.name, phase }
+  });
 }
 
 // src/transaction/transaction.ts
@@ -29018,8 +32754,14 @@ function attach(record, host, options = {}) {
 }
 var GuardedTransaction = class {
   record;
+  news = new News();
   #site;
   #signal;
+  #link;
+  /** The host's boot as it was last told; undefined until then. */
+  #boot;
+  /** Asked once the host says that the transaction is over, though it was open for us. */
+  #fate;
   constructor(record, host, signal2) {
     this.record = record;
     this.#signal = signal2;
@@ -29029,6 +32771,12 @@ var GuardedTransaction = class {
       root: record.root,
       sudo: record.host.sudo
     };
+    this.#link = new Link({
+      lease: record.request.lease,
+      probe: () => this.#renew(),
+      news: this.news,
+      name: host.name
+    });
   }
   async begin() {
     const { request } = this.record;
@@ -29043,12 +32791,18 @@ var GuardedTransaction = class {
       ...request.probe.map((script2) => ["probe", scriptField(script2)])
     ];
     const until = Date.now() + request.lockTimeout * 1e3;
+    let told = false;
     for (; ; ) {
       try {
-        return begunFrom(await this.#ask("begin", fields));
-      } catch (error) {
-        const busy = error instanceof SavepointError && error.name === "host-busy";
-        if (!busy || Date.now() + LOCK_RETRY * 1e3 > until) throw error;
+        const begun = begunFrom(await this.#ask("begin", fields));
+        this.#lives(begun.bootId);
+        return begun;
+      } catch (error2) {
+        const busy = error2 instanceof SavepointError && error2.name === "host-busy";
+        if (!busy || Date.now() + LOCK_RETRY * 1e3 > until) throw error2;
+        const { lockTimeout: patience2 } = request;
+        if (!told) this.news.push({ kind: "host_busy", reason: error2.reason, patience: patience2 });
+        told = true;
         await pause(LOCK_RETRY, this.#signal);
       }
     }
@@ -29056,23 +32810,73 @@ var GuardedTransaction = class {
   async apply(change) {
     const archive = await overlayArchive(change.overlay);
     const remove = change.remove.map((path) => ["remove", path]);
-    return appliedFrom(await this.#ask("apply", remove, archive));
+    const asked = () => this.#ask("apply", remove, archive);
+    return appliedFrom(await this.#over(asked, { repeatable: false }));
   }
-  exec(command) {
-    return startPhase(this.#site, this.#credentials(), command);
+  async exec(command, signal2) {
+    if (command.reboot !== void 0 && this.#boot === void 0) await this.renew();
+    const host = {
+      name: this.#site.host.name,
+      before: this.#boot,
+      now: async () => {
+        await this.renew();
+        return this.#boot;
+      },
+      pause: () => (0, import_promises17.setTimeout)(1e3)
+    };
+    const away = this.#link.allowAway(command.reboot ?? 0);
+    const end2 = () => away[Symbol.dispose]();
+    try {
+      const starting = startPhase(this.#site, this.#credentials(), command, this.#link, signal2);
+      const process2 = await this.#explained(starting);
+      const exit = this.#explained(process2.exit).then((word) => exitOf(word, command, host));
+      exit.then(end2, end2);
+      return { ...process2, exit };
+    } catch (error2) {
+      end2();
+      throw error2;
+    }
   }
   async renew() {
-    await this.#ask("renew", []);
+    await this.#over(() => this.#renew());
   }
   async running(phase) {
-    await this.#ask("renew", [["running", phase ? "yes" : "no"]]);
+    await this.#over(() => this.#ask("renew", [["running", phase ? "yes" : "no"]]));
   }
   async commit() {
-    return decidedFrom(await this.#ask("commit", []));
+    return decidedFrom(await this.#link.again(() => this.#ask("commit", [])));
   }
   async rollback(reason) {
     const words = reason.replace(/[^\x20-\x7e]+/g, " ").trim().slice(0, 200);
-    return decidedFrom(await this.#ask("rollback", [["reason", words || "controller"]]));
+    const fields = [["reason", words || "controller"]];
+    return decidedFrom(await this.#link.again(() => this.#ask("rollback", fields)));
+  }
+  /** One sign of life, over the connection as it is. */
+  async #renew() {
+    const { fields } = await this.#ask("renew", []);
+    this.#lives(firstOf(fields, "boot"));
+  }
+  #lives(boot) {
+    this.#link.renewed();
+    this.#boot = boot ?? this.#boot ?? "";
+  }
+  /** Something that an open transaction is asked, over the link. */
+  #over(attempt, attempts) {
+    return this.#explained(this.#link.again(attempt, attempts));
+  }
+  /** Where the host says that the transaction is over, the error tells who ended it. */
+  async #explained(asked) {
+    try {
+      return await asked;
+    } catch (error2) {
+      const wasOpen = this.#boot !== void 0;
+      if (!wasOpen || !(error2 instanceof SavepointError && error2.name === "not-open")) throw error2;
+      this.#fate ??= this.rollback("the host had ended it");
+      throw await explained(error2, this.#fate, this.record.request.lease);
+    }
+  }
+  get login() {
+    return this.#site.host;
   }
   #credentials() {
     const { id, token, fence } = this.record;
@@ -29084,32 +32888,40 @@ var GuardedTransaction = class {
   }
   #ask(verb, fields, payload) {
     const all = [...this.#credentials(), ...fields];
-    return ask(this.#site, verb, all, payload && (() => payload));
+    return ask3(this.#site, verb, all, payload && (() => payload));
   }
 };
 async function pause(seconds, signal2) {
   try {
-    await (0, import_promises13.setTimeout)(seconds * 1e3, void 0, signal2 ? { signal: signal2 } : {});
-  } catch (error) {
+    await (0, import_promises17.setTimeout)(seconds * 1e3, void 0, signal2 ? { signal: signal2 } : {});
+  } catch (error2) {
     signal2?.throwIfAborted();
-    throw error;
+    throw error2;
   }
 }
 
 // src/run/connect.ts
 async function connect2(record, options = {}) {
-  const { host: config = record.host, passphrase, ...attaching } = options;
+  const { host: config2 = record.host, passphrase, restart, ...attaching } = options;
   const controller = openLocal();
   let host;
   let transaction;
   try {
-    host = await openHost(config, {
+    const open4 = () => openHost(config2, {
       ...passphrase !== void 0 && { passphrase },
-      ...options.signal && { signal: options.signal }
+      ...options.signal && { signal: options.signal },
+      // One that can be restarted is not waited for.
+      later: options.fence !== void 0 && restart === void 0
+    });
+    host = await open4().catch(async (error2) => {
+      const isAway = error2 instanceof SavepointError && error2.name === "host-unreachable";
+      if (!isAway || !restart) throw error2;
+      await restart();
+      return open4();
     });
     transaction = attach(record, host, attaching);
-  } catch (error) {
-    transaction = outOfReach(record, error);
+  } catch (error2) {
+    transaction = outOfReach(record, error2);
   }
   return {
     transaction,
@@ -29120,73 +32932,30 @@ async function connect2(record, options = {}) {
     }
   };
 }
-function outOfReach(record, error) {
-  const fail = () => Promise.reject(error);
+function outOfReach(record, error2) {
+  const fail = () => Promise.reject(error2);
+  const run = () => {
+    throw error2;
+  };
   return {
     record,
+    news: new News(),
     begin: fail,
     apply: fail,
     exec: fail,
     renew: fail,
     running: fail,
     commit: fail,
-    rollback: fail
+    rollback: fail,
+    login: { name: "the host", run }
   };
 }
 
 // src/run/ending.ts
 init_define_SAVEPOINT();
-var import_node_os2 = require("node:os");
+var import_node_os3 = require("node:os");
 init_errors();
-
-// src/run/ledger.ts
-init_define_SAVEPOINT();
-function newLedger() {
-  return { seq: 0, opened: false, phases: {}, troubles: [] };
-}
-var unclearBegins = /* @__PURE__ */ new Set(["host-lost", "guard-protocol", "defect"]);
-function mayBeOpen({ opened, unclear, troubles, outcome }) {
-  if (outcome !== void 0) return false;
-  return opened || unclear === true || troubles.length === 0;
-}
-function note(ledger, event) {
-  ledger.seq = event.seq;
-  switch (event.kind) {
-    case "transaction_begin":
-      ledger.opened = true;
-      break;
-    case "phase_start":
-      ledger.running = { phase: event.phase, since: event.time };
-      break;
-    case "phase_success":
-      delete ledger.running;
-      ledger.phases[event.phase] = "success";
-      break;
-    case "phase_fail":
-      delete ledger.running;
-      ledger.phases[event.phase] = "failure";
-      ledger.troubles.push({ error: event.error, phase: event.phase });
-      break;
-    case "phase_skipped":
-      ledger.phases[event.phase] = "skipped";
-      break;
-    case "error":
-      if (!ledger.opened && unclearBegins.has(event.error.name)) ledger.unclear = true;
-      ledger.troubles.push({ error: event.error });
-      break;
-    case "transaction_commit":
-    case "transaction_rollback":
-      ledger.outcome = event.outcome;
-      break;
-    default:
-      break;
-  }
-}
-function wasCancelled(ledger) {
-  return ledger.troubles.some(({ error }) => error.name === "job-cancelled");
-}
-
-// src/run/ending.ts
+var ownPhases = /* @__PURE__ */ new Set(["artifacts", "cleanup"]);
 var outcomeErrors = /* @__PURE__ */ new Set([
   "edited-by-others",
   "rolled-back-unhealthy",
@@ -29194,42 +32963,42 @@ var outcomeErrors = /* @__PURE__ */ new Set([
 ]);
 function jobEnd(job, ledger, told) {
   const worst = worstOf(job, ledger, ledger.troubles);
-  const own = !worst ? "success" : wasCancelled(ledger) ? "cancelled" : "failure";
+  const own2 = !worst ? "success" : wasCancelled(ledger) ? "cancelled" : "failure";
   return {
     kind: "job_end",
-    status: own === "success" ? told : own,
-    ...ledger.outcome && { outcome: ledger.outcome },
+    status: own2 === "success" ? told : own2,
+    ...ledger.outcome ? { outcome: ledger.outcome } : mayBeOpen(ledger) && { undecided: true },
     ...ledger.outcome && ledger.outcome === job.expect && { expected: true },
     ...worst && { error: worst.error },
-    exit: worst ? exitOf2(worst) : told === "success" ? 0 : exitCodes.job
+    exit: worst ? exitOf2(worst.error) : told === "success" ? 0 : exitCodes.job
   };
 }
 function exitOfFinish(job, ledger, before) {
-  const own = ledger.troubles.slice(before).filter(({ phase }) => phase === void 0 || phase === "cleanup");
-  const worst = worstOf(job, ledger, own);
-  return worst ? exitOf2(worst) : 0;
+  const own2 = ledger.troubles.slice(before).filter(({ phase }) => phase === void 0 || ownPhases.has(phase));
+  const worst = worstOf(job, ledger, own2);
+  return worst ? exitOf2(worst.error) : 0;
 }
 function worstOf(job, ledger, troubles) {
   return troubles.filter((trouble) => !isPardoned(job, ledger, trouble)).sort((a, b) => severity(a) - severity(b))[0];
 }
-function isPardoned(job, ledger, { error, phase }) {
+function isPardoned(job, ledger, { error: error2, phase }) {
   if (job.expect === void 0 || wasCancelled(ledger)) return false;
   if (ledger.outcome !== void 0 && ledger.outcome !== job.expect) return false;
-  if (outcomeErrors.has(error.name)) return ledger.outcome === job.expect;
-  const failsJob = error.class === "job" && phase !== void 0 && phase !== "cleanup";
+  if (outcomeErrors.has(error2.name)) return ledger.outcome === job.expect;
+  const failsJob = error2.class === "job" && phase !== void 0 && !ownPhases.has(phase);
   return failsJob && job.expect !== "committed";
 }
-function severity({ error }) {
-  if (error.name === "job-cancelled") return 4;
-  return { recovery: 0, internal: 1, host: 2, usage: 3, job: 5 }[error.class];
+function severity({ error: error2 }) {
+  if (error2.name === "job-cancelled") return 4;
+  return { recovery: 0, internal: 1, host: 2, usage: 3, job: 5 }[error2.class];
 }
-function exitOf2({ error }) {
-  const { signal: signal2 } = error.details;
-  if (error.name === "job-cancelled" && typeof signal2 === "string") {
-    const number = import_node_os2.constants.signals[signal2];
-    if (number !== void 0) return 128 + number;
+function exitOf2(error2) {
+  const { signal: signal2 } = error2.details;
+  if (error2.name === "job-cancelled" && typeof signal2 === "string") {
+    const number3 = import_node_os3.constants.signals[signal2];
+    if (number3 !== void 0) return 128 + number3;
   }
-  return exitCodes[error.class];
+  return exitCodes[error2.class];
 }
 
 // src/run/mask.ts
@@ -29238,12 +33007,12 @@ var MASK = "***";
 var SHORTEST_LINE = 4;
 function masker(secrets) {
   const literals = expand(secrets);
-  const text4 = (whole) => {
+  const text5 = (whole2) => {
     const stream = new Holder(literals);
-    return stream.push(whole) + stream.end();
+    return stream.push(whole2) + stream.end();
   };
-  const value = (it) => walk(it, text4);
-  return { stream: () => new Holder(literals), text: text4, value };
+  const value = (it) => walk(it, text5);
+  return { stream: () => new Holder(literals), text: text5, value };
 }
 function expand(secrets) {
   const all = /* @__PURE__ */ new Set();
@@ -29258,11 +33027,11 @@ function expand(secrets) {
   }
   return [...all].sort((a, b) => b.length - a.length);
 }
-function walk(value, text4) {
-  if (typeof value === "string") return text4(value);
-  if (Array.isArray(value)) return value.map((item) => walk(item, text4));
+function walk(value, text5) {
+  if (typeof value === "string") return text5(value);
+  if (Array.isArray(value)) return value.map((item) => walk(item, text5));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, walk(item, text4)]));
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, walk(item, text5)]));
 }
 var Holder = class {
   #literals;
@@ -29272,9 +33041,9 @@ var Holder = class {
   constructor(literals) {
     this.#literals = literals;
   }
-  push(text4) {
-    if (this.#literals.length === 0) return text4;
-    this.#held += text4;
+  push(text5) {
+    if (this.#literals.length === 0) return text5;
+    this.#held += text5;
     return this.#release(this.#held.length - this.#possibleStart());
   }
   end() {
@@ -29329,7 +33098,7 @@ var Holder = class {
 // src/run/run.ts
 init_define_SAVEPOINT();
 init_errors();
-init_ssh_target();
+init_target();
 
 // src/transaction/keeper.ts
 init_define_SAVEPOINT();
@@ -29341,11 +33110,11 @@ function keepLease(transaction, onOver) {
     busy = true;
     try {
       await transaction.renew();
-    } catch (error) {
-      const over = ["not-open", "fenced", "bad-token"];
-      if (error instanceof SavepointError && over.includes(error.name)) {
+    } catch (error2) {
+      const over = ["not-open", "fenced", "bad-token", "lease-expired", "host-rebooted"];
+      if (error2 instanceof SavepointError && over.includes(error2.name)) {
         clearInterval(timer2);
-        onOver(error);
+        onOver(error2);
       }
     } finally {
       busy = false;
@@ -29355,137 +33124,14 @@ function keepLease(transaction, onOver) {
   return { [Symbol.dispose]: () => clearInterval(timer2) };
 }
 
-// src/run/decide.ts
+// src/run/artifacts.ts
 init_define_SAVEPOINT();
 init_errors();
-init_ssh_target();
-
-// src/run/error-record.ts
-init_define_SAVEPOINT();
-init_errors();
-function errorRecord(error) {
-  return asSavepointError(error).toJSON();
-}
-
-// src/run/decide.ts
-async function* decide(run, verdict) {
-  try {
-    const decided = yield* ask2(run, verdict);
-    const { decision, warnings, ...rest } = decided;
-    yield { kind: `transaction_${decision}`, ...rest, reason: verdict.reason };
-    for (const message of warnings) yield { kind: "warning", message };
-    const error = outcomeError(decided, verdict);
-    if (error) yield { kind: "error", error: errorRecord(error) };
-  } catch (thrown) {
-    const error = asSavepointError(thrown);
-    if (error.name === "not-open" && !run.ledger.opened) return;
-    yield { kind: "error", error: errorRecord(undecided(run, error)) };
-  }
-}
-async function* ask2({ transaction }, { decision, reason }) {
-  if (decision === "rollback") return await transaction.rollback(reason);
-  try {
-    return await transaction.commit();
-  } catch (error) {
-    yield { kind: "error", error: errorRecord(error) };
-    return await transaction.rollback(`the commit failed: ${sentenceOf(error)}`);
-  }
-}
-function outcomeError(decided, verdict) {
-  const { outcome, decision, by, warnings } = decided;
-  const details = { outcome, by, found: warnings };
-  switch (outcome) {
-    case "rollback-failed":
-      return new SavepointError("rollback-failed", {
-        details,
-        hint: "Mend the host by hand; it refuses further transactions until then."
-      });
-    case "rolled-back-unhealthy":
-      return new SavepointError("rolled-back-unhealthy", { details });
-    case "conflict":
-      return new SavepointError("edited-by-others", { details });
-    default:
-  }
-  if (verdict.decision === "commit" && decision === "rollback") {
-    return new SavepointError("lease-expired", {
-      message: `The change was to be committed, but ${by} had rolled it back.`,
-      details: { by }
-    });
-  }
-  if (verdict.decision === "rollback" && decision === "commit") {
-    return new SavepointError("rollback-failed", {
-      message: `The change was to be rolled back, but ${by} had committed it.`,
-      details: { by }
-    });
-  }
-  return void 0;
-}
-function undecided({ transaction }, cause) {
-  const { id, host } = transaction.record;
-  const where = host.type === "local" ? "" : ` ssh://${targetName(host)}`;
-  return new SavepointError(cause.name, {
-    message: `Transaction ${id} could not be decided: ${cause.reason}`,
-    details: cause.details,
-    hint: cause.hint ?? `When the host answers again, run \`savepoint recover${where}\`.`,
-    cause,
-    ...cause.place && { place: cause.place }
-  });
-}
-
-// src/run/events.ts
-init_define_SAVEPOINT();
-function eventName(body) {
-  switch (body.kind) {
-    case "phase_start":
-    case "phase_success":
-    case "phase_fail":
-    case "phase_skipped":
-      return body.kind.replace("phase", body.phase);
-    default:
-      return body.kind;
-  }
-}
-
-// src/run/phases.ts
-init_define_SAVEPOINT();
-init_errors();
-
-// src/run/controller.ts
-init_define_SAVEPOINT();
-var import_promises14 = require("node:fs/promises");
-var import_node_os3 = require("node:os");
-var import_node_path3 = require("node:path");
-async function startOnController(local, { script: script2, env }, cwd) {
-  const folder = await (0, import_promises14.mkdtemp)((0, import_node_path3.join)((0, import_node_os3.tmpdir)(), "savepoint-phase-"));
-  const file = (0, import_node_path3.join)(folder, "script");
-  await (0, import_promises14.writeFile)(file, script2);
-  await (0, import_promises14.chmod)(file, 448);
-  const stop = new AbortController();
-  const { stdout, stderr, exit } = local.run({
-    argv: script2.startsWith("#!") ? [file] : ["sh", "-e", file],
-    env,
-    cwd,
-    signal: stop.signal
-  });
-  const ended = exit.finally(() => (0, import_promises14.rm)(folder, { recursive: true, force: true }));
-  return {
-    stdout,
-    stderr,
-    exit: ended,
-    kill: async () => {
-      stop.abort();
-      await ended.then(
-        () => void 0,
-        () => void 0
-      );
-    }
-  };
-}
 
 // src/run/phase.ts
 init_define_SAVEPOINT();
-var import_promises15 = require("node:stream/promises");
-var import_promises16 = require("node:timers/promises");
+var import_promises18 = require("node:stream/promises");
+var import_promises19 = require("node:timers/promises");
 init_errors();
 
 // src/run/lines.ts
@@ -29505,12 +33151,12 @@ async function* lines(chunks, masker2) {
 }
 var Splitter = class {
   #open = "";
-  push(text4) {
-    if (!text4.includes("\n") && this.#open.length + text4.length <= LONGEST_LINE) {
-      this.#open += text4;
+  push(text5) {
+    if (!text5.includes("\n") && this.#open.length + text5.length <= LONGEST_LINE) {
+      this.#open += text5;
       return [];
     }
-    const pieces = (this.#open + text4).split("\n");
+    const pieces = (this.#open + text5).split("\n");
     this.#open = pieces.pop() ?? "";
     const batch = pieces.flatMap((piece) => {
       const parts2 = cut(piece.endsWith("\r") ? piece.slice(0, -1) : piece);
@@ -29547,10 +33193,10 @@ function isHighSurrogate(unit) {
 
 // src/run/merge.ts
 init_define_SAVEPOINT();
-async function* merge(sources) {
+async function* merge2(sources) {
   const ready = [];
   const failures = [];
-  let open3 = sources.length;
+  let open4 = sources.length;
   let wake = () => void 0;
   const pump = async (source) => {
     try {
@@ -29560,21 +33206,21 @@ async function* merge(sources) {
           wake();
         });
       }
-    } catch (error) {
-      failures.push(error);
+    } catch (error2) {
+      failures.push(error2);
     }
-    open3--;
+    open4--;
     wake();
   };
   for (const source of sources) void pump(source);
-  while (open3 > 0 || ready.length > 0) {
+  while (open4 > 0 || ready.length > 0) {
     const next = ready.shift();
     if (next) {
       yield next.value;
       next.taken();
     } else {
-      await new Promise((resolve) => {
-        wake = resolve;
+      await new Promise((resolve3) => {
+        wake = resolve3;
       });
     }
   }
@@ -29584,40 +33230,58 @@ async function* merge(sources) {
 // src/run/phase.ts
 var LAST_WORDS = 5e3;
 var LONGEST_TIMER = 2 ** 31 - 1;
-async function* runPhase(phase, { masker: masker2, cancel }) {
+async function* runPhase(phase, { masker: masker2, cancel, news }) {
   var _stack = [];
   try {
     yield { kind: "phase_start", phase: phase.name, where: phase.where };
     const began = performance.now();
     const limit2 = __using(_stack, new Limit(phase, cancel));
     let end2 = {};
-    let error;
+    let error2;
     try {
-      const process2 = limit2.watch(await phase.start());
-      for await (const [stream, batch] of merge(outputs(process2, masker2))) {
-        for (const line of batch) yield { kind: "output", phase: phase.name, stream, ...line };
+      let reboots = 0;
+      for (let command = 0; command < phase.commands && !limit2.error; ) {
+        end2 = {};
+        const starting = phase.start(command, reboots, limit2.signal);
+        const process2 = limit2.watch(yield* meanwhile(news, starting));
+        const told = [...outputs(process2, masker2, news), progressOf(process2, phase)];
+        for await (const each of merge2(told)) {
+          if (!("batch" in each)) yield each;
+          else for (const line of each.batch) yield output(phase, each.stream, line);
+        }
+        const exit = yield* meanwhile(news, process2.exit);
+        limit2.left();
+        if (exit.rebooted === void 0) {
+          end2 = endOf2(exit);
+          if (end2.exit !== 0) break;
+          command++;
+        } else {
+          reboots++;
+          yield { kind: "host_rebooted", phase: phase.name, count: reboots, boot: exit.rebooted };
+          if (phase.commands > 1) command++;
+          end2 = { exit: 0 };
+        }
       }
-      end2 = endOf2(await process2.exit);
       limit2.settled();
-      error = end2.exit === 0 ? void 0 : phase.failed(end2);
+      error2 = end2.exit === 0 ? void 0 : phase.failed(end2);
     } catch (thrown) {
-      error = asSavepointError(thrown);
+      error2 = asSavepointError(thrown);
     } finally {
       await limit2.stopped();
     }
-    error = limit2.error ?? error;
+    error2 = limit2.error ?? error2;
     if (limit2.notKilled) yield { kind: "warning", message: limit2.notKilled };
-    const duration2 = Math.round(performance.now() - began) / 1e3;
-    if (error) {
+    const duration3 = Math.round(performance.now() - began) / 1e3;
+    if (error2) {
       yield {
         kind: "phase_fail",
         phase: phase.name,
-        duration: duration2,
+        duration: duration3,
         ...end2,
-        error: errorRecord(error)
+        error: errorRecord(error2)
       };
     } else {
-      yield { kind: "phase_success", phase: phase.name, duration: duration2, exit: 0 };
+      yield { kind: "phase_success", phase: phase.name, duration: duration3, exit: 0 };
     }
   } catch (_) {
     var _error = _, _hasError = true;
@@ -29625,17 +33289,25 @@ async function* runPhase(phase, { masker: masker2, cancel }) {
     __callDispose(_stack, _error, _hasError);
   }
 }
-function outputs(process2, masker2) {
+function outputs(process2, masker2, news) {
   const tagged = async function* (stream) {
-    for await (const batch of lines(process2[stream], masker2)) yield [stream, batch];
+    for await (const batch of lines(process2[stream], masker2)) yield { stream, batch };
   };
-  return [tagged("stdout"), tagged("stderr")];
+  const over = Promise.allSettled([(0, import_promises18.finished)(process2.stdout), (0, import_promises18.finished)(process2.stderr)]);
+  return [tagged("stdout"), tagged("stderr"), news.until(over)];
+}
+async function* progressOf({ progress }, { name }) {
+  for await (const now of progress ?? []) yield { kind: "progress", phase: name, ...now };
+}
+function output({ name }, stream, line) {
+  return { kind: "output", phase: name, stream, ...line };
 }
 function endOf2(exit) {
   return exit.code === void 0 ? { signal: exit.signal } : { exit: exit.code };
 }
 var Limit = class {
   error;
+  #over = new AbortController();
   /** Why the process may still be running although it had to be killed. */
   notKilled;
   #phase;
@@ -29666,9 +33338,16 @@ var Limit = class {
     if (this.error) this.#kill();
     return process2;
   }
-  /** The process has ended; no limit applies any more. */
-  settled() {
+  /** Aborted when a limit was met: nothing more is to be started. */
+  get signal() {
+    return this.#over.signal;
+  }
+  /** The process has ended; another may follow. */
+  left() {
     this.#process = void 0;
+  }
+  /** The phase has ended; no limit applies any more. */
+  settled() {
     this[Symbol.dispose]();
   }
   /** Resolves when the process is gone, killing it if it still runs. */
@@ -29681,14 +33360,15 @@ var Limit = class {
     clearTimeout(this.#timer);
     this.#cancel.removeEventListener("abort", this.#onCancel);
   }
-  #stop(error) {
+  #stop(error2) {
     if (this.error) return;
-    this.error = error;
+    this.error = error2;
+    this.#over.abort(error2);
     if (this.#process) this.#kill();
   }
   #kill() {
-    this.#killing ??= kill(this.#process).catch((error) => {
-      this.notKilled = `Phase ${this.#phase.name} could not be killed: ${sentenceOf(error)}`;
+    this.#killing ??= kill(this.#process).catch((error2) => {
+      this.notKilled = `Phase ${this.#phase.name} could not be killed: ${sentenceOf(error2)}`;
     });
   }
 };
@@ -29696,8 +33376,8 @@ async function kill(process2) {
   const { stdout, stderr, exit } = process2;
   try {
     await process2.kill();
-    const ends = [exit, (0, import_promises15.finished)(stdout), (0, import_promises15.finished)(stderr)];
-    await Promise.race([Promise.allSettled(ends), (0, import_promises16.setTimeout)(LAST_WORDS, void 0, { ref: false })]);
+    const ends = [exit, (0, import_promises18.finished)(stdout), (0, import_promises18.finished)(stderr)];
+    await Promise.race([Promise.allSettled(ends), (0, import_promises19.setTimeout)(LAST_WORDS, void 0, { ref: false })]);
   } finally {
     const reason = new Error("The process was killed and its output did not end.");
     for (const stream of [stdout, stderr]) if (!stream.readableEnded) stream.destroy(reason);
@@ -29708,9 +33388,1315 @@ function cancellation(cancel) {
   return reason instanceof SavepointError ? reason : new SavepointError("job-cancelled");
 }
 
+// src/run/transfers.ts
+init_define_SAVEPOINT();
+var import_node_path7 = require("node:path");
+var import_node_stream12 = require("node:stream");
+var import_promises24 = require("node:stream/promises");
+init_errors();
+
+// src/job/tracked-paths.ts
+init_define_SAVEPOINT();
+
+// src/job/nearest.ts
+init_define_SAVEPOINT();
+
+// src/job/presets.ts
+init_define_SAVEPOINT();
+function ifThere(tool, script2) {
+  return `set -eu
+export HOME=/root PATH="$PATH:/usr/local/sbin:/usr/local/bin"
+command -v ${tool} >/dev/null 2>&1 || exit 0
+${script2}`;
+}
+var aptUpdate = `out=$(LC_ALL=C apt-get -q -o APT::Update::Error-Mode=any update 2>&1) && status=0 || status=$?
+printf '%s\\n' "$out"
+case $out in *'Failed to fetch'*) exit 100 ;; esac
+exit "$status"`;
+var rpmPaths = [
+  "/etc/yum.repos.d",
+  "/etc/yum.conf",
+  "/etc/yum",
+  "/etc/pki/rpm-gpg",
+  "/etc/pki/consumer",
+  "/etc/pki/entitlement",
+  "/etc/rhsm"
+];
+var presets = {
+  apt: {
+    about: "sources, preferences, proxies, credentials and keyrings of apt",
+    paths: ["/etc/apt", "/usr/share/keyrings"],
+    refresh: ifThere(
+      "apt-get",
+      `apt-get clean
+find /var/lib/apt/lists -mindepth 1 ! -path '*/lists/lock' ! -path '*/lists/partial' -delete
+rm -f /var/cache/apt/pkgcache.bin /var/cache/apt/srcpkgcache.bin`
+    ),
+    probe: ifThere("apt-get", aptUpdate)
+  },
+  dnf: {
+    about: "repositories, variables, proxies, keys and entitlements of dnf",
+    paths: ["/etc/dnf", ...rpmPaths],
+    refresh: ifThere("dnf", "dnf -q clean all"),
+    probe: ifThere("dnf", "dnf -q makecache")
+  },
+  yum: {
+    about: "repositories, variables, proxies, keys and entitlements of yum",
+    paths: rpmPaths,
+    refresh: ifThere(
+      "yum",
+      `yum -q clean all
+if [ -d /var/cache/yum ]; then find /var/cache/yum -mindepth 1 -delete; fi`
+    ),
+    probe: ifThere("yum", "yum -q makecache")
+  },
+  zypper: {
+    about: "repositories, services, credentials and proxies of zypper",
+    paths: ["/etc/zypp", "/etc/SUSEConnect", "/etc/sysconfig/proxy", "/root/.curlrc"],
+    refresh: ifThere("zypper", "zypper --non-interactive --quiet clean --all"),
+    probe: ifThere("zypper", "zypper --non-interactive --quiet refresh")
+  },
+  apk: {
+    about: "repositories and keys of apk; not its list of wanted packages (world)",
+    paths: ["/etc/apk/config", "/etc/apk/keys", "/etc/apk/repositories", "/etc/apk/repositories.d"],
+    refresh: ifThere("apk", "rm -f /var/cache/apk/APKINDEX.* /etc/apk/cache/APKINDEX.*"),
+    probe: ifThere("apk", "apk update")
+  },
+  pacman: {
+    about: "repositories, mirror lists, hooks and keyring of pacman",
+    paths: ["/etc/pacman.conf", "/etc/pacman.d"],
+    refresh: ifThere("pacman", "rm -rf /var/lib/pacman/sync"),
+    probe: ifThere("pacman", "pacman -Syy --noconfirm")
+  },
+  pip: {
+    about: "indexes, proxies and credentials of pip, system-wide and root's",
+    paths: [
+      "/etc/pip.conf",
+      "/etc/xdg/pip",
+      "/root/.config/pip",
+      "/root/.netrc",
+      "/root/.pip",
+      "/root/.pypirc"
+    ],
+    refresh: ifThere(
+      "pip3",
+      `# Before pip 20.1 there is no "cache", and no wheel of its own either that is not in this folder.
+pip3 -q cache purge 2>/dev/null || rm -rf "\${XDG_CACHE_HOME:-/root/.cache}/pip"`
+    ),
+    probe: ifThere(
+      "pip3",
+      `folder=$(mktemp -d)
+pip3 -q --disable-pip-version-check download --no-deps -d "$folder" pip && status=0 || status=$?
+rm -rf "$folder"
+exit "$status"`
+    )
+  },
+  npm: {
+    about: "registries, proxies and credentials of npm, system-wide and root's",
+    paths: ["/etc/npmrc", "/usr/etc/npmrc", "/usr/local/etc/npmrc", "/root/.npmrc"],
+    refresh: ifThere("npm", "npm --loglevel=error cache clean --force"),
+    probe: ifThere("npm", "npm --loglevel=error ping")
+  },
+  docker: {
+    about: "daemon configuration, registry mirrors, certificates, proxies and credentials of docker",
+    paths: [
+      "/etc/default/docker",
+      "/etc/docker",
+      "/etc/sysconfig/docker",
+      "/etc/systemd/system/docker.service.d",
+      "/root/.docker/config.json"
+    ],
+    refresh: ifThere(
+      "systemctl",
+      `systemctl daemon-reload
+if systemctl -q is-active docker; then systemctl reload docker; fi`
+    ),
+    probe: ifThere(
+      "systemctl",
+      "if systemctl -q is-enabled docker; then docker info >/dev/null; fi"
+    )
+  }
+};
+var presetNames = Object.keys(presets);
+
+// src/transfer/again.ts
+init_define_SAVEPOINT();
+var import_node_stream9 = require("node:stream");
+var import_promises20 = require("node:stream/promises");
+var import_promises21 = require("node:timers/promises");
+init_errors();
+var PAUSE = 1e3;
+var MOST_BREAKS = 5;
+function again(begin2, patience2) {
+  const stderr = new import_node_stream9.PassThrough();
+  let stopped = false;
+  let lostSince;
+  let breaks = 0;
+  let current = begin2();
+  const follow = (transfer) => {
+    transfer.stderr.pipe(stderr, { end: false });
+    let setFollowing = () => void 0;
+    const following = new Promise((resolve3) => {
+      setFollowing = resolve3;
+    });
+    const attempt = async () => {
+      try {
+        return await transfer.exit;
+      } catch (error2) {
+        await (0, import_promises20.finished)(transfer.stderr, { writable: false });
+        if (stopped || !mayPass(error2)) throw error2;
+        stderr.write("the connection broke: beginning again\n");
+        await (0, import_promises21.setTimeout)(PAUSE);
+        if (stopped) throw error2;
+        current = begin2();
+        const next = follow(current);
+        setFollowing(next.one);
+        return await next.exit;
+      } finally {
+        setFollowing(void 0);
+      }
+    };
+    return { exit: attempt(), one: { transfer, following } };
+  };
+  const mayPass = (error2) => {
+    const name = error2 instanceof SavepointError ? error2.name : void 0;
+    if (name === "host-lost") {
+      lostSince = performance.now();
+      breaks++;
+    }
+    if (name !== "host-lost" && name !== "host-unreachable") return false;
+    if (lostSince === void 0 || breaks > MOST_BREAKS) return false;
+    return performance.now() - lostSince < patience2 * 1e3;
+  };
+  const first = follow(current);
+  const exit = first.exit.finally(() => stderr.end());
+  exit.catch(() => void 0);
+  return {
+    stderr,
+    exit,
+    progress: progressOfAll(first.one),
+    kill: async () => {
+      stopped = true;
+      await current.kill();
+    }
+  };
+}
+async function* progressOfAll(first) {
+  for (let one = first; one; one = await one.following)
+    yield* one.transfer.progress;
+}
+
+// src/transfer/download.ts
+init_define_SAVEPOINT();
+init_errors();
+
+// src/transfer/byte-names.ts
+init_define_SAVEPOINT();
+function byteName(text5) {
+  return Buffer.from(text5, "utf8").toString("latin1");
+}
+function rawName(name) {
+  return Buffer.from(name, "latin1");
+}
+function shownName(name) {
+  return rawName(name).toString("utf8");
+}
+
+// src/transfer/extract.ts
+init_define_SAVEPOINT();
+var import_node_fs5 = require("node:fs");
+init_errors();
+
+// src/transfer/inside.ts
+init_define_SAVEPOINT();
+function partsOf(name) {
+  if (name.startsWith("/")) return "has an absolute path";
+  if (name.includes("\0")) return "has a name with a NUL";
+  const parts = name.split("/").filter((part) => part !== "" && part !== ".");
+  return parts.includes("..") ? 'has ".." in its path' : parts;
+}
+function leavesFolder(target, depth) {
+  if (target.startsWith("/") || target === "") return true;
+  const parts = target.split("/").filter((part) => part !== "" && part !== ".");
+  const named = parts.findIndex((part) => part !== "..");
+  const up = named < 0 ? parts.length : named;
+  return up > depth || parts.slice(up).includes("..");
+}
+
+// src/transfer/tar-format.ts
+init_define_SAVEPOINT();
+var BLOCK = 512;
+var typeFlag = {
+  file: "0",
+  hardLink: "1",
+  symlink: "2",
+  directory: "5",
+  longLink: "K",
+  longName: "L",
+  pax: "x",
+  globalPax: "g"
+};
+var LONGEST_NAME = 100;
+var LARGEST_OCTAL = 8 ** 11 - 1;
+function writeHeader(block2, header2) {
+  block2.fill(0);
+  block2.write(header2.name, 0, LONGEST_NAME, "latin1");
+  octal(block2, 100, 8, header2.mode);
+  octal(block2, 108, 8, 0);
+  octal(block2, 116, 8, 0);
+  octal(block2, 124, 12, header2.size);
+  octal(block2, 136, 12, Math.max(0, header2.mtime));
+  block2.fill(32, 148, 156);
+  block2.write(header2.type, 156, 1, "latin1");
+  block2.write(header2.link, 157, LONGEST_NAME, "latin1");
+  block2.write("ustar  \0", 257, 8, "latin1");
+  octal(block2, 148, 7, checksum(block2));
+}
+function padding(size) {
+  return (BLOCK - size % BLOCK) % BLOCK;
+}
+function readHeader(block2) {
+  if (block2.every((byte) => byte === 0)) return "zero";
+  const sum = number2(block2, 148, 8);
+  if (sum !== checksum(block2)) return void 0;
+  const size = number2(block2, 124, 12);
+  const mode = number2(block2, 100, 8);
+  const mtime = number2(block2, 136, 12);
+  if (size === void 0 || mode === void 0) return void 0;
+  const posix = block2.toString("latin1", 257, 263) === "ustar\0";
+  const prefix = posix ? text4(block2, 345, 155) : "";
+  const name = text4(block2, 0, LONGEST_NAME);
+  return {
+    name: prefix === "" ? name : `${prefix}/${name}`,
+    type: block2[156] === 0 ? typeFlag.file : block2.toString("latin1", 156, 157),
+    size,
+    mode: mode & 511,
+    mtime: mtime ?? 0,
+    link: text4(block2, 157, LONGEST_NAME)
+  };
+}
+function readPax(bytes2) {
+  const records = /* @__PURE__ */ new Map();
+  let at2 = 0;
+  while (at2 < bytes2.length) {
+    const space = bytes2.indexOf(32, at2);
+    const digits = space < 0 ? "" : bytes2.toString("latin1", at2, space);
+    const length = /^[0-9]{1,9}$/.test(digits) ? Number(digits) : 0;
+    const end2 = at2 + length;
+    if (length === 0 || end2 > bytes2.length || bytes2[end2 - 1] !== 10) return void 0;
+    const record = bytes2.toString("latin1", space + 1, end2 - 1);
+    const equals = record.indexOf("=");
+    if (equals < 1) return void 0;
+    records.set(record.slice(0, equals), record.slice(equals + 1));
+    at2 = end2;
+  }
+  return records;
+}
+function checksum(block2) {
+  let sum = 8 * 32;
+  for (let at2 = 0; at2 < BLOCK; at2++) if (at2 < 148 || at2 >= 156) sum += block2[at2];
+  return sum;
+}
+function octal(block2, at2, length, value) {
+  if (length === 12 && value > LARGEST_OCTAL) {
+    block2[at2] = 128;
+    block2.writeBigUInt64BE(BigInt(value), at2 + 4);
+    return;
+  }
+  block2.write(value.toString(8).padStart(length - 1, "0"), at2, length - 1, "latin1");
+}
+function number2(block2, at2, length) {
+  const first = block2[at2];
+  if (first & 128) {
+    if (first !== 128) return void 0;
+    let value = 0;
+    for (let index = at2 + 1; index < at2 + length; index++) {
+      value = value * 256 + block2[index];
+    }
+    return Number.isSafeInteger(value) ? value : void 0;
+  }
+  const digits = text4(block2, at2, length).trim();
+  if (digits === "") return 0;
+  return /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : void 0;
+}
+function text4(block2, at2, length) {
+  const end2 = block2.indexOf(0, at2);
+  return block2.toString("latin1", at2, end2 < 0 ? at2 + length : Math.min(end2, at2 + length));
+}
+
+// src/transfer/extract.ts
+var OWNER_READS = 256;
+var OWNER_ENTERS = 448;
+var refusedKinds = {
+  "3": "a device",
+  "4": "a device",
+  "6": "a named pipe"
+};
+var Extractor = class {
+  entries = 0;
+  /** Of the files' contents. */
+  bytes = 0;
+  #options;
+  /** Directories known to be real ones. Nothing here ever removes a directory. */
+  #directories = /* @__PURE__ */ new Set();
+  #file;
+  #announced = 0;
+  constructor(options) {
+    this.#options = options;
+    this.#directory([]);
+  }
+  /**
+   * @throws SavepointError `artifact-refused` with the entry named; `output-unwritable` when it
+   *   cannot be written here.
+   */
+  entry(header2) {
+    const { limits: limits2, strip } = this.#options;
+    this.entries++;
+    if (this.entries > limits2.entries) {
+      throw refused(header2, `is more than the ${limits2.entries} entries that may be fetched`, {
+        allowed: `${limits2.entries} entries`,
+        hint: "Name less in `artifacts`, or raise `artifacts-max-entries`."
+      });
+    }
+    this.#announced += header2.size;
+    if (this.#announced > limits2.size) {
+      throw refused(header2, `makes it more than the ${limits2.size} bytes that may be fetched`, {
+        found: `${this.#announced} bytes`,
+        allowed: `${limits2.size} bytes`,
+        hint: "Name less in `artifacts`, or raise `artifacts-max-size`."
+      });
+    }
+    const parts = placeOf(header2, header2.name, strip);
+    this.#written(header2, () => this.#make(header2, parts));
+  }
+  content(piece) {
+    const file = this.#file;
+    if (!file) return;
+    this.#written(file.header, () => {
+      for (let at2 = 0; at2 < piece.length; ) at2 += (0, import_node_fs5.writeSync)(file.descriptor, piece, at2);
+    });
+    this.bytes += piece.length;
+  }
+  done() {
+    const file = this.#file;
+    if (!file) return;
+    const { descriptor, header: header2 } = file;
+    this.#written(header2, () => {
+      (0, import_node_fs5.fchmodSync)(descriptor, header2.mode | OWNER_READS);
+      (0, import_node_fs5.futimesSync)(descriptor, header2.mtime, header2.mtime);
+      (0, import_node_fs5.closeSync)(descriptor);
+      this.#file = void 0;
+    });
+  }
+  /** Lets go of a file that was not completed: a part must not be taken for the whole. */
+  [Symbol.dispose]() {
+    if (!this.#file) return;
+    (0, import_node_fs5.closeSync)(this.#file.descriptor);
+    (0, import_node_fs5.unlinkSync)(this.#file.path);
+    this.#file = void 0;
+  }
+  #make(header2, parts) {
+    const { type, name, link } = header2;
+    if (type === typeFlag.directory || type === typeFlag.file && name.endsWith("/")) {
+      this.#directory(parts, header2);
+      if (parts.length > 0) (0, import_node_fs5.chmodSync)(this.#path(parts), header2.mode | OWNER_ENTERS);
+      return;
+    }
+    const last = parts.at(-1);
+    if (last === void 0) throw refused(header2, "would take the place of the folder itself");
+    const above = parts.slice(0, -1);
+    this.#directory(above, header2);
+    const path = this.#path(parts);
+    if (type === typeFlag.file || type === "7") {
+      this.#vacate(path, header2);
+      const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = import_node_fs5.constants;
+      const descriptor = (0, import_node_fs5.openSync)(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 384);
+      this.#file = { descriptor, path, header: header2 };
+    } else if (type === typeFlag.symlink) {
+      if (leavesFolder(link, above.length)) {
+        throw refused(header2, `is a link out of the folder, to ${shownName(link)}`, {
+          allowed: "targets in the folder, with .. only at the beginning"
+        });
+      }
+      this.#vacate(path, header2);
+      (0, import_node_fs5.symlinkSync)(rawName(link), path);
+    } else if (type === typeFlag.hardLink) {
+      const target = placeOf(header2, link, this.#options.strip);
+      this.#real(target.slice(0, -1), header2);
+      const original = this.#path(target);
+      if (original.equals(path)) throw refused(header2, "is a link to itself");
+      if (kindAt(original) !== "file") {
+        throw refused(header2, `is a link to ${shownName(link)}, which was not sent as a file`);
+      }
+      this.#vacate(path, header2);
+      (0, import_node_fs5.linkSync)(original, path);
+    } else {
+      const kind = refusedKinds[type] ?? `of a kind that is not fetched (${shownName(type)})`;
+      throw refused(header2, `is ${kind}`, { allowed: "files, directories and links" });
+    }
+  }
+  /** Makes the directories that lead to a place, all of them real ones. */
+  #directory(parts, header2) {
+    for (let depth = 0; depth <= parts.length; depth++) {
+      const key = parts.slice(0, depth).join("/");
+      if (this.#directories.has(key)) continue;
+      const path = this.#path(parts.slice(0, depth));
+      const kind = kindAt(path);
+      if (kind !== void 0 && kind !== "directory") {
+        throw header2 && depth > 0 ? refused(header2, `goes through ${shownName(key)}, which is ${article(kind)}`) : unwritable2(this.#options.folder, `it is ${article(kind)}`);
+      }
+      if (kind === void 0) (0, import_node_fs5.mkdirSync)(path);
+      this.#directories.add(key);
+    }
+  }
+  /** Refuses a place that is reached through anything but real directories. */
+  #real(parts, header2) {
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const key = parts.slice(0, depth).join("/");
+      if (this.#directories.has(key)) continue;
+      if (kindAt(this.#path(parts.slice(0, depth))) !== "directory") {
+        throw refused(header2, `is a link through ${shownName(key)}, which is no directory`);
+      }
+    }
+  }
+  /** Takes away what an earlier run left in a file's place; never a directory. */
+  #vacate(path, header2) {
+    const kind = kindAt(path);
+    if (kind === "directory") throw refused(header2, "would take the place of a directory");
+    if (kind !== void 0) (0, import_node_fs5.unlinkSync)(path);
+  }
+  #path(parts) {
+    const below2 = parts.map((part) => `/${part}`).join("");
+    return Buffer.concat([Buffer.from(this.#options.folder), rawName(below2)]);
+  }
+  #written(header2, act) {
+    try {
+      act();
+    } catch (error2) {
+      if (error2 instanceof SavepointError) throw error2;
+      throw unwritable2(this.#options.folder, sentenceOf(error2), error2, shownName(header2.name));
+    }
+  }
+};
+function placeOf(header2, name, strip = "") {
+  const parts = partsOf(name);
+  if (typeof parts === "string") throw refused(header2, parts);
+  const above = strip === "" ? [] : strip.split("/");
+  const has = above.every((part, index) => parts[index] === part);
+  return has ? parts.slice(above.length) : parts;
+}
+function kindAt(path) {
+  const stats = (0, import_node_fs5.lstatSync)(path, { throwIfNoEntry: false });
+  if (!stats) return void 0;
+  if (stats.isFile()) return "file";
+  if (stats.isDirectory()) return "directory";
+  return stats.isSymbolicLink() ? "link" : "other";
+}
+function article(kind) {
+  return { file: "a file", directory: "a directory", link: "a link", other: "no directory" }[kind];
+}
+function refused({ name }, why, { hint, ...details } = {}) {
+  const entry3 = shownName(name);
+  return new SavepointError("artifact-refused", {
+    message: `The artifact ${entry3} ${why}; nothing after it was fetched.`,
+    details: { entry: entry3, ...details },
+    ...hint !== void 0 && { hint }
+  });
+}
+function unwritable2(folder, why, cause, entry3) {
+  return new SavepointError("output-unwritable", {
+    message: `Artifacts cannot be written to ${folder}: ${why}`,
+    details: { folder, ...entry3 !== void 0 && { entry: entry3 } },
+    ...cause !== void 0 && { cause }
+  });
+}
+
+// src/transfer/login.ts
+init_define_SAVEPOINT();
+var import_node_stream10 = require("node:stream");
+var import_promises22 = require("node:stream/promises");
+var AS_JOB_USER = `
+if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
+  if command -v runuser >/dev/null; then exec runuser -u "$SUDO_USER" -- /bin/sh -c "$@"; fi
+  script=$1; shift
+  exec su -s /bin/sh "$SUDO_USER" -c "$script" "$@"
+fi
+exec /bin/sh -c "$@"`;
+function asJobUser(script2, words) {
+  return ["/bin/sh", "-c", AS_JOB_USER, "sh", script2, "sh", ...words];
+}
+var noNews = /(due to|delayed from) previous errors$/;
+var LastWords = class extends import_node_stream10.Transform {
+  #whole;
+  #tail = Buffer.alloc(0);
+  constructor({ stderr }) {
+    super();
+    this.#whole = (0, import_promises22.finished)(stderr, { writable: false }).catch(() => void 0);
+    stderr.pipe(this, { end: false });
+  }
+  _transform(chunk, _encoding, done) {
+    this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-4096);
+    done(null, chunk);
+  }
+  /** The last line that says something; without one, how the command ended. */
+  async of({ code: code2, signal: signal2 }) {
+    await this.#whole;
+    const lines2 = this.#tail.toString("utf8").split("\n");
+    const line = lines2.findLast((one) => one.trim() !== "" && !noNews.test(one))?.trim();
+    return line || (code2 === void 0 ? `it was ended by ${signal2}` : `exit status ${code2}`);
+  }
+  /** Adds lines, and is at its end. */
+  async close(lines2 = []) {
+    await this.#whole;
+    this.end(lines2.map((line) => `${line}
+`).join(""));
+  }
+};
+
+// src/transfer/progress.ts
+init_define_SAVEPOINT();
+var import_promises23 = require("node:timers/promises");
+var FIRST = 2e3;
+var EVERY = 1e3;
+var LATELY = 5;
+async function* progressOf2(counter, over) {
+  const began = performance.now();
+  const ended = over.then(
+    () => true,
+    () => void 0
+  );
+  const seen = [{ at: began, bytes: 0 }];
+  const sample = () => {
+    const now = performance.now();
+    const from = seen[0];
+    const { bytes: bytes2, entries, total } = counter;
+    const rate = (bytes2 - from.bytes) / Math.max((now - from.at) / 1e3, 1e-3);
+    seen.push({ at: now, bytes: bytes2 });
+    if (seen.length > LATELY) seen.shift();
+    const left = total === void 0 ? void 0 : Math.max(0, total - bytes2);
+    return {
+      bytes: bytes2,
+      entries,
+      ...total !== void 0 && { total },
+      elapsed: Math.round(now - began) / 1e3,
+      rate: Math.round(rate),
+      ...left !== void 0 && rate > 0 && { remaining: Math.round(left / rate) }
+    };
+  };
+  for (let wait = FIRST; ; wait = EVERY) {
+    const timer2 = new AbortController();
+    const late = (0, import_promises23.setTimeout)(wait, false, { signal: timer2.signal }).catch(() => false);
+    const end2 = await Promise.race([ended, late]);
+    timer2.abort();
+    if (end2 === void 0) return;
+    if (!end2) {
+      yield sample();
+      continue;
+    }
+    const last = sample();
+    const { remaining: _over, ...rest } = last;
+    const average = Math.round(last.bytes / Math.max(last.elapsed, 1e-3));
+    yield { ...rest, rate: average, done: true };
+    return;
+  }
+}
+
+// src/transfer/tar-reader.ts
+init_define_SAVEPOINT();
+init_errors();
+var LONGEST_EXTENSION = 1024 * 1024;
+var LONGEST_END = 1024 * 1024;
+var MOST_EXTENSIONS = 8;
+var TarReader = class {
+  #sink;
+  #block = Buffer.alloc(BLOCK);
+  #held = 0;
+  /** Bytes of the current content that are still to come, and of the padding behind it. */
+  #content = 0;
+  #padding = 0;
+  /** An extended header that is being read. */
+  #extension;
+  #extensions = 0;
+  #inEntry = false;
+  /** What the next entry is called instead. */
+  #override = {};
+  #zeros = 0;
+  #afterEnd = 0;
+  constructor(sink) {
+    this.#sink = sink;
+  }
+  /** @throws SavepointError `artifact-refused` for what is no archive; whatever the sink throws. */
+  push(bytes2) {
+    let at2 = 0;
+    while (at2 < bytes2.length) {
+      if (this.#ended) {
+        this.#afterEnd += bytes2.length - at2;
+        if (this.#afterEnd > LONGEST_END) throw broken("it goes on after its end");
+        return;
+      }
+      if (this.#content > 0) {
+        const piece = bytes2.subarray(at2, at2 + this.#content);
+        at2 += piece.length;
+        this.#content -= piece.length;
+        if (this.#extension) this.#extension.pieces.push(Buffer.from(piece));
+        else this.#sink.content(piece);
+        if (this.#content === 0) this.#contentDone();
+      } else if (this.#padding > 0) {
+        const skipped = Math.min(this.#padding, bytes2.length - at2);
+        at2 += skipped;
+        this.#padding -= skipped;
+      } else {
+        const part = bytes2.subarray(at2, at2 + BLOCK - this.#held);
+        part.copy(this.#block, this.#held);
+        at2 += part.length;
+        this.#held += part.length;
+        if (this.#held === BLOCK) this.#header();
+      }
+    }
+  }
+  /** @throws SavepointError `transfer-failed` when the archive did not come to its end. */
+  end() {
+    if (this.#ended) return;
+    throw new SavepointError("transfer-failed", {
+      message: "What the host sent was cut off before its end."
+    });
+  }
+  get #ended() {
+    return this.#zeros === 2;
+  }
+  #header() {
+    this.#held = 0;
+    const header2 = readHeader(this.#block);
+    if (header2 === void 0) throw broken("a header in it is damaged");
+    if (header2 === "zero") {
+      this.#zeros++;
+      return;
+    }
+    this.#zeros = 0;
+    const { longLink, longName, pax, globalPax } = typeFlag;
+    if ([longLink, longName, pax, globalPax].some((type) => type === header2.type)) {
+      if (header2.size > LONGEST_EXTENSION)
+        throw broken("a name in it is longer than a name can be");
+      if (++this.#extensions > MOST_EXTENSIONS) throw broken("headers in it belong to no entry");
+      this.#extension = { type: header2.type, pieces: [] };
+    } else {
+      const { name = header2.name, link = header2.link, size = header2.size } = this.#override;
+      this.#override = {};
+      const whole2 = { ...header2, name, link, size };
+      if (whole2.type !== typeFlag.file && whole2.type !== "7") whole2.size = 0;
+      this.#extensions = 0;
+      this.#inEntry = true;
+      this.#sink.entry(whole2);
+      header2.size = whole2.size;
+    }
+    this.#content = header2.size;
+    this.#padding = padding(header2.size);
+    if (this.#content === 0) this.#contentDone();
+  }
+  #contentDone() {
+    if (this.#extension) {
+      this.#extend(this.#extension.type, Buffer.concat(this.#extension.pieces));
+      this.#extension = void 0;
+    } else if (this.#inEntry) {
+      this.#inEntry = false;
+      this.#sink.done();
+    }
+  }
+  #extend(type, bytes2) {
+    const text5 = bytes2.toString("latin1").replace(/\0.*$/s, "");
+    if (type === typeFlag.longName) this.#override.name = text5;
+    if (type === typeFlag.longLink) this.#override.link = text5;
+    if (type !== typeFlag.pax) return;
+    const records = readPax(bytes2);
+    if (!records) throw broken("an extended header in it is damaged");
+    const [name, link, size] = ["path", "linkpath", "size"].map((key) => records.get(key));
+    if (name !== void 0) this.#override.name = name;
+    if (link !== void 0) this.#override.link = link;
+    if (size === void 0) return;
+    const value = /^[0-9]{1,16}$/.test(size) ? Number(size) : Number.NaN;
+    if (!Number.isSafeInteger(value)) throw broken(`a size in it is ${shownName(size)}`);
+    this.#override.size = value;
+  }
+};
+function broken(why) {
+  return new SavepointError("artifact-refused", {
+    message: `What the host sent is no archive that can be used: ${why}.`
+  });
+}
+
+// src/transfer/download.ts
+var PACK = `
+cd / || exit
+count=$# number=0
+printf 'savepoint-files 1\\n'
+while [ $number -lt $count ]; do
+  path=$1 number=$((number + 1)); shift
+  if [ -e "$path" ] || [ -L "$path" ]; then set -- "$@" ".$path"; else printf 'missing %s\\n' $number; fi
+done
+if [ $# -eq 0 ]; then printf '\\n'; exit 0; fi
+printf 'total %s\\n\\n' "$(du -sk "$@" 2>/dev/null | { sum=0; while read -r kib _; do sum=$((sum + kib)); done; echo $sum; })"
+case $(tar --version 2>/dev/null) in *GNU*) ;; *) exec tar -cf - "$@" ;; esac
+tar --format=gnu -cf - "$@"
+status=$?
+[ $status -ne 1 ] || status=0
+exit $status`;
+var FIRST_LINE = "savepoint-files 1";
+var LONGEST_OPENING = 64 * 1024;
+function download(login, options) {
+  const stop = new AbortController();
+  const running = login.run({
+    argv: asJobUser(PACK, options.paths),
+    env: { SAVEPOINT_TRANSACTION: options.transaction },
+    signal: stop.signal
+  });
+  const stderr = new LastWords(running);
+  const received = { entries: 0, bytes: 0 };
+  const opening = new Opening(login);
+  const exit = fetched(running, stderr, login, { received, opening, ...options }).finally(() => {
+    stop.abort();
+    running.stdout.resume();
+    return stderr.close(opening.missingOf(options.paths).map((path) => `${path} is not there`));
+  });
+  exit.catch(() => void 0);
+  return {
+    stderr,
+    exit,
+    progress: progressOf2(received, exit),
+    kill: async () => {
+      stop.abort();
+      await Promise.allSettled([exit, running.exit]);
+    }
+  };
+}
+async function fetched(running, stderr, login, { received, opening, ...options }) {
+  var _stack = [];
+  try {
+    const { folder, limits: limits2, workDir, paths, required: required2 } = options;
+    const extractor = __using(_stack, new Extractor({ folder, limits: limits2, strip: byteName(workDir.slice(1)) }));
+    const reader = new TarReader(extractor);
+    for await (const chunk of running.stdout.iterator({ destroyOnReturn: false })) {
+      reader.push(opening.take(chunk));
+      received.entries = extractor.entries;
+      received.bytes = extractor.bytes;
+      if (opening.total !== void 0) received.total = opening.total;
+    }
+    const exit = await running.exit;
+    if (exit.code !== 0) {
+      throw new SavepointError("transfer-failed", {
+        message: `The artifacts cannot be read on ${login.name}: ${await stderr.of(exit)}`,
+        details: { host: login.name, exit }
+      });
+    }
+    const missing2 = opening.missingOf(paths);
+    if (missing2.length < paths.length) reader.end();
+    if (missing2.length > 0 && required2) {
+      throw new SavepointError("artifact-missing", {
+        message: `The host has no ${missing2[0]}, which is to be fetched.`,
+        details: { host: login.name, missing: missing2 }
+      });
+    }
+    return { code: 0 };
+  } catch (_) {
+    var _error = _, _hasError = true;
+  } finally {
+    __callDispose(_stack, _error, _hasError);
+  }
+}
+var Opening = class {
+  /** Bytes, about. */
+  total;
+  #login;
+  /** Which of the paths are not there, counted from 1. */
+  #missing = /* @__PURE__ */ new Set();
+  #held = Buffer.alloc(0);
+  constructor(login) {
+    this.#login = login;
+  }
+  /** Which of the paths the host does not have. */
+  missingOf(paths) {
+    return paths.filter((_, index) => this.#missing.has(index + 1));
+  }
+  /** What of a chunk belongs to the archive. */
+  take(chunk) {
+    if (!this.#held) return chunk;
+    this.#held = Buffer.concat([this.#held, chunk]);
+    const end2 = this.#held.indexOf("\n\n");
+    if (end2 < 0 && this.#held.length < LONGEST_OPENING) return Buffer.alloc(0);
+    const [first, ...lines2] = this.#held.subarray(0, Math.max(end2, 0)).toString().split("\n");
+    if (first !== FIRST_LINE) {
+      throw new SavepointError("transfer-failed", {
+        message: `What ${this.#login.name} sent instead of the artifacts cannot be understood.`,
+        details: { host: this.#login.name, said: this.#held.subarray(0, 400).toString() },
+        hint: "The login shell must print nothing of its own for commands."
+      });
+    }
+    for (const line of lines2) {
+      const [key, value] = line.split(" ");
+      if (key === "missing") this.#missing.add(Number(value));
+      if (key === "total") this.total = Number(value) * 1024;
+    }
+    const rest = this.#held.subarray(end2 + 2);
+    this.#held = void 0;
+    return rest;
+  }
+};
+
+// src/transfer/upload.ts
+init_define_SAVEPOINT();
+var import_node_stream11 = require("node:stream");
+init_errors();
+
+// src/transfer/pack.ts
+init_define_SAVEPOINT();
+var import_node_fs7 = require("node:fs");
+init_errors();
+
+// src/transfer/walk.ts
+init_define_SAVEPOINT();
+var import_node_fs6 = require("node:fs");
+init_errors();
+function* walk2(sources) {
+  for (const { local, as } of sources) {
+    const path = Buffer.from(local);
+    yield* ancestors(path, byteName(as));
+    yield* descend(
+      path,
+      byteName(as),
+      look(path, () => (0, import_node_fs6.statSync)(path))
+    );
+  }
+}
+function survey(sources) {
+  const total = { entries: 0, bytes: 0 };
+  for (const found of walk2(sources)) {
+    if (found.left) continue;
+    total.entries++;
+    total.bytes += found.size;
+  }
+  return total;
+}
+function* ancestors(path, name) {
+  const above = name.split("/").slice(0, -1);
+  const mtime = Math.floor(Date.now() / 1e3);
+  for (const [depth] of above.entries()) {
+    const leading = above.slice(0, depth + 1).join("/");
+    yield { path, name: leading, kind: "directory", mode: 493, size: 0, mtime, target: "" };
+  }
+}
+function* descend(path, name, stats) {
+  const mode = stats.mode & 511;
+  const mtime = Math.floor(stats.mtimeMs / 1e3);
+  const common = { path, name, mode, mtime, size: 0, target: "" };
+  if (stats.isFile()) {
+    yield { ...common, kind: "file", size: stats.size };
+  } else if (stats.isSymbolicLink()) {
+    const target = look(path, () => (0, import_node_fs6.readlinkSync)(path, "latin1"));
+    yield { ...common, kind: "symlink", target };
+  } else if (stats.isDirectory()) {
+    yield { ...common, kind: "directory" };
+    for (const inner of look(path, () => (0, import_node_fs6.readdirSync)(path, "latin1")).sort()) {
+      const below2 = Buffer.concat([path, rawName(`/${inner}`)]);
+      yield* descend(
+        below2,
+        `${name}/${inner}`,
+        look(below2, () => (0, import_node_fs6.lstatSync)(below2))
+      );
+    }
+    yield { ...common, kind: "directory", left: true };
+  } else {
+    throw new SavepointError("files-bad-entry", {
+      message: `The attachment ${shownName(name)} is neither a file, a directory nor a link.`,
+      place: { field: "attachments" },
+      details: { found: path.toString(), allowed: "files, directories and symbolic links" }
+    });
+  }
+}
+function look(path, read) {
+  try {
+    return read();
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
+}
+function unreadable(path, cause) {
+  return new SavepointError("files-missing", {
+    message: `The attachment ${path} cannot be read.`,
+    place: { field: "attachments" },
+    details: { found: path.toString(), allowed: "files and directories that can be read" },
+    cause
+  });
+}
+
+// src/transfer/pack.ts
+var PIECE = 512 * 1024;
+var RECORD = 20 * BLOCK;
+var OPEN_DIRECTORY = 448;
+function* pack2(sources, packed) {
+  const out = new Pieces();
+  for (const found of walk2(sources)) {
+    if (found.left) {
+      if ((found.mode & OPEN_DIRECTORY) !== OPEN_DIRECTORY) yield* entry2(out, found, found.mode);
+      continue;
+    }
+    if (found.kind === "directory") yield* entry2(out, found, found.mode | OPEN_DIRECTORY);
+    else yield* entry2(out, found, found.mode);
+    if (found.kind === "file") yield* contents(out, found, packed);
+    packed.entries++;
+  }
+  yield* out.zeros(2 * BLOCK);
+  yield* out.zeros((RECORD - out.total % RECORD) % RECORD);
+  const rest = out.rest();
+  if (rest.length > 0) yield rest;
+}
+function* entry2(out, found, mode) {
+  const { kind, size, mtime, target } = found;
+  const name = kind === "directory" ? `${found.name}/` : found.name;
+  if (target.length > LONGEST_NAME) yield* long(out, typeFlag.longLink, target);
+  if (name.length > LONGEST_NAME) yield* long(out, typeFlag.longName, name);
+  yield* out.room();
+  writeHeader(out.take(BLOCK), { name, type: typeFlag[kind], size, mode, mtime, link: target });
+}
+function* long(out, type, name) {
+  const bytes2 = rawName(`${name}\0`);
+  yield* out.room();
+  writeHeader(out.take(BLOCK), {
+    name: "././@LongLink",
+    type,
+    size: bytes2.length,
+    mode: 0,
+    mtime: 0,
+    link: ""
+  });
+  for (let at2 = 0; at2 < bytes2.length; at2 += BLOCK) {
+    yield* out.room();
+    const block2 = out.take(BLOCK).fill(0);
+    bytes2.copy(block2, 0, at2, at2 + BLOCK);
+  }
+}
+function* contents(out, found, packed) {
+  const flags = import_node_fs7.constants.O_RDONLY | import_node_fs7.constants.O_NONBLOCK;
+  const file = guarded(found, () => (0, import_node_fs7.openSync)(found.path, flags));
+  try {
+    let left = found.size;
+    while (left > 0) {
+      yield* out.room();
+      const space = out.space(left);
+      const read = guarded(found, () => (0, import_node_fs7.readSync)(file, space, 0, space.length, null));
+      if (read === 0) throw changed(found, found.size - left);
+      out.take(read);
+      packed.bytes += read;
+      left -= read;
+    }
+  } finally {
+    (0, import_node_fs7.closeSync)(file);
+  }
+  yield* out.zeros(padding(found.size));
+}
+function guarded(found, act) {
+  try {
+    return act();
+  } catch (cause) {
+    throw unreadable(found.path, cause);
+  }
+}
+function changed({ path, name, size }, now) {
+  return new SavepointError("attachment-changed", {
+    message: `The attachment ${shownName(name)} became shorter while it was being sent.`,
+    details: { path: path.toString(), expected: `${size} bytes`, found: `${now} bytes` }
+  });
+}
+var Pieces = class {
+  /** Bytes so far. */
+  total = 0;
+  #piece = Buffer.allocUnsafe(PIECE);
+  #used = 0;
+  /** Gives the piece away when it has no room for a block. */
+  *room() {
+    if (PIECE - this.#used < BLOCK) yield this.rest();
+  }
+  /** The free part of the piece, at most this many bytes of it. */
+  space(most) {
+    return this.#piece.subarray(this.#used, Math.min(PIECE, this.#used + most));
+  }
+  /** The next bytes of the piece, which count as written. */
+  take(length) {
+    const part = this.#piece.subarray(this.#used, this.#used + length);
+    this.#used += length;
+    this.total += length;
+    return part;
+  }
+  *zeros(length) {
+    for (let left = length; left > 0; ) {
+      if (this.#used === PIECE) yield this.rest();
+      const part = this.take(Math.min(left, PIECE - this.#used)).fill(0);
+      left -= part.length;
+    }
+  }
+  /** What is in the piece; a new one is begun. */
+  rest() {
+    const part = this.#piece.subarray(0, this.#used);
+    this.#piece = Buffer.allocUnsafe(PIECE);
+    this.#used = 0;
+    return part;
+  }
+};
+
+// src/transfer/upload.ts
+var UNPACK = 'cd "$1" || exit; umask 0; exec tar -xpof -';
+function upload(login, sources, { into, transaction }) {
+  const total = totalOf(sources);
+  const sent = { entries: 0, bytes: 0, total };
+  const stop = new AbortController();
+  const running = login.run({
+    argv: asJobUser(UNPACK, [into]),
+    stdin: import_node_stream11.Readable.from(pack2(sources, sent), { objectMode: false }),
+    env: { SAVEPOINT_TRANSACTION: transaction },
+    signal: stop.signal
+  });
+  running.stdout.resume();
+  const stderr = new LastWords(running);
+  const exit = unpacked(running, stderr, login).catch((error2) => {
+    throw changedMeanwhile(error2);
+  }).finally(() => stderr.close());
+  exit.catch(() => void 0);
+  return {
+    stderr,
+    exit,
+    progress: progressOf2(sent, exit),
+    kill: async () => {
+      stop.abort();
+      await Promise.allSettled([exit]);
+    }
+  };
+}
+function totalOf(sources) {
+  try {
+    return survey(sources).bytes;
+  } catch (error2) {
+    throw changedMeanwhile(error2);
+  }
+}
+function changedMeanwhile(error2) {
+  if (!(error2 instanceof SavepointError) || error2.class !== "usage") return error2;
+  const { message, details } = error2;
+  return new SavepointError("attachment-changed", { message, details, cause: error2 });
+}
+async function unpacked(running, stderr, login) {
+  const exit = await running.exit;
+  if (exit.code === 0) return exit;
+  throw new SavepointError("transfer-failed", {
+    message: `The attachments cannot be placed on ${login.name}: ${await stderr.of(exit)}`,
+    details: { host: login.name, exit }
+  });
+}
+
+// src/transfer/work-dir.ts
+init_define_SAVEPOINT();
+init_errors();
+init_capture();
+var REMOVE = 'rm -rf "$1" 2>/dev/null || { chmod -R u+rwX "$1"; rm -rf "$1"; }';
+async function removeWorkDir(login, path) {
+  await must(login, REMOVE, path, "removed");
+}
+async function must(login, script2, path, done) {
+  const { exit, stderr } = await capture(login.run({ argv: asJobUser(script2, [path]) }));
+  if (exit.code === 0) return;
+  const said = stderr.trim().split("\n").at(-1) || `exit ${exit.code ?? exit.signal}`;
+  throw new SavepointError("transfer-failed", {
+    message: `The work directory ${path} cannot be ${done}: ${said}`,
+    details: { host: login.name, path }
+  });
+}
+
+// src/run/transfers.ts
+var ARTIFACTS = "artifacts";
+function sourcesOf({ transfers }) {
+  return transfers?.attachments.map(({ local, agent }) => ({ local, as: agent })) ?? [];
+}
+async function* leavePlace({ ledger, transaction }) {
+  if (ledger.workDir === void 0 || ledger.outcome === void 0) return;
+  try {
+    await removeWorkDir(transaction.login, ledger.workDir);
+  } catch (error2) {
+    yield { kind: "warning", message: sentenceOf(error2) };
+  }
+}
+function withAttachments(run, command, phase) {
+  if (phase.name !== "unpack" || sourcesOf(run.job).length === 0) return phase;
+  let placed = false;
+  return {
+    ...phase,
+    start: async (...given2) => {
+      if (placed) return phase.start(...given2);
+      placed = true;
+      const sending = startSending(run);
+      return command.run === "" ? alone(sending) : followedBy(sending, () => phase.start(...given2));
+    }
+  };
+}
+function startSending(run) {
+  const { login, record } = run.transaction;
+  const into = workDirOf(run);
+  const begin2 = () => upload(login, sourcesOf(run.job), { into, transaction: record.id });
+  return again(begin2, record.request.lease);
+}
+function startFetching(run) {
+  const { transaction, job, ledger, output: output2 } = run;
+  const { artifacts: wanted = [], limits: limits2 = { size: 0, entries: 0 } } = job.transfers ?? {};
+  const workDir = workDirOf(run);
+  const paths = wanted.map((path) => path.startsWith("/") ? path : `${workDir}/${path}`);
+  const required2 = ledger.troubles.length === 0 && !run.cancel.aborted;
+  const begin2 = () => download(transaction.login, {
+    paths,
+    workDir,
+    folder: (0, import_node_path7.join)(output2, ARTIFACTS),
+    limits: limits2,
+    transaction: transaction.record.id,
+    required: required2
+  });
+  return alone(again(begin2, transaction.record.request.lease));
+}
+function workDirOf({ ledger }) {
+  if (ledger.workDir !== void 0) return ledger.workDir;
+  throw new SavepointError("transfer-failed", { message: "There is no work directory." });
+}
+function alone({ stderr, exit, progress, kill: kill2 }) {
+  return { stdout: import_node_stream12.Readable.from([]), stderr, exit, progress, kill: kill2 };
+}
+function followedBy(sending, command) {
+  const stdout = new import_node_stream12.PassThrough();
+  const stderr = new import_node_stream12.PassThrough();
+  sending.stderr.pipe(stderr, { end: false });
+  let stopped = false;
+  let current = sending;
+  const start2 = async () => {
+    try {
+      await sending.exit;
+      return stopped ? void 0 : await command();
+    } finally {
+      await (0, import_promises24.finished)(sending.stderr, { writable: false });
+    }
+  };
+  const proceed = async () => {
+    const process2 = await start2().catch((error2) => {
+      stdout.end();
+      stderr.end();
+      throw error2;
+    });
+    if (!process2) {
+      stdout.end();
+      stderr.end();
+      return { signal: "SIGTERM" };
+    }
+    current = process2;
+    if (stopped) await process2.kill();
+    process2.stdout.on("error", (error2) => stdout.destroy(error2)).pipe(stdout);
+    process2.stderr.on("error", (error2) => stderr.destroy(error2)).pipe(stderr);
+    return await process2.exit;
+  };
+  const exit = proceed();
+  exit.catch(() => void 0);
+  return {
+    stdout,
+    stderr,
+    exit,
+    progress: sending.progress,
+    kill: async () => {
+      stopped = true;
+      await current.kill();
+    }
+  };
+}
+
+// src/run/artifacts.ts
+var FETCH_AFTER_CANCEL = 60;
+async function* fetchArtifacts(run) {
+  const { job, ledger, abandon, cancel, cleanupLimit } = run;
+  if (!job.transfers?.artifacts.length || ledger.phases.artifacts) return;
+  const reason = skipReason(run);
+  if (reason) {
+    yield { kind: "phase_skipped", phase: "artifacts", reason };
+    return;
+  }
+  const hurried = cancel.aborted || cleanupLimit !== void 0;
+  const phase = {
+    name: "artifacts",
+    where: "host",
+    commands: 1,
+    ...hurried && { timeout: FETCH_AFTER_CANCEL },
+    start: async () => startFetching(run),
+    // A transfer that fails throws why; only one that was killed has no status.
+    failed: () => new SavepointError("transfer-failed")
+  };
+  yield* runPhase(phase, {
+    masker: run.masker,
+    cancel: cancel.aborted ? abandon : cancel,
+    news: run.transaction.news
+  });
+}
+function skipReason({ ledger, abandon }) {
+  if (!ledger.opened) return "no transaction was opened";
+  if (ledger.workDir === void 0) return "there is no work directory";
+  return abandon.aborted ? "the transaction ended early" : void 0;
+}
+
+// src/run/events.ts
+init_define_SAVEPOINT();
+function eventName(body) {
+  switch (body.kind) {
+    case "phase_start":
+    case "phase_success":
+    case "phase_fail":
+    case "phase_skipped":
+      return body.kind.replace("phase", body.phase);
+    default:
+      return body.kind;
+  }
+}
+
+// src/run/phases.ts
+init_define_SAVEPOINT();
+init_errors();
+init_target();
+
+// src/run/controller.ts
+init_define_SAVEPOINT();
+var import_promises25 = require("node:fs/promises");
+var import_node_os4 = require("node:os");
+var import_node_path8 = require("node:path");
+async function startOnController(local, { script: script2, env }, cwd2) {
+  const folder = await (0, import_promises25.mkdtemp)((0, import_node_path8.join)((0, import_node_os4.tmpdir)(), "savepoint-phase-"));
+  const file = (0, import_node_path8.join)(folder, "script");
+  await (0, import_promises25.writeFile)(file, script2);
+  await (0, import_promises25.chmod)(file, 448);
+  const stop = new AbortController();
+  const { stdout, stderr, exit } = local.run({
+    argv: script2.startsWith("#!") ? [file] : ["sh", "-e", file],
+    env,
+    cwd: cwd2,
+    signal: stop.signal
+  });
+  const ended = exit.finally(() => (0, import_promises25.rm)(folder, { recursive: true, force: true }));
+  return {
+    stdout,
+    stderr,
+    exit: ended,
+    kill: async () => {
+      stop.abort();
+      await ended.then(
+        () => void 0,
+        () => void 0
+      );
+    }
+  };
+}
+
 // src/run/phases.ts
 function phasesOf(job) {
-  return [...job.check ? ["check"] : [], ...job.phases.map(({ name }) => name)];
+  const names = job.phases.map(({ name }) => name);
+  const last = names.at(-1) === "cleanup" ? -1 : names.length;
+  if (job.transfers?.artifacts.length) names.splice(last, 0, "artifacts");
+  return [...job.check ? ["check"] : [], ...names];
 }
 async function* runCleanup(run) {
   const cleanup = run.job.phases.find(({ name }) => name === "cleanup");
@@ -29722,20 +34708,33 @@ async function* runCleanup(run) {
   const { timeout = Number.POSITIVE_INFINITY } = cleanup;
   const limit2 = Math.min(timeout, run.cleanupLimit ?? timeout);
   const timed = Number.isFinite(limit2) ? { ...cleanup, timeout: limit2 } : cleanup;
-  yield* runPhase(phaseRun(run, "cleanup", timed), { masker: run.masker, cancel: run.abandon });
+  yield* runPhase(phaseRun(run, "cleanup", timed), { ...optionsOf(run), cancel: run.abandon });
+}
+function optionsOf({ masker: masker2, cancel, transaction }) {
+  return { masker: masker2, cancel, news: transaction.news };
 }
 function phaseRun(run, name, command) {
+  return withAttachments(run, command, commandRun(run, name, command));
+}
+function commandRun(run, name, command) {
   const { job, transaction, controller } = run;
-  const start2 = {
-    phase: name,
-    script: command.run,
-    env: { ...job.env, ...command.env, ...ownEnvironment(run) }
-  };
+  const scripts = [command.run].flat();
+  const { where, timeout, reboot } = command;
   return {
     name,
-    where: command.where,
-    ...command.timeout !== void 0 && { timeout: command.timeout },
-    start: () => command.where === "controller" ? bracketed(transaction, () => startOnController(controller, start2, job.directory)) : transaction.exec(start2),
+    where,
+    ...timeout !== void 0 && { timeout },
+    commands: scripts.length,
+    start: (index, reboots, signal2) => {
+      const count2 = reboot === void 0 ? {} : { SAVEPOINT_REBOOTS: String(reboots) };
+      const start2 = {
+        phase: name,
+        script: scripts[index],
+        env: { ...job.env, ...command.env, ...ownEnvironment(run), ...count2 },
+        ...reboot !== void 0 && { reboot }
+      };
+      return where === "controller" ? bracketed(transaction, () => startOnController(controller, start2, job.directory)) : transaction.exec(start2, signal2);
+    },
     failed: (end2) => commandFailed(name, end2)
   };
 }
@@ -29745,13 +34744,15 @@ async function bracketed(transaction, start2) {
   const exit = process2.exit.finally(() => transaction.running(false));
   return { ...process2, exit };
 }
-function ownEnvironment({ job, transaction }) {
+function ownEnvironment({ job, transaction, ledger }) {
   const { record } = transaction;
+  const { workDir } = ledger;
   return {
-    SAVEPOINT_HOST: record.host.type === "local" ? "local" : record.host.name,
+    SAVEPOINT_HOST: shortName(record.host),
     SAVEPOINT_ROOT: record.root,
     SAVEPOINT_TRANSACTION: record.id,
-    SAVEPOINT_JOB_DIR: job.directory
+    SAVEPOINT_JOB_DIR: job.directory,
+    ...workDir !== void 0 && { SAVEPOINT_WORK_DIR: workDir }
   };
 }
 function commandFailed(phase, end2) {
@@ -29790,6 +34791,7 @@ async function* finishJob(run, status, asked) {
   try {
     yield* published(run, closeInterrupted(run));
     const lease = __using(_stack, hold(run));
+    yield* published(run, fetchArtifacts(lease.run));
     yield* published(run, runCleanup(lease.run));
     yield* published(run, end(run, status, asked));
   } catch (_) {
@@ -29802,8 +34804,8 @@ async function* published(run, bodies) {
   for await (const raw of bodies) {
     const body = raw.kind === "output" ? raw : run.masker.value(raw);
     const seq = run.ledger.seq + 1;
-    const time = (/* @__PURE__ */ new Date()).toISOString();
-    const event = { seq, time, event: eventName(body), ...body };
+    const time2 = (/* @__PURE__ */ new Date()).toISOString();
+    const event = { seq, time: time2, event: eventName(body), ...body };
     note(run.ledger, event);
     yield event;
   }
@@ -29811,7 +34813,7 @@ async function* published(run, bodies) {
 function hold(run) {
   if (!run.ledger.opened) return { run, [Symbol.dispose]: () => void 0 };
   const over = new AbortController();
-  const lease = keepLease(run.transaction, (error) => over.abort(error));
+  const lease = keepLease(run.transaction, (error2) => over.abort(error2));
   const either = (signal2) => AbortSignal.any([signal2, over.signal]);
   return {
     run: { ...run, cancel: either(run.cancel), abandon: either(run.abandon) },
@@ -29821,15 +34823,17 @@ function hold(run) {
 async function* end(run, status, asked) {
   if (mayBeOpen(run.ledger)) {
     yield* decide(run, asked ?? verdictOf(run.job, run.ledger, status));
+    yield* leavePlace(run);
   }
+  yield* releaseBackend(run);
   const { expect } = run.job;
   const { outcome } = run.ledger;
   if (expect && outcome && outcome !== expect) {
-    const error = new SavepointError("outcome-unexpected", {
+    const error2 = new SavepointError("outcome-unexpected", {
       message: `The job expects the outcome ${expect}, but ended with ${outcome}.`,
       details: { expected: expect, outcome }
     });
-    yield { kind: "error", error: errorRecord(error) };
+    yield { kind: "error", error: errorRecord(error2) };
   }
   yield jobEnd(run.job, run.ledger, status);
 }
@@ -29837,32 +34841,33 @@ async function* closeInterrupted({ job, ledger }) {
   const { running } = ledger;
   if (running) {
     const { phase, since } = running;
-    const error = new SavepointError("job-cancelled", {
+    const error2 = new SavepointError("job-cancelled", {
       message: `Phase ${phase} was cut off: the process that ran it ended before it did.`,
       details: { phase }
     });
-    const duration2 = Math.max(0, Date.now() - Date.parse(since)) / 1e3;
-    yield { kind: "phase_fail", phase, duration: duration2, error: errorRecord(error) };
+    const duration3 = Math.max(0, Date.now() - Date.parse(since)) / 1e3;
+    yield { kind: "phase_fail", phase, duration: duration3, error: errorRecord(error2) };
   }
   for (const phase of phasesOf(job)) {
-    if (phase === "cleanup" || ledger.phases[phase]) continue;
+    if (phase === "cleanup" || phase === "artifacts" || ledger.phases[phase]) continue;
     yield { kind: "phase_skipped", phase, reason: "nothing had run it when the job ended" };
   }
 }
 
 // src/run/scratch.ts
 init_define_SAVEPOINT();
-var import_promises17 = require("node:fs/promises");
+var import_promises26 = require("node:fs/promises");
 async function removeScratchRoot(root) {
-  if (root !== void 0) await (0, import_promises17.rm)(root, { recursive: true, force: true });
+  if (root !== void 0) await (0, import_promises26.rm)(root, { recursive: true, force: true });
 }
 
 // src/action/credentials.ts
 init_define_SAVEPOINT();
-var import_node_fs5 = require("node:fs");
+var import_node_fs8 = require("node:fs");
 init_errors();
+init_target();
 function removeCredentials(folder) {
-  (0, import_node_fs5.rmSync)(folder, { recursive: true, force: true });
+  (0, import_node_fs8.rmSync)(folder, { recursive: true, force: true });
 }
 
 // src/action/reports.ts
@@ -29908,7 +34913,7 @@ init_define_SAVEPOINT();
 // src/report/paint.ts
 init_define_SAVEPOINT();
 function painter(color) {
-  const sgr = (on, off) => (text4) => color ? `\x1B[${on}m${text4}\x1B[${off}m` : text4;
+  const sgr = (on, off) => (text5) => color ? `\x1B[${on}m${text5}\x1B[${off}m` : text5;
   const green = sgr(32, 39);
   const red = sgr(31, 39);
   return {
@@ -29920,17 +34925,64 @@ function painter(color) {
   };
 }
 
+// src/report/progress.ts
+init_define_SAVEPOINT();
+var LINE_EVERY = 5e3;
+var LONGEST_BAR = 30;
+var SHORTEST_BAR = 8;
+var USUAL_WORDS = 54;
+function progressView(screen, say, label) {
+  let shown;
+  return (event) => {
+    if (event.done) {
+      shown = void 0;
+      say(event.phase, whole(event));
+    } else if (screen.status) {
+      screen.status((width) => bar(event, `${label(event.phase)}   `, width));
+    } else {
+      const at2 = Date.parse(event.time);
+      if (shown?.phase === event.phase && at2 - shown.at < LINE_EVERY) return;
+      shown = { phase: event.phase, at: at2 };
+      say(event.phase, [portion(event), pace(event)].join(", "));
+    }
+  };
+}
+function whole({ entries, bytes: size, elapsed, rate }) {
+  const speed = elapsed < 1 ? "" : ` in ${duration(elapsed)}, ${bytes(rate)}/s`;
+  return `${count(entries, "entry", "entries")} (${bytes(size)})${speed}`;
+}
+function portion({ bytes: size, total, entries }) {
+  if (!total) return `${bytes(size)} in ${count(entries, "entry", "entries")}`;
+  return `${bytes(size)} of ${bytes(Math.max(total, size))} (${percent(size, total)} %)`;
+}
+function pace({ rate, remaining }) {
+  const left = !remaining ? "" : `, ${remaining < 120 ? `${remaining} s` : duration(remaining)} left`;
+  return `${bytes(rate)}/s${left}`;
+}
+function bar(event, label, width) {
+  const words = [portion(event), pace(event)].join(", ");
+  const rest = label.length + Math.max(words.length, USUAL_WORDS) + 3;
+  const room = Math.min(LONGEST_BAR, width - 1 - rest);
+  if (!event.total || room < SHORTEST_BAR)
+    return `${label}${words}`.slice(0, Math.max(0, width - 1));
+  const full = Math.round(percent(event.bytes, event.total) / 100 * room);
+  return `${label}[${"#".repeat(full)}${"-".repeat(room - full)}] ${words}`;
+}
+function percent(size, total) {
+  return Math.min(99, Math.floor(size / total * 100));
+}
+
 // src/report/console.ts
 var DIFF_LINES = 200;
 var ownLabels = ["rollback", "warning"];
 function consoleReport(screen) {
   const paint = painter(screen.color);
   let width = widest(ownLabels);
-  const say = (label, text4) => screen.line(`${paint.bold(label.padEnd(width))}   ${text4}`);
-  const quote = (label, text4) => screen.line(`${paint.dim(`${label.padEnd(width)} |`)} ${text4}`);
-  const more = (text4) => screen.line(`${" ".repeat(width)}   ${text4}`);
-  const showDiff = (label, text4, file) => {
-    const lines2 = text4 === "" ? [] : plainLines(text4);
+  const say = (label, text5) => screen.line(`${paint.bold(label.padEnd(width))}   ${text5}`);
+  const quote = (label, text5) => screen.line(`${paint.dim(`${label.padEnd(width)} |`)} ${text5}`);
+  const more = (text5) => screen.line(`${" ".repeat(width)}   ${text5}`);
+  const showDiff = (label, text5, file) => {
+    const lines2 = text5 === "" ? [] : plainLines(text5);
     for (const line of lines2.slice(0, DIFF_LINES)) quote(label, paint.diff(line));
     const hidden = lines2.length - DIFF_LINES;
     if (hidden > 0) quote(label, `... ${count(hidden, "more line")}, see ${file}`);
@@ -29948,6 +35000,7 @@ function consoleReport(screen) {
       showDiff(label, event.packages, "packages.diff");
     }
   };
+  const showProgress = progressView(screen, say, (label) => label.padEnd(width));
   const on = (event) => {
     switch (event.kind) {
       case "job_start":
@@ -29969,6 +35022,12 @@ function consoleReport(screen) {
       case "output":
         quote(event.phase, plain2(event.line));
         break;
+      case "work_dir":
+        more(plain2(`work directory ${event.path}`));
+        break;
+      case "progress":
+        showProgress(event);
+        break;
       case "phase_success":
         say(event.phase, `${paint.good("passed")} after ${duration(event.duration)}`);
         break;
@@ -29987,6 +35046,19 @@ function consoleReport(screen) {
       case "warning":
         say("warning", plain2(event.message));
         break;
+      case "host_busy":
+        say("begin", `waits, for at most ${duration(event.patience)}: ${plain2(event.reason)}`);
+        break;
+      case "connection_lost":
+        say("warning", plain2(event.reason));
+        more(`trying again for ${duration(event.patience)}`);
+        break;
+      case "connection_resumed":
+        say("warning", `connected again after ${duration(event.after)}`);
+        break;
+      case "host_rebooted":
+        say(event.phase, `the host has restarted (${count(event.count, "time")})`);
+        break;
       case "error":
         say("error", paint.bad(failure(event.error)));
         for (const [key, value] of Object.entries(event.error.details)) {
@@ -29995,15 +35067,18 @@ function consoleReport(screen) {
         if (event.error.hint) more(`hint: ${plain2(event.error.hint)}`);
         break;
       case "job_end":
-        say("result", `${event.outcome ?? "no transaction"}${ending(event)}`);
+        say(
+          "result",
+          `${event.outcome ?? (event.undecided ? "undecided" : "no transaction")}${ending(event)}`
+        );
         break;
     }
   };
-  const ending = ({ status, error, expected }) => {
+  const ending = ({ status, error: error2, expected }) => {
     const as = expected ? " as expected" : "";
     if (status === "success") return `${as}, ${paint.good("job succeeded")}`;
     const how = status === "cancelled" ? "job was cancelled" : "job failed";
-    return `${as}, ${paint.bad(how)}${error ? `: ${failure(error, error.details)}` : ""}`;
+    return `${as}, ${paint.bad(how)}${error2 ? `: ${failure(error2, error2.details)}` : ""}`;
   };
   return { on };
 }
@@ -30015,16 +35090,22 @@ function below(root) {
 }
 
 // src/action/reports.ts
-function reports(github, output, fold) {
+function reports(github, output2, fold) {
   const { log } = github;
   return [
     logGroups(log),
-    consoleReport({ line: (text4) => log.line(text4), color: false }),
+    consoleReport({ line: (text5) => log.line(text5), color: false }),
     annotations(log),
-    ndjsonFile(output),
-    diffFiles(output),
-    resultFile(output, fold)
+    ndjsonFile(output2),
+    diffFiles(output2),
+    resultFile(output2, fold)
   ];
+}
+function backendOptions({ log }, masker2) {
+  return {
+    log: (line) => log.line(plain2(`backend: ${line}`)),
+    mask: (text5) => masker2.text(text5)
+  };
 }
 
 // src/action/secrets.ts
@@ -30042,8 +35123,8 @@ init_errors();
 // src/run/saved.ts
 init_define_SAVEPOINT();
 init_errors();
-function parseSaved(text4, where) {
-  const bad2 = (message, cause) => new SavepointError("state-bad", {
+function parseSaved(text5, where) {
+  const bad3 = (message, cause) => new SavepointError("state-bad", {
     message: `What is recorded in ${where} ${message}.`,
     details: { recorded: where },
     hint: "The host rolls back by itself when its lease is over; `savepoint recover` does at once.",
@@ -30051,16 +35132,16 @@ function parseSaved(text4, where) {
   });
   let value;
   try {
-    value = JSON.parse(text4);
-  } catch (error) {
-    throw bad2("is not JSON", error);
+    value = JSON.parse(text5);
+  } catch (error2) {
+    throw bad3("is not JSON", error2);
   }
-  if (typeof value !== "object" || value === null) throw bad2("is not a transaction");
+  if (typeof value !== "object" || value === null) throw bad3("is not a transaction");
   if (!("version" in value) || value.version !== 1) {
-    throw bad2("was written by another version of Savepoint");
+    throw bad3("was written by another version of Savepoint");
   }
   if (!("record" in value && "job" in value && "output" in value)) {
-    throw bad2("is not a transaction");
+    throw bad3("is not a transaction");
   }
   return value;
 }
@@ -30070,14 +35151,14 @@ var RUN = "savepoint";
 var LEDGER = "ledger";
 var LARGEST = 96 * 1024;
 function loadRun(github) {
-  const text4 = github.savedState(RUN);
-  return text4 === void 0 ? void 0 : parseSaved(text4, "the state of the step");
+  const text5 = github.savedState(RUN);
+  return text5 === void 0 ? void 0 : parseSaved(text5, "the state of the step");
 }
 function loadLedger(github) {
-  const text4 = github.savedState(LEDGER);
-  if (text4 === void 0) return newLedger();
+  const text5 = github.savedState(LEDGER);
+  if (text5 === void 0) return newLedger();
   try {
-    return JSON.parse(text4);
+    return JSON.parse(text5);
   } catch {
     github.log.line("The phases that main ran are not recorded in a form that can be read.");
     return newLedger();
@@ -30107,7 +35188,7 @@ async function postStage(github, env) {
     log.close();
   }
 }
-async function finish(github, env, { record, job, output }, fold) {
+async function finish(github, env, { record, job, output: output2, backend: use }, fold) {
   var _stack = [];
   try {
     const { log } = github;
@@ -30119,22 +35200,27 @@ async function finish(github, env, { record, job, output }, fold) {
     const before = ledger.troubles.length;
     const status = jobStatus(github);
     const key = record.host.type === "ssh" ? keyText(record.host.key) : void 0;
+    const masking = masker([...secretsOf(github, env, key), record.token]);
+    const backend = use && { use, options: backendOptions(github, masking) };
     const connection = __using(_stack, await connect2(record, {
+      ...restartOf(backend),
       fence: record.fence + 1,
       passphrase: env.SAVEPOINT_KEY_PASSPHRASE
     }), true);
-    const never = new AbortController().signal;
+    const never2 = new AbortController().signal;
     const run = {
       job,
       transaction: connection.transaction,
       controller: connection.controller,
-      masker: masker([...secretsOf(github, env, key), record.token]),
+      output: output2,
+      masker: masking,
       ledger,
-      cancel: never,
-      abandon: never,
+      ...backend && { backend },
+      cancel: never2,
+      abandon: never2,
       ...status === "cancelled" && { cleanupLimit: CLEANUP_AFTER_CANCEL }
     };
-    const failures = await deliver(finishJob(run, status), reports(github, output, fold));
+    const failures = await deliver(finishJob(run, status), reports(github, output2, fold));
     for (const { message } of failures) log.command("error", message);
     return exitOfFinish(job, ledger, before) || (failures[0]?.exitCode ?? 0);
   } catch (_) {
@@ -30151,7 +35237,7 @@ function jobStatus({ inputs, log }) {
   return "failure";
 }
 function keyText(file) {
-  return file !== void 0 && (0, import_node_fs6.existsSync)(file) ? (0, import_node_fs6.readFileSync)(file, "utf8") : void 0;
+  return file !== void 0 && (0, import_node_fs9.existsSync)(file) ? (0, import_node_fs9.readFileSync)(file, "utf8") : void 0;
 }
 
 // src/action/stage.ts
@@ -30159,35 +35245,35 @@ init_define_SAVEPOINT();
 
 // src/ci/github.ts
 init_define_SAVEPOINT();
-var import_node_os4 = require("node:os");
+var import_node_os5 = require("node:os");
 
 // src/ci/file-commands.ts
 init_define_SAVEPOINT();
-var import_node_crypto6 = require("node:crypto");
-var import_node_fs7 = require("node:fs");
+var import_node_crypto10 = require("node:crypto");
+var import_node_fs10 = require("node:fs");
 init_errors();
 function appendVariable(file, name, value) {
-  const delimiter = `savepoint_${(0, import_node_crypto6.randomUUID)()}`;
+  const delimiter = `savepoint_${(0, import_node_crypto10.randomUUID)()}`;
   append(file, `${name}<<${delimiter}
 ${value}
 ${delimiter}
 `);
 }
-function append(file, text4) {
+function append(file, text5) {
   try {
-    (0, import_node_fs7.appendFileSync)(file, text4);
-  } catch (error) {
+    (0, import_node_fs10.appendFileSync)(file, text5);
+  } catch (error2) {
     throw new SavepointError("output-unwritable", {
-      message: `The runner's file ${file} cannot be written: ${sentenceOf(error)}`,
+      message: `The runner's file ${file} cannot be written: ${sentenceOf(error2)}`,
       details: { file },
-      cause: error
+      cause: error2
     });
   }
 }
 
 // src/ci/workflow-commands.ts
 init_define_SAVEPOINT();
-var import_node_crypto7 = require("node:crypto");
+var import_node_crypto11 = require("node:crypto");
 var WorkflowLog = class {
   #write;
   #token;
@@ -30195,9 +35281,9 @@ var WorkflowLog = class {
     this.#write = write;
   }
   /** One line of text; what would end the mark, or start a line of its own, is taken out. */
-  line(text4) {
+  line(text5) {
     this.#token ??= this.#stop();
-    const single = text4.replace(/[\r\n]+/g, " ");
+    const single = text5.replace(/[\r\n]+/g, " ");
     this.#write(`${replaceIgnoringCase(single, this.#token)}
 `);
   }
@@ -30215,21 +35301,21 @@ var WorkflowLog = class {
     this.#token = void 0;
   }
   #stop() {
-    const token = `savepoint-${(0, import_node_crypto7.randomUUID)()}`;
+    const token = `savepoint-${(0, import_node_crypto11.randomUUID)()}`;
     this.#write(`::stop-commands::${token}
 `);
     return token;
   }
 };
-function replaceIgnoringCase(text4, token) {
-  const at2 = text4.toLowerCase().indexOf(token);
-  return at2 < 0 ? text4 : replaceIgnoringCase(text4.slice(0, at2) + text4.slice(at2 + token.length), token);
+function replaceIgnoringCase(text5, token) {
+  const at2 = text5.toLowerCase().indexOf(token);
+  return at2 < 0 ? text5 : replaceIgnoringCase(text5.slice(0, at2) + text5.slice(at2 + token.length), token);
 }
-function escapeData(text4) {
-  return text4.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
+function escapeData(text5) {
+  return text5.replaceAll("%", "%25").replaceAll("\r", "%0D").replaceAll("\n", "%0A");
 }
-function escapeProperty(text4) {
-  return escapeData(text4).replaceAll(":", "%3A").replaceAll(",", "%2C");
+function escapeProperty(text5) {
+  return escapeData(text5).replaceAll(":", "%3A").replaceAll(",", "%2C");
 }
 
 // src/ci/github.ts
@@ -30253,7 +35339,7 @@ function githubActions(env, write) {
       if (path) append(path, markdown);
     },
     log: new WorkflowLog(write),
-    temp: env.RUNNER_TEMP || (0, import_node_os4.tmpdir)(),
+    temp: env.RUNNER_TEMP || (0, import_node_os5.tmpdir)(),
     workspace: env.GITHUB_WORKSPACE || process.cwd()
   };
 }
@@ -30275,19 +35361,19 @@ init_errors();
 async function runStage(stage) {
   ignoreClosedOutput([process.stdout, process.stderr]);
   const env = takeEnvironment(process.env);
-  const github = githubActions(env, (text4) => void process.stdout.write(text4));
+  const github = githubActions(env, (text5) => void process.stdout.write(text5));
   try {
     process.exitCode = await stage(github, env);
   } catch (thrown) {
-    const error = asSavepointError(thrown);
-    for (const line of plainLines(describe(error))) github.log.line(line);
-    const { place, details } = error;
+    const error2 = asSavepointError(thrown);
+    for (const line of plainLines(describe(error2))) github.log.line(line);
+    const { place, details } = error2;
     const where = place?.field ? `${place.field}: ` : "";
     const allowed = details.allowed === void 0 ? "" : ` Allowed: ${details.allowed}.`;
-    github.log.command("error", `${where}${error.reason}${allowed}`, {
-      title: titleOf(errorRecord(error))
+    github.log.command("error", `${where}${error2.reason}${allowed}`, {
+      title: titleOf(errorRecord(error2))
     });
-    process.exitCode = error.exitCode;
+    process.exitCode = error2.exitCode;
   }
   github.log.close();
 }
