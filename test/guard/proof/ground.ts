@@ -45,7 +45,7 @@ export class Ground {
       rmSync(image, { force: true });
       writeFileSync(image, '');
       truncateSync(image, mebibytes[kind] << 20);
-      if (kind === 'ext4') sh('mkfs.ext4', '-q', '-F', '-b', '4096', image);
+      if (kind === 'ext4') sh('mkfs.ext4', '-q', '-F', '-b', '4096', '-m', '0', image);
       else sh('mkfs.xfs', '-q', '--unsupported', '-d', 'agcount=1', image);
       this.#mountOne(kind, image, at);
     }
