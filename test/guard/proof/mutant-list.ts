@@ -78,11 +78,6 @@ export const mutants: readonly Mutant[] = [
     tries: kill('apply', 'rollback'),
   },
   {
-    name: 'hard links are put back one by one',
-    edits: [['if ($10 in wanted && $1 == "f") inode[$7, $8]; next }', 'next }']],
-    tries: kill('rollback'),
-  },
-  {
     name: 'no inodes are set aside for a rollback on a full disk',
     edits: [['while [ $inodes -gt 0 ]; do', 'while false; do']],
     tries: [{ sweep: 'full disk', scenario: 'rollback', fs: 'ext4' }],
