@@ -43189,7 +43189,7 @@ while [ $number -lt $count ]; do
 done
 if [ $# -eq 0 ]; then printf '\\n'; exit 0; fi
 printf 'total %s\\n\\n' "$(du -sk "$@" 2>/dev/null | { sum=0; while read -r kib _; do sum=$((sum + kib)); done; echo $sum; })"
-case $(tar --version 2>/dev/null) in *GNU*) ;; *) exec tar -cf - "$@" ;; esac
+case $(tar --version 2>/dev/null | head -c 200) in *GNU*) ;; *) exec tar -cf - "$@" ;; esac
 tar --format=gnu -cf - "$@"
 status=$?
 [ $status -ne 1 ] || status=0

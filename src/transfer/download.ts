@@ -23,7 +23,8 @@ export interface DownloadOptions {
 /**
  * First says which of its words are not there and about how much the others take, then sends them.
  * GNU tar's own format is asked for, where names are bytes; its status 1 says that a file changed
- * while it was read, which a log may, and what was read of it has come.
+ * while it was read, which a log may, and what was read of it has come. What a host's tar says of
+ * itself is read no further than it may matter: it may be anything, without an end.
  */
 const PACK = `
 cd / || exit
@@ -35,7 +36,7 @@ while [ $number -lt $count ]; do
 done
 if [ $# -eq 0 ]; then printf '\\n'; exit 0; fi
 printf 'total %s\\n\\n' "$(du -sk "$@" 2>/dev/null | { sum=0; while read -r kib _; do sum=$((sum + kib)); done; echo $sum; })"
-case $(tar --version 2>/dev/null) in *GNU*) ;; *) exec tar -cf - "$@" ;; esac
+case $(tar --version 2>/dev/null | head -c 200) in *GNU*) ;; *) exec tar -cf - "$@" ;; esac
 tar --format=gnu -cf - "$@"
 status=$?
 [ $status -ne 1 ] || status=0

@@ -26,10 +26,10 @@ const faulty = ['begin', 'apply', 'commit', 'rollback', 'watchdog'];
 const main = ['begin', 'apply', 'commit', 'rollback'];
 
 /**
- * The whole proof: about half an hour on two cores. dash on ext4 has both ways of recovering after each
- * point and kills inside the recovery; power is cut at a large sample of the same points. There are
- * more by another seed; the other shells, which read the same script, and the
- * other file systems take the ways by turns. Parts keep a worker busy for a minute or two.
+ * The whole proof: about half an hour on two cores. dash on ext4 is killed at every call of the main
+ * verbs, with both ways of recovering after each and kills inside the recovery; power cuts, faults, the
+ * other shells, which read the same script, and the other file systems take samples that the seed
+ * draws. Parts keep a worker busy for a minute or two.
  */
 export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
   const tasks = scenarios.flatMap(({ name }) => [
