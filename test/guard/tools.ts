@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +16,8 @@ export function tool(name: 'tracer' | 'xattrs'): string {
   const built = join(here, '..', '.cache', name);
   if (existsSync(built) && statSync(built).mtimeMs >= statSync(source).mtimeMs) return built;
   mkdirSync(dirname(built), { recursive: true });
-  const fresh = `${built}.${process.pid}`;
+  // Not by pid: workers of the proof have process namespaces of their own, so they have the same one.
+  const fresh = `${built}.${randomUUID()}`;
   const cc = spawnSync('cc', ['-O2', '-Wall', '-Wextra', '-o', fresh, source], {
     encoding: 'utf8',
   });

@@ -14,12 +14,12 @@ const power = (scenario: string, ...on: Try['fs'][]): Try[] =>
 export const mutants: readonly Mutant[] = [
   {
     name: 'the backup is not flushed before the transaction is armed',
-    edits: [['flush "$state" && flush_tracked ||', 'flush_tracked ||']],
+    edits: [['&& flush_tracked "$state" ||', '&& flush_tracked ||']],
     tries: power('rollback', ...split),
   },
   {
     name: 'the originals are not flushed before the transaction is armed',
-    edits: [['flush "$state" && flush_tracked ||', 'flush "$state" ||']],
+    edits: [['&& flush_tracked "$state" ||', '&& flush "$state" ||']],
     tries: power('begin'),
     unseen: 'the world is on the disk before the begin, as an old configuration is',
   },
@@ -53,7 +53,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'no lock: two guards work at once',
-    edits: [['  mkdir -p "$state/lock" ||', '  return 0 ||']],
+    edits: [['  [ -d "$state/lock" ] ||', '  return 0 ||']],
     tries: [
       { sweep: 'race', scenario: 'who begins', fs: 'ext4' },
       { sweep: 'race', scenario: 'who decides', fs: 'ext4' },
@@ -61,19 +61,22 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'files are copied over their targets instead of renamed',
-    edits: [['into "$to" \'mv -f\' <"$work/moving"', 'into "$to" \'cp -a\' <"$work/moving"']],
+    edits: [
+      ['|| { mv -f -- "$@" "$to/" && set --; }', '|| { cp -a -- "$@" "$to/" && set --; }'],
+      ['|| mv -f -- "$@" "$to/"\n}', '|| cp -a -- "$@" "$to/"\n}'],
+    ],
     tries: kill('apply', 'rollback'),
   },
   {
     name: 'armed is marked before there is a backup',
-    edits: [['  back_up\n', '  boot_id | put "$tx/armed"\n  back_up\n']],
+    edits: [['&& preflight && back_up', '&& preflight && put "$tx/armed" "$boot" && back_up']],
     tries: kill('begin'),
   },
   {
     name: 'stages are not cleared',
     edits: [
       ['[ ! -e "$dir/.savepoint.$id" ] || rm -rf "$dir/.savepoint.$id"; done', ':; done'],
-      ['  present stages_within', '  :'],
+      ['  present stages_within &&', '  '],
     ],
     tries: kill('apply', 'rollback'),
   },
@@ -86,7 +89,7 @@ export const mutants: readonly Mutant[] = [
     name: 'no space is set aside for a rollback on a full disk',
     edits: [
       [
-        'head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" ||',
+        'head -c "$((bytes + 1048576))" /dev/zero >"$tx/reserve/bytes" ||',
         ': ||',
       ],
     ],
@@ -95,26 +98,22 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a file that could not be hashed is passed over',
     edits: [
-      [
-        'xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed" && lines',
-        'xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed"; lines',
-      ],
+      ['digests "$work/some" >"$tx/sums" &&', '{ digests "$work/some" >"$tx/sums" || :; } &&'],
+      ['  unchanged "$tx/files" "$tx/sums" || return 1\n', ''],
     ],
     tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4', fault: 'EIO-READ' }],
   },
   {
     name: 'attributes that could not be written are passed over',
-    edits: [
-      [
-        '&& echo whole; } |\n    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ]',
-        '; } >"$1.attr"',
-      ],
+    edits: [['print } END { exit !whole }\' >"$2"\n}', 'print }\' >"$2" || :\n}']],
+    tries: [
+      { sweep: 'fault', scenario: 'begin', fs: 'ext4', fault: 'EIO-READ' },
+      { sweep: 'fault', scenario: 'begin', fs: 'ext4' },
     ],
-    tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4' }],
   },
   {
     name: 'an attribute that could not be copied is passed over',
-    edits: [["copy='cp -a --preserve=xattr'", "copy='cp -a'"]],
+    edits: [["whole='cp -a --preserve=xattr'", "whole='cp -a'"]],
     tries: [{ sweep: 'fault', scenario: 'apply', fs: 'ext4', fault: 'EROFS' }],
   },
   {
@@ -126,8 +125,8 @@ export const mutants: readonly Mutant[] = [
     name: 'the restored paths are not flushed before the outcome is recorded',
     edits: [
       [
-        'put_back && restore_directories && flush_tracked && verify',
-        'put_back && restore_directories && verify',
+        'restore_directories && verify; }; } && flush_tracked || continue',
+        'restore_directories && verify; }; } || continue',
       ],
     ],
     tries: power('rollback', ...split),
@@ -139,22 +138,25 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'directories do not get their metadata back',
-    edits: [['put_back && restore_directories &&', 'put_back &&']],
+    edits: [
+      ['put_back && restore_directories &&', 'put_back &&'],
+      ['each "$work/extra" drop && restore_directories &&', 'each "$work/extra" drop &&'],
+    ],
     tries: kill('rollback'),
   },
   {
     name: 'the archive keeps no extended attributes',
     edits: [
       [
-        '--same-owner --same-order $metadata',
-        '--same-owner --same-order $metadata --no-xattrs --no-acls --no-selinux',
+        '--same-owner $order $metadata',
+        '--same-owner $order $metadata --no-xattrs --no-acls --no-selinux',
       ],
     ],
     tries: kill('rollback'),
   },
   {
     name: 'what was added is not removed',
-    edits: [['  { cat "$work/added" && comm', '  { comm']],
+    edits: [['      if (!theirs(p)) clear(p) } }', '      } }']],
     tries: kill('rollback'),
   },
   {
@@ -162,14 +164,14 @@ export const mutants: readonly Mutant[] = [
     edits: [
       [
         '    if [ "$decision" = rollback ]; then restore\n',
-        '    echo rolled-back | put "$tx/outcome"\n    if [ "$decision" = rollback ]; then restore\n',
+        '    put "$tx/outcome" rolled-back\n    if [ "$decision" = rollback ]; then restore\n',
       ],
     ],
     tries: kill('rollback'),
   },
   {
     name: 'files that `put` replaces are not synced',
-    edits: [['cat >"$1.$$" && sync "$1.$$" && mv', 'cat >"$1.$$" && mv']],
+    edits: [['>"$1.$$" && sync "$1.$$" && mv', '>"$1.$$" && mv']],
     tries: [...power('begin'), ...power('rollback'), ...power('commit')],
     unseen: 'an empty marker is read as none, and what it stands for is then done again',
   },
@@ -177,8 +179,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a failed fsync is overlooked',
     edits: [
       [
-        'decide commit "${reason:-controller}" || fail',
-        'decide commit "${reason:-controller}" || : fail',
+        'decide "$1" "${reason:-controller}" || fail',
+        'decide "$1" "${reason:-controller}" || : fail',
       ],
     ],
     tries: [{ sweep: 'fault', scenario: 'commit', fs: 'ext4' }],
