@@ -75,6 +75,8 @@ export interface Execution {
   readonly channel: ClientChannel;
   /** How the command ended; undefined when the channel was closed without a word about it. */
   readonly ending: Promise<Exit | undefined>;
+  /** Milliseconds that the way to the host and back takes, about. */
+  readonly roundTrip: number;
 }
 
 function endOf(channel: ClientChannel): Promise<Exit | undefined> {
@@ -137,10 +139,14 @@ export class SshConnection {
    * @throws SavepointError `host-lost`
    */
   async exec(line: string): Promise<Execution> {
+    const asked = performance.now();
     return this.#open(line, (done: (error: Error | undefined, execution: Execution) => void) =>
       this.client.exec(line, (error, channel) => {
+        // One for the channel and one for the command.
+        const roundTrip = (performance.now() - asked) / 2;
         // At once: the exit of a short command comes with the answer to the request.
-        done(error, { channel, ending: error ? Promise.resolve(undefined) : endOf(channel) });
+        const ending = error ? Promise.resolve(undefined) : endOf(channel);
+        done(error, { channel, ending, roundTrip });
       }),
     );
   }

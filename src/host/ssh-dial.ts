@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { once } from 'node:events';
 import { connect, isIP, type Socket } from 'node:net';
 import { clauseOf, unreachable } from './ssh-errors.ts';
+import { lendingReads } from './ssh-reading.ts';
 import type { SshTarget } from './ssh-target.ts';
 
 /**
@@ -42,7 +43,10 @@ async function dialAddress(
   signal: AbortSignal | undefined,
 ): Promise<Socket> {
   // Without Nagle's algorithm: it would hold back the second part of nearly every request.
-  const socket = connect({ host, port, noDelay: true });
+  const onread = lendingReads(() => socket);
+  const socket: Socket = connect({ host, port, noDelay: true, onread });
+  // Whoever takes what comes lets it come.
+  socket.pause();
   const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(milliseconds)));
   try {
     await once(socket, 'connect', {

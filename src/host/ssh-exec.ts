@@ -41,10 +41,10 @@ export async function execute(connection: SshConnection, task: Task): Promise<Ex
   // caller or because its input broke off. Other commands are sent as they are.
   const mark = command.signal || command.stdin instanceof Readable ? newMark() : undefined;
   const env = { ...command.env, ...(mark && { [markVariable]: mark }) };
-  const { channel, ending } = await connection.exec(commandLine(command, env));
+  const { channel, ending, roundTrip } = await connection.exec(commandLine(command, env));
   const started = performance.now();
   const isWhole = endWasSent(connection.client, channel);
-  const grow = windowGrower(connection.client, channel);
+  const grow = windowGrower(connection.client, channel, roundTrip);
   stdout.attach(channel, grow);
   stderr.attach(channel.stderr, grow);
   let failure: unknown;

@@ -64,10 +64,18 @@ export function parseKeysOnce(client: Client): void {
   });
 }
 
-/** Most bytes that may be under way to us on one channel once it has proved to be a bulk one. */
+/**
+ * Most bytes that may be under way to us on one channel once it has proved to be a bulk one, and
+ * how many for each millisecond of a round trip: what we can take in that time. More does not come
+ * any sooner but costs sshd, which keeps in memory what it may send.
+ */
 const bulkWindow = 8 * 1024 * 1024;
+const bulkWindowEach = 320 * 1024;
 
-/** A channel that brought this much is a bulk one; ssh2 keeps between 1 and 2 MiB under way. */
+/** ssh2 itself lets this much be under way, and more once it is down to half. */
+const usualWindow = 2 * 1024 * 1024;
+
+/** A channel that brought this much is a bulk one. */
 const bulkAfter = 4 * 1024 * 1024;
 
 /**
@@ -116,17 +124,24 @@ export function sendSignal(client: Client, channel: ClientChannel, name: string)
 
 /**
  * Lets a channel that brings much bring it faster: with 2 MiB under way, a link with a round
- * trip of 50 ms carries 40 MB/s at the most. Call it for every piece that arrives.
+ * trip of 50 ms carries 40 MB/s at the most. Call what it gives for every piece that arrives.
+ * @param roundTrip milliseconds, about
  */
-export function windowGrower(client: Client, channel: ClientChannel): (bytes: number) => void {
+export function windowGrower(
+  client: Client,
+  channel: ClientChannel,
+  roundTrip: number,
+): (bytes: number) => void {
+  const most = Math.min(bulkWindow, roundTrip * bulkWindowEach);
+  if (most < usualWindow) return () => undefined;
   const { incoming, outgoing } = channel as unknown as ChannelInternals;
   const protocol = (client as unknown as ClientInternals)._protocol;
   let received = 0;
   return (bytes) => {
     received += bytes;
-    if (received < bulkAfter || incoming.window > bulkWindow / 2) return;
+    if (received < bulkAfter || incoming.window > most / 2) return;
     if (outgoing.state !== 'open' && outgoing.state !== 'eof') return;
-    const more = bulkWindow - incoming.window;
+    const more = Math.floor(most) - incoming.window;
     incoming.window += more;
     protocol.channelWindowAdjust(outgoing.id, more);
   };

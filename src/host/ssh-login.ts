@@ -15,6 +15,7 @@ import { ciphers, kexAlgorithms, macs } from './ssh-algorithms.ts';
 import { authFailed, clauseOf, unreachable } from './ssh-errors.ts';
 import { type Identities, loadIdentities } from './ssh-identities.ts';
 import { parseKeysOnce, signAtOnce, writeTogether } from './ssh-internals.ts';
+import { keepNothingLent } from './ssh-reading.ts';
 import type { SshTarget } from './ssh-target.ts';
 
 /** All that is needed to log in, read once: reconnecting must not depend on files. */
@@ -88,6 +89,7 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
       });
       signAtOnce(client);
       parseKeysOnce(client);
+      keepNothingLent(client);
     } catch (error) {
       fail(unreachable(target, sentenceOf(error), { cause: error }));
     }
