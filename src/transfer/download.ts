@@ -1,3 +1,4 @@
+import { finished, type Readable } from 'node:stream';
 import { SavepointError } from '../errors.ts';
 import type { Exit, Running } from '../host/host.ts';
 import { byteName } from './byte-names.ts';
@@ -22,7 +23,7 @@ export interface DownloadOptions {
 
 /**
  * First says which of its words are not there and about how much the others take, then sends them.
- * GNU tar's own format is asked for, where names are bytes; its status 1 says that a file changed
+ * GNU tar's own format is asked for, where names are bytes, in pieces as large as a pipe is; its status 1 says that a file changed
  * while it was read, which a log may, and what was read of it has come. What a host's tar says of
  * itself is read no further than it may matter: it may be anything, without an end.
  */
@@ -37,7 +38,7 @@ done
 if [ $# -eq 0 ]; then printf '\\n'; exit 0; fi
 printf 'total %s\\n\\n' "$(du -sk "$@" 2>/dev/null | { sum=0; while read -r kib _; do sum=$((sum + kib)); done; echo $sum; })"
 case $(tar --version 2>/dev/null | head -c 200) in *GNU*) ;; *) exec tar -cf - "$@" ;; esac
-tar --format=gnu -cf - "$@"
+tar --format=gnu -b 128 -cf - "$@"
 status=$?
 [ $status -ne 1 ] || status=0
 exit $status`;
@@ -86,13 +87,12 @@ async function fetched(
   const { folder, limits, workDir, paths, required } = options;
   using extractor = new Extractor({ folder, limits, strip: byteName(workDir.slice(1)) });
   const reader = new TarReader(extractor);
-  // The stream of a command that still has to be stopped must not be destroyed by an error here.
-  for await (const chunk of running.stdout.iterator({ destroyOnReturn: false })) {
-    reader.push(opening.take(chunk));
+  await eachPiece(running.stdout, (piece) => {
+    reader.push(opening.take(piece));
     received.entries = extractor.entries;
     received.bytes = extractor.bytes;
     if (opening.total !== undefined) received.total = opening.total;
-  }
+  });
   const exit = await running.exit;
   if (exit.code !== 0) {
     throw new SavepointError('transfer-failed', {
@@ -109,6 +109,25 @@ async function fetched(
     });
   }
   return { code: 0 };
+}
+
+/**
+ * Gives out what comes as it comes. An iterator would make one piece of all that there is, by a copy.
+ * The stream of a command that still has to be stopped must not be destroyed by an error of `take`.
+ */
+function eachPiece(from: Readable, take: (piece: Buffer) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onData = (piece: Buffer) => {
+      try {
+        take(piece);
+      } catch (error) {
+        from.off('data', onData);
+        reject(error);
+      }
+    };
+    from.on('data', onData);
+    finished(from, { writable: false }, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 /** What the host says before the archive begins. */

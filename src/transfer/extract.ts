@@ -10,10 +10,10 @@ import {
   openSync,
   symlinkSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import { SavepointError, sentenceOf } from '../errors.ts';
 import { rawName, shownName } from './byte-names.ts';
+import { GatheredWrites } from './gathered-writes.ts';
 import { leavesFolder, partsOf } from './inside.ts';
 import type { Header } from './tar-format.ts';
 import { typeFlag } from './tar-format.ts';
@@ -56,7 +56,7 @@ export class Extractor implements Sink {
   readonly #options: ExtractOptions;
   /** Directories known to be real ones. Nothing here ever removes a directory. */
   readonly #directories = new Set<string>();
-  #file: { descriptor: number; path: Buffer; header: Header } | undefined;
+  #file: { descriptor: number; path: Buffer; header: Header; writes: GatheredWrites } | undefined;
   #announced = 0;
 
   constructor(options: ExtractOptions) {
@@ -92,17 +92,16 @@ export class Extractor implements Sink {
   content(piece: Buffer): void {
     const file = this.#file;
     if (!file) return;
-    this.#written(file.header, () => {
-      for (let at = 0; at < piece.length; ) at += writeSync(file.descriptor, piece, at);
-    });
+    this.#written(file.header, () => file.writes.add(piece));
     this.bytes += piece.length;
   }
 
   done(): void {
     const file = this.#file;
     if (!file) return;
-    const { descriptor, header } = file;
+    const { descriptor, header, writes } = file;
     this.#written(header, () => {
+      writes.flush();
       // The mode last: until then only its owner sees a part of it.
       fchmodSync(descriptor, header.mode | OWNER_READS);
       futimesSync(descriptor, header.mtime, header.mtime);
@@ -135,7 +134,7 @@ export class Extractor implements Sink {
       this.#vacate(path, header);
       const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
       const descriptor = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      this.#file = { descriptor, path, header };
+      this.#file = { descriptor, path, header, writes: new GatheredWrites(descriptor) };
     } else if (type === typeFlag.symlink) {
       if (leavesFolder(link, above.length)) {
         throw refused(header, `is a link out of the folder, to ${shownName(link)}`, {

@@ -6,7 +6,7 @@ import { BLOCK, type Header, padding, readHeader, readPax, typeFlag } from './ta
 export interface Sink {
   /** An entry begins. Its content, if its size is not 0, follows. */
   entry(header: Header): void;
-  /** A piece of the content; only valid during the call. */
+  /** A piece of the content, which nobody changes any more. */
   content(piece: Buffer): void;
   /** The entry is complete. */
   done(): void;
@@ -45,7 +45,10 @@ export class TarReader {
     this.#sink = sink;
   }
 
-  /** @throws SavepointError `artifact-refused` for what is no archive; whatever the sink throws. */
+  /**
+   * @param bytes must stay as they are: the sink may keep them
+   * @throws SavepointError `artifact-refused` for what is no archive; whatever the sink throws.
+   */
   push(bytes: Buffer): void {
     let at = 0;
     while (at < bytes.length) {

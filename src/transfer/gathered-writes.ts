@@ -1,0 +1,40 @@
+import { writevSync } from 'node:fs';
+
+/** Bytes that are gathered for one write: by the packet, writing takes twice as long. */
+const ENOUGH = 256 * 1024;
+
+/** Writes to a file in large steps what comes in small pieces, without putting those together. */
+export class GatheredWrites {
+  readonly #descriptor: number;
+  #pieces: Buffer[] = [];
+  #size = 0;
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  /** @param piece must stay as it is until `flush` was called */
+  add(piece: Buffer): void {
+    this.#pieces.push(piece);
+    this.#size += piece.length;
+    if (this.#size >= ENOUGH) this.flush();
+  }
+
+  /** Writes what there is. After an error no more can be written. */
+  flush(): void {
+    let pieces = this.#pieces;
+    this.#pieces = [];
+    this.#size = 0;
+    while (pieces.length > 0) pieces = after(pieces, writevSync(this.#descriptor, pieces));
+  }
+}
+
+/** What is left of some pieces once so many bytes of them are written: a full disk takes a part. */
+function after(pieces: readonly Buffer[], written: number): Buffer[] {
+  let at = 0;
+  return pieces.flatMap((piece) => {
+    const rest = piece.subarray(Math.max(0, written - at));
+    at += piece.length;
+    return rest.length > 0 ? [rest] : [];
+  });
+}
