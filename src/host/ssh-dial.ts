@@ -52,31 +52,10 @@ async function dialAddress(
     await once(socket, 'connect', {
       signal: signal ? AbortSignal.any([timeout, signal]) : timeout,
     });
-    return joinWrites(socket);
+    return socket;
   } catch (error) {
     socket.destroy();
     if (!timeout.aborted) throw error;
     throw Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' });
   }
-}
-
-/**
- * Sends in one piece what is written in one turn of the event loop. ssh2 writes length, packet
- * and checksum one by one; apart, each would be a system call and a packet of its own.
- */
-function joinWrites(socket: Socket): Socket {
-  const write = socket.write.bind(socket);
-  let joining = false;
-  socket.write = ((...args: Parameters<typeof write>) => {
-    if (!joining) {
-      joining = true;
-      socket.cork();
-      process.nextTick(() => {
-        joining = false;
-        socket.uncork();
-      });
-    }
-    return write(...args);
-  }) as typeof socket.write;
-  return socket;
 }

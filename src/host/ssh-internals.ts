@@ -1,5 +1,4 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import type { Duplex } from 'node:stream';
 import type { Client, ClientChannel, ParsedKey } from 'ssh2';
 
 /*
@@ -26,27 +25,6 @@ type OfferKey = (user: string, key: ParsedKey, algorithm?: string, sign?: Sign) 
 interface ChannelInternals {
   outgoing: { id: number; state: string };
   incoming: { window: number; state: 'open' | 'eof' | 'closed' };
-}
-
-/**
- * Makes one write to the network of what is written in one go. ssh2 writes a packet in three
- * pieces, each of which would be a system call, and a segment of its own, as nothing is held back.
- */
-export function writeTogether(sock: Duplex): void {
-  const write = sock.write.bind(sock) as (...args: unknown[]) => boolean;
-  let held = false;
-  const together = (...args: unknown[]): boolean => {
-    if (!held) {
-      held = true;
-      sock.cork();
-      process.nextTick(() => {
-        held = false;
-        sock.uncork();
-      });
-    }
-    return write(...args);
-  };
-  sock.write = together as Duplex['write'];
 }
 
 /**

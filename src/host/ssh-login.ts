@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import ssh2, {
   type AnyAuthMethod,
@@ -14,9 +15,11 @@ import { type HostKeyCheck, loadHostKeyCheck } from './host-key.ts';
 import { ciphers, kexAlgorithms, macs } from './ssh-algorithms.ts';
 import { authFailed, clauseOf, unreachable } from './ssh-errors.ts';
 import { type Identities, loadIdentities } from './ssh-identities.ts';
-import { parseKeysOnce, signAtOnce, writeTogether } from './ssh-internals.ts';
+import { parseKeysOnce, signAtOnce } from './ssh-internals.ts';
+import { reusePackets } from './ssh-packets.ts';
 import { keepNothingLent } from './ssh-reading.ts';
 import type { SshTarget } from './ssh-target.ts';
+import { writeInLargeSteps, writeTogether } from './ssh-writing.ts';
 
 /** All that is needed to log in, read once: reconnecting must not depend on files. */
 export interface Login {
@@ -73,7 +76,8 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
       fail(keyRefusal ?? unreachable(target, 'the server hung up before the login was complete'));
     });
     try {
-      writeTogether(sock);
+      if (sock instanceof Socket) writeInLargeSteps(sock);
+      else writeTogether(sock);
       client.connect({
         sock: sock as NonNullable<ConnectConfig['sock']>,
         username: target.user,
@@ -90,6 +94,7 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
       signAtOnce(client);
       parseKeysOnce(client);
       keepNothingLent(client);
+      if (sock instanceof Socket) reusePackets(client);
     } catch (error) {
       fail(unreachable(target, sentenceOf(error), { cause: error }));
     }
