@@ -25,9 +25,14 @@ export interface UploadOptions {
 
 /**
  * Modes as they are sent, owners as the login's own: both GNU tar and busybox know these. busybox
- * takes the umask off all the same unless it is root; only its user may enter the directory.
+ * takes the umask off all the same unless it is root; only its user may enter the directory. GNU tar
+ * is told to read as much as a pipe holds; by itself it reads 10 KiB at a time.
  */
-const UNPACK = 'cd "$1" || exit; umask 0; exec tar -xpof -';
+const UNPACK = `
+cd "$1" || exit
+umask 0
+case $(tar --version 2>/dev/null | head -c 200) in *GNU*) exec tar -b 128 -xpof - ;; esac
+exec tar -xpof -`;
 
 /**
  * Puts files into a directory of the host as one stream: no copy on either side, one command.
@@ -44,7 +49,8 @@ export function upload(
   const stop = new AbortController();
   const running = login.run({
     argv: asJobUser(UNPACK, [into]),
-    stdin: Readable.from(pack(sources, sent), { objectMode: false }),
+    // Piece by piece, as objects: from a stream of bytes an iterator gets copies.
+    stdin: Readable.from(pack(sources, sent)),
     env: { SAVEPOINT_TRANSACTION: transaction },
     signal: stop.signal,
   });
