@@ -19,6 +19,7 @@ import { parseKeysOnce, signAtOnce } from './ssh-internals.ts';
 import { reusePackets } from './ssh-packets.ts';
 import { keepNothingLent } from './ssh-reading.ts';
 import type { SshTarget } from './ssh-target.ts';
+import { askAtOnce } from './ssh-userauth.ts';
 import { writeInLargeSteps, writeTogether } from './ssh-writing.ts';
 
 /** All that is needed to log in, read once: reconnecting must not depend on files. */
@@ -91,6 +92,7 @@ export function logIn(login: Login, sock: Duplex, signal?: AbortSignal): Promise
         authHandler: ((accepts: AuthenticationType[] | null, partial: boolean | null) =>
           keys.next(accepts, partial)) as never,
       });
+      askAtOnce(client);
       signAtOnce(client);
       parseKeysOnce(client);
       keepNothingLent(client);
