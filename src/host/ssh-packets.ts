@@ -1,10 +1,13 @@
 import { randomFillSync } from 'node:crypto';
 import type { Client } from 'ssh2';
+import { giveBack } from './give-back.ts';
 
 /** Of ssh2's ciphers; only that for AES-GCM by Node's own has a key under this name. */
 interface Cipher {
   _encKey?: unknown;
   allocPacket(payload: number): Buffer;
+  /** Gets length, contents and tag one by one, and is the last to. */
+  _onWrite(bytes: Uint8Array): void;
 }
 
 /** In front of the payload: the length of the packet and that of the padding (RFC 4253 §6). */
@@ -25,7 +28,8 @@ const poolSize = 4096;
 /**
  * Makes packets in one place, and pads them from a store of random bytes: to fetch some for each,
  * and to have new memory for it, takes longer than to encrypt it. Other ciphers than AES-GCM are
- * left alone. Whatever takes the packets to the network must copy them.
+ * left alone: they look at what they have written for the checksum. Whatever takes the packets to
+ * the network must copy them.
  */
 export function reusePackets(client: Client): void {
   const { _protocol } = client as unknown as { _protocol: { _cipher: Cipher } };
@@ -54,6 +58,13 @@ export function reusePackets(client: Client): void {
   };
   // Each key exchange makes a new cipher.
   client.on('handshake', () => {
-    if (_protocol._cipher._encKey !== undefined) _protocol._cipher.allocPacket = allocPacket;
+    const { _cipher: cipher } = _protocol;
+    if (cipher._encKey === undefined) return;
+    cipher.allocPacket = allocPacket;
+    const { _onWrite: write } = cipher;
+    cipher._onWrite = (bytes) => {
+      write(bytes);
+      giveBack(bytes);
+    };
   });
 }

@@ -1,6 +1,8 @@
 import { finished, type Readable } from 'node:stream';
 import { SavepointError } from '../errors.ts';
+import { giveBack } from '../host/give-back.ts';
 import type { Exit, Running } from '../host/host.ts';
+import { Output } from '../host/output.ts';
 import { byteName } from './byte-names.ts';
 import { Extractor, type Limits } from './extract.ts';
 import { asJobUser, LastWords, type Login } from './login.ts';
@@ -85,13 +87,21 @@ async function fetched(
   { received, opening, ...options }: DownloadOptions & { received: Counter; opening: Opening },
 ): Promise<Exit> {
   const { folder, limits, workDir, paths, required } = options;
-  using extractor = new Extractor({ folder, limits, strip: byteName(workDir.slice(1)) });
+  const strip = byteName(workDir.slice(1));
+  let written: Buffer[] = [];
+  using extractor = new Extractor({
+    ...{ folder, limits, strip },
+    written: (pieces) => written.push(...pieces),
+  });
   const reader = new TarReader(extractor);
   await eachPiece(running.stdout, (piece) => {
     reader.push(opening.take(piece));
     received.entries = extractor.entries;
     received.bytes = extractor.bytes;
     if (opening.total !== undefined) received.total = opening.total;
+    // What a stream of ours brings is nobody else's; another backend's may be kept there.
+    if (running.stdout instanceof Output) written.forEach(giveBack);
+    written = [];
   });
   const exit = await running.exit;
   if (exit.code !== 0) {

@@ -25,6 +25,8 @@ export interface ExtractOptions {
   /** Leading directories that are taken off a name that has them, without a slash at either end. */
   strip?: string;
   limits: Limits;
+  /** Told which pieces of content are written; whoever gave the archive may still be looking at them. */
+  written?: (pieces: readonly Buffer[]) => void;
 }
 
 export interface Limits {
@@ -134,7 +136,8 @@ export class Extractor implements Sink {
       this.#vacate(path, header);
       const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
       const descriptor = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-      this.#file = { descriptor, path, header, writes: new GatheredWrites(descriptor) };
+      const writes = new GatheredWrites(descriptor, this.#options.written);
+      this.#file = { descriptor, path, header, writes };
     } else if (type === typeFlag.symlink) {
       if (leavesFolder(link, above.length)) {
         throw refused(header, `is a link out of the folder, to ${shownName(link)}`, {

@@ -6,11 +6,14 @@ const ENOUGH = 256 * 1024;
 /** Writes to a file in large steps what comes in small pieces, without putting those together. */
 export class GatheredWrites {
   readonly #descriptor: number;
+  readonly #written: ((pieces: readonly Buffer[]) => void) | undefined;
   #pieces: Buffer[] = [];
   #size = 0;
 
-  constructor(descriptor: number) {
+  /** @param written is told which pieces are not needed here any more */
+  constructor(descriptor: number, written?: (pieces: readonly Buffer[]) => void) {
     this.#descriptor = descriptor;
+    this.#written = written;
   }
 
   /** @param piece must stay as it is until `flush` was called */
@@ -22,10 +25,12 @@ export class GatheredWrites {
 
   /** Writes what there is. After an error no more can be written. */
   flush(): void {
-    let pieces = this.#pieces;
+    const all = this.#pieces;
     this.#pieces = [];
     this.#size = 0;
-    while (pieces.length > 0) pieces = after(pieces, writevSync(this.#descriptor, pieces));
+    let left = all;
+    while (left.length > 0) left = after(left, writevSync(this.#descriptor, left));
+    this.#written?.(all);
   }
 }
 

@@ -25,7 +25,11 @@ interface Insides {
 /** The way packets are made, on a connection that is not there. */
 function fakeCipher() {
   const client = new EventEmitter();
-  const cipher = { _encKey: 'a key', allocPacket: (_payload: number) => Buffer.alloc(0) };
+  const cipher = {
+    _encKey: 'a key',
+    allocPacket: (_payload: number) => Buffer.alloc(0),
+    _onWrite: () => undefined,
+  };
   reusePackets(Object.assign(client, { _protocol: { _cipher: cipher } }) as unknown as Client);
   client.emit('handshake');
   return cipher;
