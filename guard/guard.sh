@@ -83,11 +83,17 @@ is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 # fields until they are there. lines: from NUL-ended names to such lines; names: and back.
 lines() { tr '\n\000\t\003' '\001\n\002\t'; }
 names() { tr '\n\001\002' '\000\n\t'; }
+plain() { case $1 in *[$ODD]*) name=$(printf '%s.' "$1" | tr '\001\002' '\n\t') && name=${name%.} ;; *) name=$1 ;; esac; } # LINE: sets name
 each() { # LIST COMMAND...: runs COMMAND with every name of LIST
-  list=$1 && shift && while IFS= read -r name; do
-    case $name in *[$ODD]*) name=$(printf '%s.' "$name" | tr '\001\002' '\n\t') && name=${name%.} ;; esac
-    "$@" "$name" || return 1; done <"$list"
+  list=$1 && shift && while IFS= read -r line; do plain "$line" && "$@" "$name" || return 1; done <"$list"
 }
+on() { # LIST COMMAND...: runs COMMAND once with all names of LIST, if there are any; COMMAND is a program where they are many
+  if few "$1"; then
+    from=$1 && shift && while IFS= read -r line; do plain "$line" && set -- "$@" "$name"; done <"$from"
+    [ "$n" -eq 0 ] || "$@"
+  else names <"$1" >"$work/names" && shift && xargs -0 "$@" <"$work/names"; fi
+}
+few() { n=0 && while [ $n -le 100 ] && IFS= read -r _; do n=$((n + 1)); done <"$1"; [ $n -le 100 ]; } # LIST
 clock() { read -r now _ </proc/uptime && now=${now%%.*}; } # now: seconds of the monotonic clock, which setting the date does not move
 life_of() { # PID: sets life to what no other process ever has, number, start (proc(5), field 22) and boot, or to nothing
   life='' && read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
@@ -109,7 +115,7 @@ lock() { # one guard at a time. Each puts its own name down, then looks for othe
     tries=$((tries + 1)) && sleep "0.$(((($$ + tries * 7) % 20) + 10))"
   done
 }
-unlock() { [ -z "${locked:-}" ] || rm -f "$locked" || :; }
+unlock() { [ -z "${locked:-}" ] || rm -f "$locked" || :; locked=''; }
 # ---- what is there ---------------------------------------------------------------------------------------------------
 present() { # COMMAND...: runs COMMAND with the tracked paths that are there, if any are
   given=$# && while IFS= read -r path; do if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi; done <"$tx/tracked"
@@ -118,8 +124,9 @@ present() { # COMMAND...: runs COMMAND with the tracked paths that are there, if
 # look FILE: lists every entry of the tracked paths, in the order in which they lie there, tab-separated:
 #   type mode uid gid size mtime inode ctime | target of a link | path
 # All but inode and ctime comes back. These tell that nobody has touched an entry, since no one can set a change time.
-# FILE.odd gets the names that such a list cannot hold, FILE.other what is neither file nor directory nor link.
-look() { true >"$1" && true >"$1.odd" && true >"$1.other" && present look_into "$1"; }
+# FILE.paths gets the paths alone, FILE.odd the names that such a list cannot hold, FILE.other what is none of these types.
+look() { true >"$1" && no_more "$1" && present look_into "$1"; }
+no_more() { true >"$1.paths" && true >"$1.odd" && true >"$1.other"; }
 look_into() { # FILE PATH...
   list=$1 && shift
   if [ "$tools" = gnu ]; then
@@ -131,15 +138,15 @@ look_into() { # FILE PATH...
   fi | awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" -v list="$list" '$1 == "whole" { whole = 1; next }
     $1 == "odd" { print $2 >(list ".odd"); next } $1 == "other" { print $2 >(list ".other"); next }
     { t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t } $1 == "d" { $5 = 0 }
-    $1 == "l" && tools == "plain" { $6 = 0 } { print } END { exit !whole }' >"$list"
+    $1 == "l" && tools == "plain" { $6 = 0 } { print; print $10 >(list ".paths") } END { exit !whole }' >"$list"
 }
-# attributes NAMES FILE: extended attributes, ACLs, labels and capabilities of these entries, as far as this host can tell
+# attributes LIST FILE: extended attributes, ACLs, labels and capabilities of these entries, as far as this host can tell
 attributes() { # (getfattr), a line an entry. It passes over what it cannot read or could not write: so names, and a pipe
-  { { ! command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex -- <"$1" 2>/dev/null; } && echo whole; } |
+  { { ! command -v getfattr >/dev/null || on "$1" getfattr -P -h -d -m - -e hex -- 2>/dev/null; } && echo whole; } |
     awk -v RS='' -F '\n' -v OFS="$TAB" '$1 == "whole" { whole = 1; next } { gsub(/\t/, "\002"); sub(/^# file: /, "./", $1)
     gsub(/\\012/, "\001", $1); gsub(/\\015/, "\r", $1); gsub(/\\134/, "\\\\", $1); print } END { exit !whole }' >"$2"
 }
-digests() { xargs -0 -r sha256sum -- <"$1"; } # NAMES: the SHA-256 of each, in their order
+digests() { on "$1" sha256sum --; } # LIST: the SHA-256 of each, in their order
 # otherwise LIST HASHES: those of LIST that do not hash as they did at the backup. Fails when a hash is missing.
 otherwise() {
   awk 'function sum() { return substr($0, /^\\/ ? 2 : 1, 64) } pass == 1 { name[++names] = $0 } pass == 2 { was[name[++sums]] = sum() }
@@ -147,20 +154,22 @@ otherwise() {
     END { exit given != all }' pass=1 "$tx/files" pass=2 "$tx/sums" pass=3 "$1" pass=4 "$2"
 }
 unchanged() { wrong=$(otherwise "$1" "$2") && [ -z "$wrong" ]; }
-# pack NAMES FILE: archives these entries with all metadata but access times, which move by reading, and change times,
-# which cannot be set. unpack DIR LIST: entries of the backup appear below DIR. Tar compares every name with all of LIST,
-# up to the last that it needs; of a long LIST, which has the archive's order, with the next one, but to the bitter end.
-metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux --no-recursion --null'
+# pack LIST FILE: archives these entries with all metadata but access times, which move by reading, and change times,
+# which cannot be set. unpack DIR LIST: entries of the backup appear below DIR. Of a short LIST tar looks for all until it
+# has them; of a long one, which has the archive's order, for the next one only, but through the whole archive.
+metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux --no-recursion --no-unquote'
+posix='--format=posix --pax-option=delete=atime,delete=ctime --sparse'
 # shellcheck disable=SC2086 # words of a command
-pack() { if [ "$tools" != gnu ]; then true >"$2" && present tar -cf "$2"; return; fi
-  tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --sparse $metadata -T "$1"
+pack() {
+  true >"$2" || return 1
+  if [ "$tools" != gnu ]; then present tar -cf "$2"; elif few "$1"; then on "$1" tar -cf "$2" $posix $metadata --
+  else names <"$1" >"$work/names" && tar -cf "$2" $posix $metadata --null -T "$work/names"; fi
 }
 # shellcheck disable=SC2086
 unpack() {
-  [ -s "$2" ] || return 0
-  names <"$2" >"$work/unpack" && if [ "$(wc -c <"$2")" -lt 65536 ]; then order=--occurrence=1; else order=--same-order; fi || return 1
-  if [ "$tools" != gnu ]; then xargs -0 tar -xpf "$tx/backup.tar" -C "$1" <"$work/unpack"; return; fi
-  tar -xpf "$tx/backup.tar" -C "$1" --same-owner $order $metadata -T "$work/unpack"
+  set -- "$2" tar -xpf "$tx/backup.tar" -C "$1"
+  if [ "$tools" != gnu ]; then on "$@"; elif few "$1"; then on "$@" --same-owner --occurrence=1 $metadata --
+  else names <"$1" >"$work/names" && shift && "$@" --same-owner --same-order $metadata --null -T "$work/names"; fi
 }
 packages() { # what is installed. A transaction does not roll packages back; it shows how they differ
   if [ -d "$root/var/lib/dpkg" ] && command -v dpkg-query >/dev/null; then
@@ -171,9 +180,8 @@ packages() { # what is installed. A transaction does not roll packages back; it 
 # ---- begin -----------------------------------------------------------------------------------------------------------
 begin() {
   read_request && [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'
-  admit begin "$track" "$refresh" "$probe"; [ -d "$state/tx" ] || mkdir -p "$state/tx" || unwritten
-  lock && not_quarantined && claim && preflight && back_up
-  watchdog_start && boot_recovery_install && lease_write && put "$tx/armed" "$boot" ||
+  admit begin "$track" "$refresh" "$probe"; [ -d "$state/lock" ] || mkdir -p "$state/tx" "$state/lock" || unwritten
+  lock && not_quarantined && claim && preflight && back_up && watchdog_start && boot_recovery_install && lease_write && put "$tx/armed" "$boot" ||
     abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
   begun
 }
@@ -215,8 +223,7 @@ preflight() { # whatever would stop a rollback later is found now, while nothing
       "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
     echo "degraded: $lost are not kept" >>"$tx/warnings" ;;
   esac
-  case $(sync --help 2>&1) in *-f*) sync_f=-f ;; esac
-  echo "$tools $sync_f" >"$tx/tools" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
+  case $(sync --help 2>&1) in *-f*) sync_f=-f ;; esac && echo "$tools $sync_f" >"$tx/tools" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
   point=$(here=${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
     index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
       for (; p != ""; sub(/\/[^\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo)
@@ -241,24 +248,23 @@ check_place() { # PATH: it could be renamed over, and it is where its name says
   printf '%s\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
 }
 room() { # for the backup and a reserve of its size, and for a staged copy beside the targets
-  true >"$tx/paths" && true >"$tx/files" && awk -F "$TAB" -v paths="$tx/paths" -v files="$tx/files" '{ n += $5 + 1536; print $10 >paths } $1 == "f" { print $10 >files }
+  true >"$tx/files" && awk -F "$TAB" -v files="$tx/files" '{ n += $5 + 1536 } $1 == "f" { print $10 >files }
     END { printf "%d %d\n", n / 512 + 4096, NR }' "$tx/before" >"$work/size" && read -r needed entries <"$work/size" || return 1
   set -- "$state" && last='' && while IFS= read -r mount; do [ "$mount" = "$last" ] || set -- "$@" "$mount"; last=$mount; done <"$tx/mounts"
-  full=$(df -Pk "$@" 2>/dev/null | awk -v needed="$needed" 'NR > 1 && $4 ~ /^[0-9]+$/ && $4 < needed { print $6 " has " $4; exit }')
-  [ -z "$full" ] || abandon host-no-space "$full KiB free; $needed are needed"
+  full=$(df -Pk "$@" 2>/dev/null | while read -r _ _ _ free _ point; do case $free in *[!0-9]* | '') ;; *) [ "$free" -ge "$needed" ] ||
+    echo "$point has $free KiB free; $needed are needed" ;; esac; done) && [ -z "$full" ] || abandon host-no-space "${full%%"$NL"*}"
 }
 back_up() { # a copy with hashes and manifest, proved to be what is there. It is made durable, and so are the originals
   for tries in 1 2 3 4 5; do
-    names <"$tx/paths" >"$work/all" && names <"$tx/files" >"$work/some" && pack "$work/all" "$tx/backup.tar" &&
-      digests "$work/some" >"$tx/sums" && attributes "$work/all" "$tx/attributes" && look "$work/again" &&
-      changing=$(differing "$tx/before" "$work/again") || abandon host-write-failed 'the backup could not be written'
+    pack "$tx/before.paths" "$tx/backup.tar" && digests "$tx/files" >"$tx/sums" && attributes "$tx/before.paths" "$tx/attributes" &&
+      look "$work/again" && changing=$(differing "$tx/before" "$work/again") || abandon host-write-failed 'the backup could not be written'
     [ -n "$changing" ] || break
-    mv -f "$work/again" "$tx/before" && room && [ $tries -lt 5 ] || abandon path-changing "someone is changing ${changing#.} as it is copied"
+    look "$tx/before" && room && [ $tries -lt 5 ] || abandon path-changing "someone is changing ${changing#.} as it is copied"
   done
   verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
   bytes=$(wc -c <"$tx/backup.tar") && echo "$entries $bytes" >"$tx/size" && set_aside ||
     abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
-  cp "$tx/before" "$tx/written" && packages >"$tx/packages" && flush_tracked "$state" ||
+  packages >"$tx/packages" && flush_tracked "$state" ||
     abandon host-write-failed 'the backup could not be made durable'
 }
 differing() { # LIST LIST: a path that is not the same in both
@@ -268,7 +274,7 @@ differing() { # LIST LIST: a path that is not the same in both
 verify_backup() { # every file has a hash, and the archive holds its bytes, for nothing has changed since
   unchanged "$tx/files" "$tx/sums" || return 1
   if [ "$tools" = gnu ]; then tar -df "$tx/backup.tar" >/dev/null 2>&1; return; fi
-  mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && digests "$work/some") | cmp -s - "$tx/sums"
+  mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && digests "$tx/files") | cmp -s - "$tx/sums"
 }
 set_aside() { # the blocks and inodes that a rollback needs when the job has filled the disk. Freed first thing then
   mkdir "$tx/reserve" && head -c "$((bytes + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1
@@ -277,17 +283,18 @@ set_aside() { # the blocks and inodes that a rollback needs when the job has fil
 # ---- apply, compare --------------------------------------------------------------------------------------------------
 apply() { # lays the tar archive that follows over the tracked paths: staged beside its targets, durable, then renamed
   read_request && mine && undecided
-  mkdir "$tx/new.$$" && cd "$tx/new.$$" || unwritten "below $tx"
+  new=$tx/new.$$ && mkdir -p "$work" "$new" && cd "$new" || unwritten "below $tx"
   said=$(tar -xpmf - --no-same-owner 2>&1) || fail host-write-failed "the change cannot be unpacked: ${said%%"$NL"*}"
   lock && latest && undecided # not before: a controller that stalls in the middle of its change must not hold the lock
-  { [ ! -e "$tx/new" ] || rm -rf "$tx/new"; } && mkdir -p "$work" && mv "$tx/new.$$" "$tx/new" && cd "$tx/new" && true >"$work/change.odd" && true >"$work/change.other" &&
-    look_into "$work/change" . && place && printf %s "$remove" >"$work/remove" || unwritten "below $tx"
+  no_more "$work/change" && look_into "$work/change" . && place && printf %s "$remove" >"$work/remove" && true >"$work/stages" ||
+    unwritten "below $tx"
   refused=$(bound && strict=yes || strict=''; permitted "$strict") || fail host-write-failed 'the change could not be listed'
   [ -z "$refused" ] || fail "${refused%% *}" "${refused#* }"
-  clear_stages; echo yes >"$tx/stages" && each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'
-  echo yes >"$tx/running" && each "$work/new.dirs" rename_new && remove_old && clear_stages && flush_tracked && wrote &&
-    compare "$tx/written" changed removed added || fail host-write-failed 'the change could not be put into place'
-  ok id "$id" && sort "$work/report" && echo; show_diff a b; rm -rf "$tx/new"
+  clear_stages; echo yes >"$tx/stages" && each "$work/new.dirs" need_stage && on "$work/stages" mkdir -- && each "$work/new.dirs" stage_new &&
+    flush_tracked || fail host-write-failed 'the change could not be staged'
+  echo yes >"$tx/running" && each "$work/new.dirs" rename_new && remove_old && on "$work/stages" rmdir -- && true >"$tx/stages" &&
+    flush_tracked && wrote && compare "$tx/written" changed removed added || fail host-write-failed 'the change could not be put into place'
+  ok id "$id" && sort "$work/report" && echo; show_diff a b; rm -rf "$new"
 }
 permitted() { # STRICT: the first thing that a change may not have, by the name of the refusal; lists its directories
   true >"$work/new.dirs" && awk -F "$TAB" -v strict="$1" -v dirs="$work/new.dirs" '
@@ -307,24 +314,22 @@ stage_new() { # keeps owner, mode, ACL, label and attributes: the new bytes go i
   [ "$under" = . ] || [ ! -L "$under" ] || fail path-under-symlink "${under#.} is a symbolic link on this host"
   [ ! -d "$under" ] || { stage over "$whole" && stage bytes 'cp -P' && stage fresh 'cp -RPp'; }
 }
-stage() { # over|bytes|fresh COMMAND: the old files that are replaced, the bytes for them, or what is new, a hundred at a time
-  what=$1 copy=$2 && set -- && for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do
-    old=$under/${new##*/} kind=fresh
-    if [ ! -e "$new" ] && [ ! -L "$new" ] || { is_dir "$old" && is_dir "$new"; }; then continue; fi
+need_stage() { under=$1 && [ ! -d "$1" ] || [ -L "$1" ] || stage need ''; } # DIR: notes a stage if there is anything for it
+stage() { # need, or over|bytes|fresh COMMAND: for the files that are replaced, their new bytes, all that is new
+  what=$1 copy=$2 && set -- && for entry in "$new/$under"/* "$new/$under"/.[!.]* "$new/$under"/..?*; do
+    old=$under/${entry##*/} kind=fresh
+    if [ ! -e "$entry" ] && [ ! -L "$entry" ] || { is_dir "$old" && is_dir "$entry"; }; then continue; fi
     ! is_dir "$old" || fail files-bad-entry "${old#.} is a directory on this host"
-    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$new" ] && [ ! -L "$new" ]; then kind=over; fi
-    case $what.$kind in over.over) set -- "$@" "$old" ;; bytes.over | fresh.fresh) set -- "$@" "$new" ;; esac
-    [ $# -lt 100 ] || { put_into_stage "$@" && set --; } || return 1
-  done
-  [ $# -eq 0 ] || put_into_stage "$@"
+    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$entry" ] && [ ! -L "$entry" ]; then kind=over; fi
+    case $what.$kind in need.*) echo "$line/.savepoint.$id" >>"$work/stages"; return ;; over.over) set -- "$@" "$old" ;; bytes.over | fresh.fresh) set -- "$@" "$entry" ;; esac
+    [ $# -lt 100 ] || { $copy -- "$@" "$stage/" && set --; } || return 1; done
+  [ $# -eq 0 ] || $copy -- "$@" "$stage/"
 }
-put_into_stage() { { [ -d "$stage" ] || mkdir "$stage"; } && $copy -- "$@" "$stage/"; }
 rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries all "$1/.savepoint.$id" "$1"; }
 move_entries() { # all|files FROM TO: renames the entries of one directory into another, over what is there
   which=$1 from=$2 to=$3 && set -- && for entry in "$from"/* "$from"/.[!.]* "$from"/..?*; do
     if [ ! -e "$entry" ] && [ ! -L "$entry" ] || { [ "$which" = files ] && is_dir "$entry"; }; then continue; fi
-    set -- "$@" "$entry" && [ $# -lt 100 ] || { mv -f -- "$@" "$to/" && set --; } || return 1
-  done
+    set -- "$@" "$entry" && [ $# -lt 100 ] || { mv -f -- "$@" "$to/" && set --; } || return 1; done
   [ $# -eq 0 ] || mv -f -- "$@" "$to/"
 }
 clear_stages() { # what an interrupted guard left beside and below the tracked paths. A note tells, unless the power was cut
@@ -342,11 +347,12 @@ same_boot() { read -r armed 2>/dev/null <"$tx/armed" && [ "$armed" = "$boot" ]; 
 compare() {
   [ ! -e "$work/stage.1" ] || rm -f "$work"/*.[0-9]* || return 1
   for name in report edited secret text.a text.b same way.files way.dirs dirs; do true >"$work/$name" || return 1; done
+  written=$tx/written && [ -e "$written" ] || written=$tx/before
   awk -F "$TAB" -v to="$work/" -v find="$find" -v keep="$(keeping && echo yes)" -v changed="$2" -v gone="$3" -v added="$4" -v stage="/.savepoint.$id" '
     function put(list, p) { print p >(to list) } function up(p) { sub(/\/?[^\/]*$/, "", p); return p }
     function secret(line, f) { split(line, f, FS); return f[1] == "f" && f[2] !~ /[4-7]$/ }
     function text(line, f) { split(line, f, FS); return line == "" || f[1] == "f" && f[5] <= 1048576 }
-    function show(p, a, b) { if (shown++ >= 200) return; if (secret(a) || secret(b)) put("secret", substr(p, 2))
+    function show(p, a, b) { if (shown++ >= 100) return; if (secret(a) || secret(b)) put("secret", substr(p, 2))
       else if (text(a) && text(b)) { if (a) put("text.a", p); if (b) put("text.b", p) } }
     function theirs(p) { if (find && p in edited) put("edited", p); return keep && p in edited }
     function clear(p) { put((p in dir) ? "way.dirs" : "way.files", p); moved[up(p)] }
@@ -360,6 +366,7 @@ compare() {
       if (spare) { put("spare." m, p); return }
       if (p in lost) put("whole." m, p)
       if (!(up(p) in got)) { got[up(p)]; put("parents." m, up(p)) } }
+    pass == "c" && changed != "restored" { exit }
     pass == "t" { root[FNR] = "." $0; next } pass == "m" { mount[root[FNR]] = $0; next } pass == "w" { wrote[$10] = $0; next }
     pass == "d" { doubted[$0]; next } pass == "e" { edited[$0]; next }
     pass == "n" { now[$10] = $0; if ($1 == "d") dir[$10]; else if (find && !($10 in wrote && wrote[$10] == $0)) edited[$10]; next }
@@ -372,16 +379,16 @@ compare() {
       if (!theirs(p)) { wanted[p]; moved[up(p)]; if ($1 == "f") link[$7, $8]; if (p in dir) clear(p) }; next }
     !done++ { additions() } $10 in wanted { bring($10) } !($10 in wanted) && $1 == "f" && ($7, $8) in link { bring($10, 1) }
     $1 == "d" && ($10 in moved || $10 in lost) { put("dirs", $10) }
-    END { if (!done) additions() }' pass=t "$tx/tracked" pass=m "$tx/mounts" ${find:+pass=w "$tx/written"} \
+    END { if (!done) additions() }' pass=t "$tx/tracked" pass=m "$tx/mounts" ${find:+pass=w "$written"} \
     ${doubted:+pass=d "$work/doubted"} ${kept:+pass=e "$tx/edited"} pass=n "$1" pass=b "$tx/before" pass=c "$tx/before"
 }
-# show_diff FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 200 files of 1 MiB at most. The
+copy_parents() { cp --parents -- "$@" "$work/b/"; }
+# show_diff FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 100 files of 1 MiB at most. The
 show_diff() { # bytes of a file that not everyone may read are never shown: they may hold a password
   command -v diff >/dev/null || return 0
   while IFS= read -r path; do echo "diff $path: not everyone may read it, so it is not shown"; done <"$work/secret"
-  if [ ! -s "$work/text.a" ] && [ ! -s "$work/text.b" ]; then return; fi
-  { [ ! -e "$work/a" ] || rm -rf "$work/a" "$work/b"; } && mkdir "$work/a" "$work/b" && unpack "$work/a" "$work/text.a" &&
-    names <"$work/text.b" | xargs -0 -r sh -c 'exec cp --parents -- "$@" "$0"' "$work/b/" && (cd "$work" && diff -ruN "$1" "$2") |
+  if [ ! -s "$work/text.a" ] && [ ! -s "$work/text.b" ]; then return; fi; { [ ! -e "$work/a" ] || rm -rf "$work/a" "$work/b"; } && mkdir "$work/a" "$work/b" && unpack "$work/a" "$work/text.a" &&
+    on "$work/text.b" copy_parents && (cd "$work" && diff -ruN "$1" "$2") |
     awk 'NR > 20000 { exit } /^diff -ruN / { next } /^(---|\+\+\+) [ab]\// { sub(/\t.*/, "") } { print }'
   rm -rf "$work/a" "$work/b" # or it would take the room that a rollback needs
 } 2>/dev/null
@@ -419,7 +426,7 @@ conclude() { # anyone may run it, again, after it was killed anywhere. The marke
     packages >"$work/packages" && packages_changed >"$tx/packages.changed"
     put "$tx/outcome" "$outcome" || return 1 ;;
   esac
-  clear_stages; rm -rf "$work" "$tx/new" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && sync "$tx" && leave && sync "$state"
+  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && leave && sync "$tx" "$state"
 }
 outcome_of() { read -r outcome 2>/dev/null <"$1/outcome" || outcome=''; }
 packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { was[$0]; next } $0 in was { delete was[$0]; next }
@@ -433,13 +440,12 @@ prune() { # ended transactions are kept for audit up to a number, an age and a s
     past=$state/tx/$past && outcome_of "$past"
     case $past:$outcome in "$tx":* | *: | *:rollback-failed) continue ;; esac
     case $NL$old$NL in *"$NL$past/outcome$NL"*) ;; *) [ "$left" -gt $KEEP ] || [ "${kib:-0}" -gt $KEEP_KIB ] || continue ;; esac
-    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}
-  done
+    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; done
 }
 # ---- restore ---------------------------------------------------------------------------------------------------------
 restore() { # every tracked path as it was, proved. After a reboot, or a failed attempt, times prove nothing of bytes
   for attempt in 1 2 3; do
-    kill_job; clear_stages; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restored removed || continue
+    [ ! -s "$tx/running" ] || kill_job; clear_stages; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restored removed || continue
     [ -e "$tx/diff" ] || { keep_edits && sort "$work/report" >"$tx/report" &&
       show_diff b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
     { [ $attempt = 1 ] && same_boot; } || doubt || continue
@@ -448,15 +454,13 @@ restore() { # every tracked path as it was, proved. After a reboot, or a failed 
     refresh_and_probe
     ! read -r _ held _ 2>/dev/null <"$state/quarantine" || [ "$held" != "$id" ] || rm -f "$state/quarantine"
     return
-  done
-  outcome=rollback-failed why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\n\t\001' ';  ')"
+  done; outcome=rollback-failed why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\n\t\001' ';  ')"
   echo "$why" >>"$tx/warnings" && put "$state/quarantine" "$why"
 }
 keeping() { read -r resolve <"$tx/on_conflict" && [ "$resolve" = keep ]; }
 # remove_odd: names that no list can hold cannot have been there at the backup.
 remove_odd() { [ ! -s "$work/now.odd" ] || { present remove_named && look "$work/now"; }; }
-remove_named() {
-  if [ "$tools" != gnu ]; then find "$@" -xdev -depth -name "*[$ODD$TAB$NL]*" -exec rm -rf -- {} +; return; fi
+remove_named() { if [ "$tools" != gnu ]; then find "$@" -xdev -depth -name "*[$ODD$TAB$NL]*" -exec rm -rf -- {} +; return; fi
   find "$@" -xdev -depth \( -name "*[$ODD]*" -o -lname "*[$ODD]*" \) -exec rm -rf -- {} +
 }
 # find_edits: what is neither in the backup nor the transaction's was edited by someone else, and is kept in theirs/. After
@@ -465,8 +469,8 @@ find_edits() { # a crash what was written last may be lost: nobody can say whose
 }
 keep_edits() { # with a warning each
   true >"$tx/edited" && [ -s "$work/edited" ] || return 0
-  sort "$work/edited" >"$work/all" && : >"$work/theirs" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
-  awk -F "$TAB" 'pass == 1 { edited[$0]; next } $10 in edited { print $10 }' pass=1 "$work/all" pass=2 "$work/now" | names >"$work/theirs"
+  sort "$work/edited" >"$work/all" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
+  awk 'pass == 1 { edited[$0]; next } $0 in edited' pass=1 "$work/all" pass=2 "$work/now.paths" >"$work/theirs"
   said="; their version is $tx/theirs\\1" && [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&
     tar -xpf "$work/theirs.tar" -C "$tx/theirs" || { rm -rf "$tx/theirs" && said='; their version could not be kept'; }
   rm -f "$work/theirs.tar" && sed "s|^\.\(.*\)|edited by someone else: \1$said|" "$work/all" >>"$tx/warnings" && mv -f "$work/all" "$tx/edited"
@@ -474,7 +478,7 @@ keep_edits() { # with a warning each
 doubt() { # files that hash otherwise than they did are taken for touched, and nothing stays immutable
   present thaw 2>/dev/null
   find='' doubted='' kept=yes && look "$work/now" && compare "$work/now" restored restored removed &&
-    names <"$work/same" >"$work/names" && digests "$work/names" >"$work/hashes" && otherwise "$work/same" "$work/hashes" >"$work/doubted" &&
+    digests "$work/same" >"$work/hashes" && otherwise "$work/same" "$work/hashes" >"$work/doubted" &&
     doubted=yes && compare "$work/now" restored restored removed
 }
 thaw() { [ -z "$(frozen "$@")" ] || find "$@" -xdev \( -type f -o -type d \) -exec chattr -f -ia -- {} +; }
@@ -483,27 +487,25 @@ put_back() { # what was touched is staged on its own mount, proved by hash, made
     [ -d "$parent" ] || grep -q -x -F -e "$parent" "$tx/absent" || (umask 022 && mkdir -p "$parent") || return 1
     [ ! -d "$parent" ] || straight "$parent" || return 1
   done <"$tx/tracked"
-  clear_way && nth=1 || return 1
-  while [ -e "$work/stage.$nth" ]; do put_back_on "$nth" || return 1; nth=$((nth + 1)); done
+  clear_way && nth=1 && while [ -e "$work/stage.$nth" ]; do put_back_on "$nth" || return 1; nth=$((nth + 1)); done
 }
 clear_way() {
-  [ ! -s "$work/way.files" ] || names <"$work/way.files" | xargs -0 -r rm -f -- 2>/dev/null
-  each "$work/way.dirs" remove_tree || return 1
-  [ ! -s "$tx/absent" ] || names <"$tx/absent" | xargs -0 -r rmdir -- 2>/dev/null || :
+  on "$work/way.files" rm -f -- 2>/dev/null; each "$work/way.dirs" remove_tree || return 1
+  on "$tx/absent" rmdir -- 2>/dev/null || :
 }
 remove_tree() { ! is_dir "$1" || { find "$1" -xdev ! -type d -exec rm -f -- {} + && find "$1" -xdev -depth -exec rmdir -- {} +; }; }
 put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leave it
   IFS= read -r stage <"$work/stage.$1" && echo yes >"$tx/stages" || return 1
   [ ! -e "$stage" ] || rm -rf "$stage"
   mkdir "$stage" && unpack "$stage" "$work/need.$1" && staged_well "$work/files.$1" && flush "$stage/" || return 1
-  [ ! -e "$work/spare.$1" ] || (cd "$stage" && names <"$work/spare.$1" | xargs -0 -r rm -f --) || return 1
+  [ ! -e "$work/spare.$1" ] || (cd "$stage" && on "$work/spare.$1" rm -f --) || return 1
   [ ! -e "$work/whole.$1" ] || each "$work/whole.$1" move_whole || return 1
   each "$work/parents.$1" move_back && rm -rf "$stage" && true >"$tx/stages"
 }
 move_whole() { [ ! -d "$stage/$1" ] || is_dir "$1" || mv -f -T "$stage/$1" "$1"; }
 move_back() { [ ! -d "$stage/$1" ] || move_entries files "$stage/$1" "$1"; }
 staged_well() { # FILES: what came out of the backup has the bytes that went in
-  [ ! -e "$1" ] || { names <"$1" >"$work/names" && (cd "$stage" && digests "$work/names") >"$work/hashes" && unchanged "$1" "$work/hashes"; }
+  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && unchanged "$1" "$work/hashes"; }
 }
 restore_directories() { # last, since a rename inside one moves its times
   if [ "$tools" = gnu ]; then unpack . "$work/dirs"; return; fi
@@ -513,8 +515,7 @@ restore_directories() { # last, since a rename inside one moves its times
 # drop ATTRIBUTE-TAB-NAME: an archive can only add attributes to directories that are there: others go.
 drop() { ! is_dir "${1#*"$TAB"}" || setfattr -h -x "${1%%"$TAB"*}" -- "${1#*"$TAB"}"; }
 verify() { # bytes were hashed before they were renamed, and those of what was not restored when they were doubted
-  true >"$work/dirs" && true >"$work/extra" && look "$work/now" && cut -f10 "$work/now" >"$work/names" && names <"$work/names" >"$work/all" &&
-    attributes "$work/all" "$work/attributes" && awk -F "$TAB" -v keep="$(keeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '
+  true >"$work/dirs" && true >"$work/extra" && look "$work/now" && attributes "$work/now.paths" "$work/attributes" && awk -F "$TAB" -v keep="$(keeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '
     function key() { return $1 " " $2 " " $3 " " $4 " " $5 " " $6 " " $9 }
     function differs(p, text) { if (keep && (p in edited || p in dir)) return; print substr(p, 2) ": " text; if (p in dir) print p >dirs }
     pass == "e" { edited[$0]; next } pass == "a" { had[$1] = $0; next } pass == "b" { if ($1 == "d") dir[$10]; was[$10] = key(); next }
@@ -578,8 +579,7 @@ watch() { # the watchdog. Ends with its transaction
   read -r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5
   while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
     if lease_left "$tx" && [ "$left" -eq 0 ] || [ -e "$tx/decision" ]; then (finish watchdog); fi
-    sleep "$nap"
-  done
+    sleep "$nap"; done
 }
 finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
   if [ "$1" = boot ] && resume; then return; fi
@@ -631,10 +631,10 @@ run_phase() { # starts the shell text that follows, unless it was before; passes
       printf '%4096s' '' >"$spool.new/ended" && echo yes >"$tx/running" && read -r _ last <"$tx/deadline" && clock || unwritten "$spool"
     [ "$reboot" -eq 0 ] || put "$tx/reboot" "$reboot $((last - now))" || unwritten "$tx/reboot"
     mv "$spool.new" "$spool" && exec 3<&0 || unwritten "$spool"
-    own_path && set -- /bin/sh "$self" supervise "$root" "$state" "$id" "$phase"
+    own_path && set -- /bin/sh "$self" supervise "$root" "$state" "$id" "$phase" "$job_path"
     if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"
     elif command -v setsid >/dev/null; then set -- setsid "$@"; fi
-    (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path" "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &
+    (umask "$job_umask" && export SAVEPOINT_TRANSACTION="$id" && exec "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &
     life_of $! && echo "$life" >"$spool/life" && exec 3<&-
   fi
   unlock; follow
@@ -645,16 +645,17 @@ follow() { # its status comes behind a nonce that the job does not know; `lost` 
   [ "$out.$err" = 0.0 ] || { tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2; } || return
   while [ ! -e "$spool/status" ] && read -r lead <"$spool/life" && alive "$lead" && leads; do
     naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.04; else sleep 0.2; fi
-    cat <&3 && cat <&4 >&2 || return
-  done
-  leads && cat <&3 && cat <&4 >&2 || return
+    pass_on || return; done
+  leads && pass_on || return
   read -r code 2>/dev/null <"$spool/status" || code=lost
   printf '\n%s %s\n' "$nonce" "$code" >&2
 }
+pass_on() { { [ ! -s "$spool/out" ] || cat <&3; } && { [ ! -s "$spool/err" ] || cat <&4 >&2; }; }
 leads() { read -r follower <"$spool/follower" && [ "$follower" = $$ ]; } # nobody came later to follow
-supervise() { # PHASE: runs it as the job's user, marked so that all its descendants can be found
+supervise() { # PHASE PATH: runs it as the job's user, marked so that all its descendants can be found
   trap : TERM
-  spool=$tx/run/$1 && life_of $$ && echo "$life" >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && text=$(cat && echo .) || return 1
+  spool=$tx/run/$1 job_path=$2 && life_of $$ && { read -r lead 2>/dev/null <"$spool/life" && [ "$lead" = "$life" ] ||
+    { echo "$life" >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life"; }; } && text=$(cat && echo .) || return 1
   me=$(id -un) && user=$me && [ "$user" != root ] || user=${SUDO_USER:-root}
   ! bound || { admit user && user=${said:-$user}; }
   mkfifo "$spool/1" "$spool/2" && { [ "$user" = "$me" ] || chown "$user" "$spool/1" "$spool/2"; } || return 1
@@ -680,8 +681,7 @@ kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, u
       # shellcheck disable=SC2086 # one word a process
       [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/null; killed=yes waited=$((waited + 1)) && sleep 0.1
     done
-    [ -n "$pids" ] || return 0
-  done
+    [ -n "$pids" ] || return 0; done
 }
 job_pids() { # sets pids to those that have the mark of this transaction
   pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null); do
@@ -693,7 +693,7 @@ case ${1:-} in
   begin | apply | renew | commit | rollback | status | recover | clear) "$1" ;;
   exec) run_phase ;;
   kill) read_request && mine && kill_job && ok id "$id" && echo ;;
-  watch | finish | boot | supervise) guard='' root=$2 state=$3 id=${4:-} && place && "$1" "${5:-}" ;;
+  watch | finish | boot | supervise) guard='' root=$2 state=$3 id=${4:-} && place && "$1" "${5:-}" "${6:-}" ;;
   version) echo $VERSION ;;
   *) fail guard-protocol "unknown verb '${1:-}': begin apply exec kill renew commit rollback status recover clear are known" ;;
 esac

@@ -20,7 +20,7 @@ const REFUSE = `{
 const LOADER = `root=$1 digest=$2 sudo=$3 verb=$4${STATE}
 guard=$state/guard/$digest/guard
 check='[ -f "$1" ] || exit 90; [ "$(sha256sum <"$1")" = "$2  -" ] || exit 91; exec /bin/sh "$1" "$3"'
-[ "$(id -u)" != 0 ] && [ "$sudo" = yes ] || exec /bin/sh -c "$check" sh "$guard" "$digest" "$verb"
+[ "$sudo" = yes ] && [ "$(id -u)" != 0 ] || { set -- "$guard" "$digest" "$verb"; eval "$check"; }
 if sudo -n -l /bin/sh -c "$check" >/dev/null 2>&1; then
   exec sudo -n /bin/sh -c "$check" sh "$guard" "$digest" "$verb"
 fi

@@ -98,7 +98,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a file that could not be hashed is passed over',
     edits: [
-      ['digests "$work/some" >"$tx/sums" &&', '{ digests "$work/some" >"$tx/sums" || :; } &&'],
+      ['digests "$tx/files" >"$tx/sums" &&', '{ digests "$tx/files" >"$tx/sums" || :; } &&'],
       ['  unchanged "$tx/files" "$tx/sums" || return 1\n', ''],
     ],
     tries: [{ sweep: 'fault', scenario: 'begin', fs: 'ext4', fault: 'EIO-READ' }],
@@ -148,8 +148,8 @@ export const mutants: readonly Mutant[] = [
     name: 'the archive keeps no extended attributes',
     edits: [
       [
-        '--same-owner $order $metadata',
-        '--same-owner $order $metadata --no-xattrs --no-acls --no-selinux',
+        '--occurrence=1 $metadata --',
+        '--occurrence=1 $metadata --no-xattrs --no-acls --no-selinux --',
       ],
     ],
     tries: kill('rollback'),
