@@ -153,7 +153,6 @@ otherwise() {
     pass == 3 { asked[++all] = $0 } pass == 4 && was[asked[++given]] != sum() { print asked[given] }
     END { exit given != all }' pass=1 "$tx/files" pass=2 "$tx/sums" pass=3 "$1" pass=4 "$2"
 }
-unchanged() { wrong=$(otherwise "$1" "$2") && [ -z "$wrong" ]; }
 # pack LIST FILE: archives these entries with all metadata but access times, which move by reading, and change times,
 # which cannot be set. unpack DIR LIST: entries of the backup appear below DIR. Of a short LIST tar looks for all until it
 # has them; of a long one, which has the archive's order, for the next one only, but through the whole archive.
@@ -248,8 +247,8 @@ check_place() { # PATH: it could be renamed over, and it is where its name says
   printf '%s\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
 }
 room() { # for the backup and a reserve of its size, and for a staged copy beside the targets
-  true >"$tx/files" && awk -F "$TAB" -v files="$tx/files" '{ n += $5 + 1536 } $1 == "f" { print $10 >files }
-    END { printf "%d %d\n", n / 512 + 4096, NR }' "$tx/before" >"$work/size" && read -r needed entries <"$work/size" || return 1
+  true >"$tx/files" && awk -F "$TAB" -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list }
+    END { printf "%d %d %d\n", n / 512 + 4096, NR, files }' "$tx/before" >"$work/size" && read -r needed entries count <"$work/size" || return 1
   set -- "$state" && last='' && while IFS= read -r mount; do [ "$mount" = "$last" ] || set -- "$@" "$mount"; last=$mount; done <"$tx/mounts"
   full=$(df -Pk "$@" 2>/dev/null | while read -r _ _ _ free _ point; do case $free in *[!0-9]* | '') ;; *) [ "$free" -ge "$needed" ] ||
     echo "$point has $free KiB free; $needed are needed" ;; esac; done) && [ -z "$full" ] || abandon host-no-space "${full%%"$NL"*}"
@@ -267,12 +266,12 @@ back_up() { # a copy with hashes and manifest, proved to be what is there. It is
   packages >"$tx/packages" && flush_tracked "$state" ||
     abandon host-write-failed 'the backup could not be made durable'
 }
-differing() { # LIST LIST: a path that is not the same in both
-  awk -F "$TAB" 'pass == 1 { seen[$0] = $10; next } $0 in seen { delete seen[$0]; next } { print $10; other = 1; exit }
-    END { if (!other) for (line in seen) { print seen[line]; exit } }' pass=1 "$1" pass=2 "$2"
+differing() { # LIST LIST: a path that is not the same in both. Fails when a file has no hash
+  awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delete seen[$0]; next }
+    !other++ { print $10 } END { if (!other) for (line in seen) { print seen[line]; break }
+      exit sums != count }' pass=0 "$tx/sums" pass=1 "$1" pass=2 "$2"
 }
-verify_backup() { # every file has a hash, and the archive holds its bytes, for nothing has changed since
-  unchanged "$tx/files" "$tx/sums" || return 1
+verify_backup() { # the archive holds the bytes that were hashed, for nothing has changed since
   if [ "$tools" = gnu ]; then tar -df "$tx/backup.tar" >/dev/null 2>&1; return; fi
   mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && digests "$tx/files") | cmp -s - "$tx/sums"
 }
@@ -505,7 +504,7 @@ put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leav
 move_whole() { [ ! -d "$stage/$1" ] || is_dir "$1" || mv -f -T "$stage/$1" "$1"; }
 move_back() { [ ! -d "$stage/$1" ] || move_entries files "$stage/$1" "$1"; }
 staged_well() { # FILES: what came out of the backup has the bytes that went in
-  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && unchanged "$1" "$work/hashes"; }
+  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && wrong=$(otherwise "$1" "$work/hashes") && [ -z "$wrong" ]; }
 }
 restore_directories() { # last, since a rename inside one moves its times
   if [ "$tools" = gnu ]; then unpack . "$work/dirs"; return; fi
@@ -644,7 +643,7 @@ follow() { # its status comes behind a nonce that the job does not know; `lost` 
   exec 3<"$spool/out" 4<"$spool/err" && naps=0 && echo $$ >"$spool/follower"
   [ "$out.$err" = 0.0 ] || { tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2; } || return
   while [ ! -e "$spool/status" ] && read -r lead <"$spool/life" && alive "$lead" && leads; do
-    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.04; else sleep 0.2; fi
+    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.03; else sleep 0.2; fi
     pass_on || return; done
   leads && pass_on || return
   read -r code 2>/dev/null <"$spool/status" || code=lost
@@ -656,7 +655,7 @@ supervise() { # PHASE PATH: runs it as the job's user, marked so that all its de
   trap : TERM
   spool=$tx/run/$1 job_path=$2 && life_of $$ && { read -r lead 2>/dev/null <"$spool/life" && [ "$lead" = "$life" ] ||
     { echo "$life" >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life"; }; } && text=$(cat && echo .) || return 1
-  me=$(id -un) && user=$me && [ "$user" != root ] || user=${SUDO_USER:-root}
+  me='' user='' && [ -z "${SUDO_USER:-}" ] || { me=$(id -un) && user=$me && [ "$user" != root ] || user=$SUDO_USER; }
   ! bound || { admit user && user=${said:-$user}; }
   mkfifo "$spool/1" "$spool/2" && { [ "$user" = "$me" ] || chown "$user" "$spool/1" "$spool/2"; } || return 1
   (trap '' TERM && exec cat <"$spool/1" >>"$spool/out") & one=$!
