@@ -36,21 +36,21 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
     const trace = readLog(life);
     tally.points++;
     note(tally, where, judgeNow(life), trace);
-    life.keep('crash');
     const turn = ways[index % 2] ?? 'boot';
-    for (const way of plan.bothWays ? ways : [turn]) {
-      life.restore('crash');
+    const gap = Math.ceil(points.length / (plan.everywhereAgain + 1));
+    const everywhere = plan.everywhereAgain > 0 && index > 0 && index % gap === 0;
+    const again = plan.again > 0 && index % plan.again === 0;
+    const chosen = plan.bothWays ? ways : [turn];
+    // Keeping a disk costs as much as a small step: only where the crash is come back to.
+    if (chosen.length > 1 || again || everywhere) life.keep('crash');
+    for (const [nth, way] of chosen.entries()) {
+      if (nth > 0) life.restore('crash');
       recover(life, scenario, way);
       tally.runs++;
       note(tally, `${where}, recovered by ${way}`, judgeEnd(life, scenario.ends, false), trace);
     }
-    if (plan.again > 0 && index % plan.again === 0) {
-      killAgain(life, scenario, turn, where, [roll()], tally, trace);
-    }
-    const gap = Math.ceil(points.length / (plan.everywhereAgain + 1));
-    if (plan.everywhereAgain > 0 && index > 0 && index % gap === 0) {
-      killAgain(life, scenario, turn, where, 'everywhere', tally, trace);
-    }
+    if (again) killAgain(life, scenario, turn, where, [roll()], tally, trace);
+    if (everywhere) killAgain(life, scenario, turn, where, 'everywhere', tally, trace);
   }
   life.ground.forget('crash');
   return tally;
