@@ -26,7 +26,12 @@ export const bundleOptions = {
   platform: 'node',
   target: 'node20',
   format: 'cjs',
-  charset: 'utf8',
+  // Node reads and compiles a bundle at each start. In ASCII it holds it in one byte a character,
+  // and without spaces it has a third less of it; names and short lines keep stack traces readable.
+  charset: 'ascii',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 120,
   legalComments: 'none',
   // ssh2 is as good without these, and the bundle has the same bytes wherever it is built.
   external: ['cpu-features', '*.node'],
