@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { Environment, GitHub } from '../ci/github.ts';
+import type { Environment } from '../ci/environment.ts';
+import type { GitHub } from '../ci/github.ts';
 import { deliver } from '../report/listener.ts';
 import { replay } from '../report/replay.ts';
 import { ResultFold } from '../report/result.ts';

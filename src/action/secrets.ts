@@ -1,4 +1,5 @@
-import type { Environment, GitHub } from '../ci/github.ts';
+import type { Environment } from '../ci/environment.ts';
+import type { GitHub } from '../ci/github.ts';
 
 /** What no log, event or result may show: the key, its passphrase, and each line of `mask`. */
 export function secretsOf({ inputs }: GitHub, env: Environment, key?: string): string[] {

@@ -1,4 +1,5 @@
-import { type Environment, type GitHub, githubActions, takeEnvironment } from '../ci/github.ts';
+import { type Environment, takeEnvironment } from '../ci/environment.ts';
+import { type GitHub, githubActions } from '../ci/github.ts';
 import { titleOf } from '../ci/github-report.ts';
 import { ignoreClosedOutput } from '../ci/terminal.ts';
 import { asSavepointError, describe } from '../errors.ts';

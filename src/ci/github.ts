@@ -1,8 +1,7 @@
 import { tmpdir } from 'node:os';
+import type { Environment } from './environment.ts';
 import { append, appendVariable } from './file-commands.ts';
 import { WorkflowLog, type Write } from './workflow-commands.ts';
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What GitHub's runner gives to a step of an action and takes from it. */
 export interface GitHub {
@@ -49,15 +48,4 @@ export function githubActions(env: Environment, write: Write): GitHub {
     temp: env.RUNNER_TEMP || tmpdir(),
     workspace: env.GITHUB_WORKSPACE || process.cwd(),
   };
-}
-
-/** What is ours alone: no command of a job may see it, or speak to the runner through it. */
-const ours =
-  /^(INPUT_.*|STATE_.*|ACTIONS_.*|GITHUB_(STATE|OUTPUT|ENV|PATH|STEP_SUMMARY)|SAVEPOINT_KEY_PASSPHRASE)$/i;
-
-/** A copy of the environment; what is left in the given one is what commands may inherit. */
-export function takeEnvironment(env: NodeJS.ProcessEnv): Environment {
-  const all = { ...env };
-  for (const name of Object.keys(all)) if (ours.test(name)) delete env[name];
-  return all;
 }

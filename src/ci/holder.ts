@@ -1,5 +1,5 @@
 import { hostname, userInfo } from 'node:os';
-import type { Environment } from './github.ts';
+import type { Environment } from './environment.ts';
 
 /** Who asks for a host, in one line, for those who find it taken: the CI's run, or the person. */
 export function holderOf(job: string, env: Environment): string {

@@ -1,6 +1,6 @@
 import type { WriteStream } from 'node:tty';
 import type { Screen } from '../report/console.ts';
-import type { Environment } from './github.ts';
+import type { Environment } from './environment.ts';
 
 /** Lines for a person at a terminal, or in the log of any CI. */
 export function terminal(stream: NodeJS.WriteStream | WriteStream, env: Environment): Screen {

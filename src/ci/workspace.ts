@@ -1,4 +1,4 @@
-import type { Environment } from './github.ts';
+import type { Environment } from './environment.ts';
 
 /** Where a CI puts what it tests: GitHub, GitLab, Jenkins. Undefined where a person is at work. */
 export function workspaceOf(env: Environment): string | undefined {

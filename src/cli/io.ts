@@ -1,4 +1,4 @@
-import type { Environment } from '../ci/github.ts';
+import type { Environment } from '../ci/environment.ts';
 import { terminal } from '../ci/terminal.ts';
 import { asSavepointError, describe } from '../errors.ts';
 import type { Screen } from '../report/console.ts';

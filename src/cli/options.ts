@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { Environment } from '../ci/github.ts';
+import type { Environment } from '../ci/environment.ts';
 import { SavepointError } from '../errors.ts';
 import { processContext } from '../job/context.ts';
 import { type Flags, requestFromFlags } from '../job/flags.ts';

@@ -8,7 +8,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Environment } from '../ci/github.ts';
+import type { Environment } from '../ci/environment.ts';
 import { SavepointError, sentenceOf } from '../errors.ts';
 import type { Listener } from '../report/listener.ts';
 import type { Ledger } from '../run/ledger.ts';

@@ -1,8 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { takeEnvironment } from '../../src/ci/environment.ts';
 import { appendVariable } from '../../src/ci/file-commands.ts';
-import { githubActions, takeEnvironment } from '../../src/ci/github.ts';
+import { githubActions } from '../../src/ci/github.ts';
 import { annotations } from '../../src/ci/github-report.ts';
 import { holderOf } from '../../src/ci/holder.ts';
 import { WorkflowLog } from '../../src/ci/workflow-commands.ts';
