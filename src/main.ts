@@ -1,7 +1,8 @@
 import { mainStage } from './action/main-stage.ts';
 import { runStage } from './action/stage.ts';
 import { processContext } from './job/context.ts';
-import { KEEPER, keepUntilOver } from './run/keeper-process.ts';
+import { keepUntilOver } from './run/keeper-process.ts';
+import { KEEPER } from './run/keeper-word.ts';
 
 if (process.argv[2] === KEEPER) {
   void keepUntilOver(process.stdin);

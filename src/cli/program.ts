@@ -1,13 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { SavepointError } from '../errors.ts';
-import { addAboutCommands } from './about-commands.ts';
-import { addBeginCommand } from './begin-command.ts';
-import { addExecCommand } from './exec-command.ts';
-import { addFinishCommands } from './finish-commands.ts';
-import { addGuardCommands } from './guard-commands.ts';
-import { addHostCommands } from './host-commands.ts';
+import { commandNames, commandsFor } from './commands.ts';
 import { complain, type Io } from './io.ts';
-import { addRunCommand } from './run-command.ts';
 import { version } from './version.ts';
 
 const help = `
@@ -42,22 +36,16 @@ export async function runProgram(words: readonly string[], io: Io): Promise<numb
       writeErr: () => undefined,
     });
   program.configureHelp({ sortSubcommands: false, showGlobalOptions: false });
-  addRunCommand(program, io, done);
-  addBeginCommand(program, io, done);
-  addExecCommand(program, io, done);
-  addFinishCommands(program, io, done);
-  addHostCommands(program, io, done);
-  addGuardCommands(program, io, done);
-  addAboutCommands(program, io, done);
-  for (const each of everyCommand(program)) each.exitOverride().helpOption('--help', 'tell how');
 
   try {
     refuseCommand(words, io);
+    for (const add of await commandsFor(words[0])) add(program, io, done);
+    for (const each of everyCommand(program)) each.exitOverride().helpOption('--help', 'tell how');
     await program.parseAsync([...words], { from: 'user' });
     return exit;
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return 0;
-    return complain(io, usageError(error, program), words.includes('--json'));
+    return complain(io, usageError(error), words.includes('--json'));
   }
 }
 
@@ -75,12 +63,12 @@ function refuseCommand([name]: readonly string[], { command }: Io): void {
 }
 
 /** What commander refuses, as an error of ours; anything else as it is. */
-function usageError(error: unknown, program: Command): unknown {
+function usageError(error: unknown): unknown {
   if (!(error instanceof CommanderError)) return error;
   if (error.code === 'commander.help') {
     return new SavepointError('bad-usage', {
       message: 'A command is missing.',
-      details: { allowed: program.commands.map((each) => each.name()) },
+      details: { allowed: commandNames },
       hint: 'savepoint --help',
     });
   }

@@ -6,13 +6,11 @@ import { setInterval } from 'node:timers/promises';
 import { withKeyText } from '../host/target.ts';
 import { keepLease } from '../transaction/keeper.ts';
 import { connect } from './connect.ts';
+import { KEEPER } from './keeper-word.ts';
 import { parseSaved, type SavedRun } from './saved.ts';
 
 /** Milliseconds between two looks at whether the lease is still wanted. */
 const LOOK = 1000;
-
-/** The word that makes an entry be the keeper; it reads what to keep from standard input. */
-export const KEEPER = 'keep-lease';
 
 export interface KeeperOrder {
   saved: SavedRun;
