@@ -8,6 +8,8 @@ const withoutUnused = {
     onLoad({ filter: /\/ssh2\/lib\/(http-agents|server|keygen|protocol\/SFTP)\.js$/ }, () => ({
       contents: 'module.exports = {};',
     }));
+    // The making of archives is all that is used of tar-stream.
+    onLoad({ filter: /\/tar-stream\/extract\.js$/ }, () => ({ contents: 'module.exports = {};' }));
     onResolve({ filter: /^zlib$/ }, ({ importer }) =>
       /\/ssh2\/lib\/protocol\/zlib\.js$/.test(importer)
         ? { path: 'zlib', namespace: 'unused' }
@@ -17,8 +19,28 @@ const withoutUnused = {
     onLoad({ filter: /.*/, namespace: 'unused' }, () => ({
       contents: 'module.exports = { constants: {}, createInflate: () => ({ _handle: {} }) };',
     }));
+    // ssh2 is as good without these, and looking for them takes longer than the key exchange; no
+    // native code that happens to be near a bundle is loaded into it, either.
+    onResolve({ filter: /^cpu-features$|\/sshcrypto\.node$/ }, ({ path }) => ({
+      path,
+      namespace: 'native',
+    }));
+    onLoad({ filter: /.*/, namespace: 'native' }, ({ path }) => ({
+      contents: `throw new Error('${path} is not part of the bundle');`,
+    }));
+    // All that bcrypt-pbkdf takes of tweetnacl is SHA-512, which Node has.
+    onLoad({ filter: /\/tweetnacl\/nacl-fast\.js$/ }, () => ({ contents: sha512OfNode }));
   },
 };
+
+const sha512OfNode = `
+const { createHash } = require('node:crypto');
+exports.lowlevel = {
+  crypto_hash(out, message, length) {
+    out.set(createHash('sha512').update(message.subarray(0, length)).digest());
+    return 0;
+  },
+};`;
 
 export const bundleOptions = {
   outExtension: { '.js': '.cjs' },
@@ -33,8 +55,6 @@ export const bundleOptions = {
   minifySyntax: true,
   lineLimit: 120,
   legalComments: 'none',
-  // ssh2 is as good without these, and the bundle has the same bytes wherever it is built.
-  external: ['cpu-features', '*.node'],
   plugins: [withoutUnused],
   logLevel: 'warning',
 };
