@@ -5,22 +5,25 @@ import { knownHostName } from '../known-hosts.ts';
 import type { AskedFor } from '../ssh-config/asked.ts';
 import type { BackendTarget } from '../target.ts';
 
-/** One line: a second one would be another line of known_hosts. */
-const hostKey = z.string().regex(/^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]*)?$/);
+/** What `open` of a backend may say. Made at the first answer: few hosts have a backend. */
+function answerSchema() {
+  /** One line: a second one would be another line of known_hosts. */
+  const hostKey = z.string().regex(/^(ssh|ecdsa)-[a-z0-9-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]*)?$/);
+  const endpoint = z.strictObject({
+    host: z.string().refine((name) => hostNameProblem(name) === undefined),
+    port: z.int().min(1).max(65_535).optional(),
+    user: z
+      .string()
+      .refine((name) => userProblem(name) === undefined)
+      .optional(),
+    key: z.string().startsWith('/').optional(),
+    hostKey: z.union([hostKey, z.array(hostKey).min(1)]).optional(),
+    sudo: z.boolean().optional(),
+  });
+  return z.strictObject({ endpoint: endpoint.optional(), state: z.unknown().optional() });
+}
 
-const endpoint = z.strictObject({
-  host: z.string().refine((name) => hostNameProblem(name) === undefined),
-  port: z.int().min(1).max(65_535).optional(),
-  user: z
-    .string()
-    .refine((name) => userProblem(name) === undefined)
-    .optional(),
-  key: z.string().startsWith('/').optional(),
-  hostKey: z.union([hostKey, z.array(hostKey).min(1)]).optional(),
-  sudo: z.boolean().optional(),
-});
-
-const answer = z.strictObject({ endpoint: endpoint.optional(), state: z.unknown().optional() });
+type Endpoint = NonNullable<z.output<ReturnType<typeof answerSchema>>['endpoint']>;
 
 /** What `open` of a backend said. */
 export interface OpenAnswer {
@@ -31,7 +34,7 @@ export interface OpenAnswer {
 
 /** Checks what a backend answered to `open`. @throws SavepointError `backend-failed` */
 export function readOpenAnswer(said: unknown, { backend, login }: BackendTarget): OpenAnswer {
-  const read = answer.safeParse(said ?? {});
+  const read = answerSchema().safeParse(said ?? {});
   if (!read.success) {
     const [issue] = read.error.issues;
     throw new SavepointError('backend-failed', {
@@ -49,7 +52,7 @@ export function readOpenAnswer(said: unknown, { backend, login }: BackendTarget)
 }
 
 function askedFor(
-  { host, port, user, key, hostKey: keys, sudo }: z.output<typeof endpoint>,
+  { host, port, user, key, hostKey: keys, sudo }: Endpoint,
   { sshConfig: _read, ...login }: BackendTarget['login'],
 ): AskedFor {
   const { keyText, key: given, agent, ...rest } = login;
