@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { bundleOptions } from './bundle-options.mjs';
+import { carriedGuards } from './carried-guards.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values } = parseArgs({ options: { out: { type: 'string', default: join(root, 'dist') } } });
@@ -31,6 +32,7 @@ if (digest !== pin.sha256) {
   );
 }
 
+const guards = carriedGuards(releases, pin.version);
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 const { version } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
@@ -42,7 +44,7 @@ const result = await build({
   absWorkingDir: root,
   // Sources read these from the repository; a bundle carries them.
   define: {
-    __SAVEPOINT__: JSON.stringify({ version, pin, releases, gate, policy }),
+    __SAVEPOINT__: JSON.stringify({ version, pin, guards, gate, policy }),
     'import.meta.url': '__importMetaUrl',
   },
   banner: { js: 'const __importMetaUrl = require("node:url").pathToFileURL(__filename).href;' },

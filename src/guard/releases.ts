@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import { SavepointError } from '../errors.ts';
+import { carried } from './carried.ts';
 
 /** One released guard: what the host runs is these bytes and no others. */
 export interface Guard {
@@ -9,15 +9,6 @@ export interface Guard {
   sha256: string;
   text: string;
 }
-
-/** What a bundle carries; sources read the same from the repository. */
-interface Carried {
-  pin: { version: string; sha256: string };
-  releases: Record<string, string>;
-}
-
-// Put in by scripts/build.mjs.
-declare const __SAVEPOINT__: (Carried & { version: string }) | undefined;
 
 /**
  * The guard in use: the release that pin.json names, or the one with the digest asked for.
@@ -64,15 +55,4 @@ export function versionOf(sha256: string): string | undefined {
 /** Lower-case hex SHA-256 of a text's UTF-8 bytes. */
 export function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-function carried(): Carried {
-  if (typeof __SAVEPOINT__ !== 'undefined') return __SAVEPOINT__;
-  const folder = new URL('../../guard/', import.meta.url);
-  const read = (path: string) => readFileSync(new URL(path, folder), 'utf8');
-  const versions = readdirSync(new URL('releases/', folder)).sort();
-  return {
-    pin: JSON.parse(read('pin.json')),
-    releases: Object.fromEntries(versions.map((v) => [v, read(`releases/${v}/guard.sh`)])),
-  };
 }

@@ -20,6 +20,7 @@ const sources = [
   'package-lock.json',
   'scripts/build.mjs',
   'scripts/bundle-options.mjs',
+  'scripts/carried-guards.mjs',
   'guard',
   'src',
 ];
