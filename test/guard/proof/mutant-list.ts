@@ -87,12 +87,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'no space is set aside for a rollback on a full disk',
-    edits: [
-      [
-        'head -c "$((bytes + 1048576))" /dev/zero >"$tx/reserve/bytes" ||',
-        ': ||',
-      ],
-    ],
+    edits: [['head -c "$((bytes + 1048576))" /dev/zero >"$tx/reserve/bytes" ||', ': ||']],
     tries: [{ sweep: 'full disk', scenario: 'rollback', fs: 'ext4' }],
   },
   {
