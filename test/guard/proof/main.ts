@@ -4,8 +4,10 @@
  *   node test/guard/proof/main.ts [--quick] [--guard FILE] [--seed N] [--jobs N]
  *     [--sweep kill,power,fault,...] [--shell dash,...] [--fs ext4,...] [--scenario NAME,...]
  *     [--sample N] [--mutants all|none|WORDS] [--docs FILE] [--json FILE]
+ *     [--journal FILE] [--minutes N]
  *
- * With --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. A part of it for one violation again:
+ * With --journal each part that is done is kept there, and a later run of the same guard goes on from it; with
+ * --minutes no part is begun later than that, and what is left to do is for the next run. With --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. A part of it for one violation again:
  * the same --sweep, --shell, --fs, --scenario and --seed. Exit 1 when something does not hold.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { shells } from '../guard.ts';
 import { fileSystems } from './ground.ts';
+import { Journal } from './journal.ts';
 import type { KillPlan } from './kill.ts';
 import { type Caught, mutants, tryMutant } from './mutants.ts';
 import { page } from './page.ts';
@@ -41,6 +44,8 @@ const { values } = parseArgs({
     docs: { type: 'string' },
     record: { type: 'string' },
     json: { type: 'string' },
+    journal: { type: 'string' },
+    minutes: { type: 'string', default: 'Infinity' },
   },
 });
 
@@ -85,14 +90,22 @@ function thinner(sample: string | undefined): Partial<KillPlan> | undefined {
 async function sweepAll(choice: Choice, jobs: number): Promise<Results> {
   const results = new Results();
   const plan = values.quick ? samplePlan(choice) : wholePlan(choice, thinner(values.sample));
-  const alone = plan.filter((task) => task.sweep === 'scale');
-  const others = plan.filter((task) => task.sweep !== 'scale');
+  const left = plan.filter((task) => {
+    const known = journal.tally(task);
+    if (known) results.add(task, known.tally, known.seconds);
+    return !known;
+  });
+  if (left.length < plan.length)
+    say(`${plan.length - left.length} of ${plan.length} parts are in the journal`);
+  const alone = left.filter((task) => task.sweep === 'scale');
+  const others = left.filter((task) => task.sweep !== 'scale');
   for (const [tasks, lanes] of [
     [alone, 1],
     [others, jobs],
   ] as const) {
-    await runTasks(tasks, lanes, stop.signal, (task, tally, seconds) => {
+    undone += await runTasks(tasks, lanes, stop.signal, isTime, (task, tally, seconds) => {
       results.add(task, tally, seconds);
+      journal.keep(task, tally, seconds);
       tell(task, tally.violations, tally.points, seconds);
     });
   }
@@ -103,12 +116,16 @@ async function tryMutants(choice: Choice, jobs: number): Promise<Caught[]> {
   const words = values.mutants ?? (values.quick || values.sweep ? 'none' : 'all');
   if (words === 'none') return [];
   const chosen = mutants.filter((m) => words === 'all' || m.name.includes(words));
+  const known = chosen.flatMap((mutant) => journal.caught(mutant) ?? []);
   const dir = mkdtempSync(join(tmpdir(), 'savepoint-mutants-'));
-  const caught: Caught[] = [];
+  const caught: Caught[] = known;
+  const left = chosen.filter((mutant) => !known.some((c) => c.mutant === mutant));
   try {
-    await inLanes(chosen, jobs, async (mutant) => {
+    undone += await inLanes(left, jobs, isTime, async (mutant) => {
+      const start = performance.now();
       const result = await tryMutant(choice.guard, mutant, dir, choice.seed, stop.signal);
       caught.push(result);
+      journal.keepCaught(result, (performance.now() - start) / 1000);
       say(
         `mutant: ${mutant.name}: ${result.by ? `caught: ${result.by.where}: ${result.by.problems[0]}` : 'NOT SEEN'} (${result.runs} lives)`,
       );
@@ -133,13 +150,25 @@ const choice: Choice = {
 const narrowing = process.argv
   .slice(2)
   .filter(
-    (word, n, all) => ![word, all[n - 1]].some((w) => /^--(docs|record|json)$/.test(w ?? '')),
+    (word, n, all) =>
+      ![word, all[n - 1]].some((w) => /^--(docs|record|json|journal|minutes|jobs)$/.test(w ?? '')),
   );
 const began = performance.now();
 const sha256 = digestOfFile(choice.guard);
+const journal = new Journal(values.journal, sha256);
+/** Parts that there was no time for. */
+let undone = 0;
+const isTime = () => performance.now() - began < Number(values.minutes) * 60_000;
 const results = await sweepAll(choice, Number(values.jobs));
 const caught = await tryMutants(choice, Number(values.jobs));
-const minutes = (performance.now() - began) / 60_000;
+if (undone > 0) {
+  say(`${undone} parts are left; the same command goes on with them`);
+  process.exit(results.total.violations.length > 0 ? 1 : 75);
+}
+// Of a run in pieces nobody took the time from the first to the last.
+const minutes = values.journal
+  ? results.seconds / 60 / Number(values.jobs)
+  : (performance.now() - began) / 60_000;
 const text = page(choice.guard, results, caught, minutes, narrowing);
 say(`\n${text}`);
 if (values.docs) writeFileSync(values.docs, text);

@@ -19,29 +19,34 @@ function scratchParent(): string {
  * Runs tasks, so many at a time, each in a worker with mount and process namespaces of its own.
  * `done` gets each tally as it comes. Whatever happens, no mount, process or folder is left:
  * the namespaces end with their worker, and the workers with this process or `signal`.
+ * @param isTime asked before each: none is begun once it says no.
+ * @returns how many were not begun
  * @throws Error with the worker's own words when one ends without a tally.
  */
 export async function runTasks(
   tasks: readonly Task[],
   jobs: number,
   signal: AbortSignal,
+  isTime: () => boolean,
   done: (task: Task, tally: Tally, seconds: number) => void,
-): Promise<void> {
-  await inLanes(tasks, jobs, async (task) => {
+): Promise<number> {
+  return await inLanes(tasks, jobs, isTime, async (task) => {
     const began = performance.now();
     done(task, await runTask(task, signal), (performance.now() - began) / 1000);
   });
 }
 
-/** Works a list off, so many at a time; the first error ends it. */
+/** Works a list off, so many at a time; the first error ends it. Gives how many were not begun. */
 export async function inLanes<T>(
   list: readonly T[],
   lanes: number,
+  isTime: () => boolean,
   work: (item: T) => Promise<void>,
-): Promise<void> {
+): Promise<number> {
   const queue = [...list];
   const lane = async (): Promise<void> => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+    while (queue.length > 0 && isTime()) {
+      const item = queue.shift() as T;
       await work(item).catch((error: unknown) => {
         queue.length = 0;
         throw error;
@@ -51,6 +56,7 @@ export async function inLanes<T>(
   // All lanes are waited for, or what they clean up at their end would be left.
   const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  return queue.length;
 }
 
 /** One task in a worker of its own. */

@@ -21,6 +21,11 @@ export class Results {
     return sum;
   }
 
+  /** Of all workers, one after the other. */
+  get seconds(): number {
+    return [...this.rows.values()].reduce((sum, row) => sum + row.seconds, 0);
+  }
+
   /** Points tried per sweep, step, shell and file system. */
   points(): string {
     const head = [
