@@ -444,7 +444,7 @@ prune() { # ended transactions are kept for audit up to a number, an age and a s
 # ---- restore ---------------------------------------------------------------------------------------------------------
 restore() { # every tracked path as it was, proved. After a reboot, or a failed attempt, times prove nothing of bytes
   for attempt in 1 2 3; do
-    [ ! -s "$tx/running" ] || kill_job; clear_stages; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restored removed || continue
+    kill_job; clear_stages; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restored removed || continue
     [ -e "$tx/diff" ] || { keep_edits && sort "$work/report" >"$tx/report" &&
       show_diff b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
     { [ $attempt = 1 ] && same_boot; } || doubt || continue
