@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // The first to need the machines' image builds it.
+    hookTimeout: 600_000,
     pool: 'forks',
     projects: [
       {

@@ -1,12 +1,17 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { labImage } from '../lab/image.ts';
 import { scene } from './backend-scene.ts';
 import { savepoint } from './command.ts';
 
 describe('a backend that is a module', () => {
+  // Whoever is first builds it, which takes longer than a test may.
+  beforeAll(async () => {
+    await labImage();
+  });
+
   test('boots a machine for run, and ends it', async () => {
     const it = scene();
     const module = resolve('examples/backends/nspawn.mjs');

@@ -55,11 +55,14 @@ export async function untilQuiet({ logs }: Pick<Sshd, 'logs'>): Promise<void> {
   );
 }
 
-/** Waits for what another process is about to do. Rejects after ten seconds. */
+/** Seconds that no machine is too slow for. */
+const PATIENCE = 50;
+
+/** Waits for what another process is about to do. Rejects when it can be slowness no more. */
 export async function until(what: string, happened: () => boolean): Promise<void> {
-  const end = Date.now() + 10_000;
+  const end = Date.now() + PATIENCE * 1000;
   while (!happened()) {
-    if (Date.now() > end) throw new Error(`Waited ten seconds in vain until ${what}.`);
+    if (Date.now() > end) throw new Error(`Waited ${PATIENCE} s in vain until ${what}.`);
     await delay(20);
   }
 }
