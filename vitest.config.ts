@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
+    // Far above what a slow and busy machine needs: only what hangs is ended by it.
+    testTimeout: 300_000,
     // The first to need the machines' image builds it.
     hookTimeout: 600_000,
     pool: 'forks',
