@@ -19,7 +19,7 @@ const settings = `${owned}/settings`;
 /** Asks systemd for a restart, as people do, and ends before the host does. */
 const restart = 'sudo -n systemctl reboot';
 
-test.concurrent.each(['root', 'ci'] as const)(
+test.each(['root', 'ci'] as const)(
   'a phase restarts its host by systemd and goes on in the same transaction: logged in as %s',
   async (user) => {
     await using machine = await bootContainer({ furnish });
@@ -48,7 +48,7 @@ test.concurrent.each(['root', 'ci'] as const)(
   },
 );
 
-test.concurrent('a command that the restart ends by TERM is no failure of the phase', async () => {
+test('a command that the restart ends by TERM is no failure of the phase', async () => {
   await using machine = await bootContainer({ furnish });
   const before = look(machine.root);
   await using controller = await startJob(machine, {
@@ -70,7 +70,7 @@ test.concurrent('a command that the restart ends by TERM is no failure of the ph
   expectRestored(machine.root, before);
 });
 
-test.concurrent('a restart that no phase announced is rolled back at boot, and told', async () => {
+test('a restart that no phase announced is rolled back at boot, and told', async () => {
   await using machine = await bootContainer({ furnish });
   const before = look(machine.root);
   await using controller = await startJob(machine, {
