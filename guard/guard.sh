@@ -7,7 +7,8 @@
 # State in /var/lib/savepoint (0700), or below the root it was given, or in a directory of their own for other users:
 #   guard/<sha256>/guard   this program        open         id of the open transaction
 #   tx/<id>/               a transaction       quarantine   why no transaction may begin
-# shellcheck disable=SC2012,SC2013,SC2015,SC2016,SC2034 # "a && b || fail" is meant for either; names here are plain; eval sets
+# shellcheck disable=SC2012,SC2013 # ids of transactions and numbers of processes are plain words
+# shellcheck disable=SC2015,SC2034 # in "a && b || fail" either is meant; eval sets what seems unused
 set -u
 job_path=$PATH job_umask=$(umask) && umask 077
 export LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -59,7 +60,7 @@ mine() { # this verb may act on the transaction: it is here, and the token is ri
   latest
   [ "$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"
 }
-latest() {
+latest() { # nobody came later
   read -r seen <"$tx/fence" || fail host-read-failed "cannot read $tx/fence"
   [ "$fence" -ge "$seen" ] || fail fenced "a later controller (fence $seen) has taken transaction $id over"
 }
@@ -213,7 +214,7 @@ abandon() { discard; fail "$1" "$2"; } # ends a begin that did not come as far a
 discard() { clear_stages; leave; rm -rf "$tx"; }
 leave() { read -r held 2>/dev/null <"$state/open" && [ "$held" = "$id" ] && set -- "$state/open"; rm -f "$state"/*.[0-9]* "$@"; }
 preflight() { # whatever would stop a rollback later is found now, while nothing is changed
-  for tool in awk cat chmod chown cmp cp cut date df find grep head mkdir mkfifo mv rm rmdir sed sha256sum sleep \
+  for tool in awk cat chmod chown cmp cp date df find grep head mkdir mkfifo mv rm rmdir sed sha256sum sleep \
     sort stat sync tail tar touch tr wc xargs; do command -v $tool >/dev/null ||
     abandon host-tools-missing "this host has no $tool, which the guard needs"; done
   tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'

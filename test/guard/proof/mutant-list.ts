@@ -25,9 +25,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'staged files are not flushed before they are renamed',
-    edits: [
-      ['each "$work/new.dirs" stage_new && flush_tracked ||', 'each "$work/new.dirs" stage_new ||'],
-    ],
+    edits: [['stage_new &&\n    flush_tracked ||', 'stage_new ||']],
     tries: power('apply'),
   },
   {
