@@ -25,9 +25,10 @@ export interface DownloadOptions {
 
 /**
  * First says which of its words are not there and about how much the others take, then sends them.
- * GNU tar's own format is asked for, where names are bytes, in pieces as large as a pipe is; its status 1 says that a file changed
- * while it was read, which a log may, and what was read of it has come. What a host's tar says of
- * itself is read no further than it may matter: it may be anything, without an end.
+ * GNU tar's own format is asked for, where names are bytes, in pieces as large as a pipe is; its
+ * status 1 says that a file changed while it was read, which a log may, and what was read of it has
+ * come. What a host's tar says of itself is read no further than it may matter: it may be anything,
+ * without an end.
  */
 const PACK = `
 cd / || exit
