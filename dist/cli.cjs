@@ -1395,36 +1395,37 @@ over.includes(error2.name)&&(clearInterval(timer2),onOver(error2))}finally{busy=
 return timer2.unref(),{[Symbol.dispose]:()=>clearInterval(timer2)}}var init_keeper=__esm({"src/transaction/keeper.ts"(){
 "use strict";init_define_SAVEPOINT();init_errors()}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream.Readable&&
 from.destroy()};if(to.on("error",leave).once("close",leave),!(from instanceof import_node_stream.Readable)){to.end(from);
-return}try{let batch=new Batch(to);for await(let chunk of from)batch.add(chunk),to.writableNeedDrain&&await roomOrGone(to,
-gone.signal);batch.flush()}catch(error2){if(gone.signal.aborted)return;throw error2 instanceof SavepointError?error2:new SavepointError(
-"host-write-failed",{message:`The input of ${what} broke off: ${sentenceOf(error2)}`,cause:error2})}to.end()}async function roomOrGone(to,gone){
-if(!gone.aborted)try{await(0,import_node_events.once)(to,"drain",{signal:gone})}catch(error2){if(!gone.aborted)throw error2}}
-var import_node_events,import_node_stream,batchSize,Batch,init_feed=__esm({"src/host/feed.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_events=require("node:events"),import_node_stream=require("node:stream");init_errors();batchSize=128*1024;Batch=
-class{#to;#pieces=[];#size=0;#flushing;constructor(to){this.#to=to}add(chunk){let piece=typeof chunk=="string"?Buffer.from(
-chunk):chunk;this.#pieces.push(piece),this.#size+=piece.length,this.#size>=batchSize?this.flush():this.#flushing??=setImmediate(
-()=>this.flush())}flush(){clearImmediate(this.#flushing),this.#flushing=void 0;let[first,...rest]=this.#pieces;this.#pieces=
-[],this.#size=0,!(!first||!this.#to.writable)&&this.#to.write(rest.length===0?first:Buffer.concat([first,...rest]))}}}});async function sendLocal(from,to,mode=384){let file=await(0,import_promises.open)(to,"wx",384).catch(error2=>{throw writeFailed(
+return}try{let batch=new Batch(to);for await(let chunk of from){let full=batch.add(chunk);to.writableNeedDrain&&await roomOrGone(
+to,gone.signal),full&&await(0,import_promises.setImmediate)()}batch.flush()}catch(error2){if(gone.signal.aborted)return;
+throw error2 instanceof SavepointError?error2:new SavepointError("host-write-failed",{message:`The input of ${what} brok\
+e off: ${sentenceOf(error2)}`,cause:error2})}to.end()}async function roomOrGone(to,gone){if(!gone.aborted)try{await(0,import_node_events.once)(
+to,"drain",{signal:gone})}catch(error2){if(!gone.aborted)throw error2}}var import_node_events,import_node_stream,import_promises,
+batchSize,Batch,init_feed=__esm({"src/host/feed.ts"(){"use strict";init_define_SAVEPOINT();import_node_events=require("node:events"),
+import_node_stream=require("node:stream"),import_promises=require("node:timers/promises");init_errors();batchSize=128*1024;
+Batch=class{#to;#pieces=[];#size=0;#flushing;constructor(to){this.#to=to}add(chunk){let piece=typeof chunk=="string"?Buffer.
+from(chunk):chunk;return this.#pieces.push(piece),this.#size+=piece.length,this.#size>=batchSize?(this.flush(),!0):(this.#flushing??=
+setImmediate(()=>this.flush()),!1)}flush(){clearImmediate(this.#flushing),this.#flushing=void 0;let[first,...rest]=this.#pieces;
+this.#pieces=[],this.#size=0,!(!first||!this.#to.writable)&&this.#to.write(rest.length===0?first:Buffer.concat([first,...rest]))}}}});async function sendLocal(from,to,mode=384){let file=await(0,import_promises2.open)(to,"wx",384).catch(error2=>{throw writeFailed(
 to,error2)});try{await copy(from,file),await file.chmod(mode),await file.close()}catch(error2){throw await file.close().
-catch(()=>{}),await(0,import_promises.unlink)(to).catch(()=>{}),error2 instanceof SavepointError?error2:writeFailed(to,error2)}}
-async function fetchLocal(from){let file=await(0,import_promises.open)(from,"r").catch(error2=>{throw readFailed(from,error2)});
-if((await file.stat()).isDirectory())throw await file.close(),readFailed(from,new Error("It is a directory."));return file.
-createReadStream({highWaterMark:chunkSize})}async function copy(from,file){if(!(from instanceof import_node_stream2.Readable))
+catch(()=>{}),await(0,import_promises2.unlink)(to).catch(()=>{}),error2 instanceof SavepointError?error2:writeFailed(to,
+error2)}}async function fetchLocal(from){let file=await(0,import_promises2.open)(from,"r").catch(error2=>{throw readFailed(
+from,error2)});if((await file.stat()).isDirectory())throw await file.close(),readFailed(from,new Error("It is a director\
+y."));return file.createReadStream({highWaterMark:chunkSize})}async function copy(from,file){if(!(from instanceof import_node_stream2.Readable))
 return file.writeFile(from);for await(let chunk of from)await file.writeFile(chunk)}function writeFailed(path,cause){return new SavepointError(
 "host-write-failed",{message:`The file ${path} cannot be written: ${sentenceOf(cause)}`,details:{path},cause})}function readFailed(path,cause){
 let missing3=cause instanceof Error&&"code"in cause&&cause.code==="ENOENT";return new SavepointError(missing3?"host-file\
 -missing":"host-read-failed",{message:missing3?`There is no file ${path}.`:`The file ${path} cannot be read: ${sentenceOf(
-cause)}`,details:{path},cause})}var import_promises,import_node_stream2,chunkSize,init_local_files=__esm({"src/host/loca\
-l-files.ts"(){"use strict";init_define_SAVEPOINT();import_promises=require("node:fs/promises"),import_node_stream2=require("node:stream");
+cause)}`,details:{path},cause})}var import_promises2,import_node_stream2,chunkSize,init_local_files=__esm({"src/host/loc\
+al-files.ts"(){"use strict";init_define_SAVEPOINT();import_promises2=require("node:fs/promises"),import_node_stream2=require("node:stream");
 init_errors();chunkSize=256*1024}});async function drained(outputs2,stop,fence){let complete=()=>outputs2.every(output2=>output2.finished),count2=()=>outputs2.
 reduce((sum,output2)=>sum+output2.chunks,0);for(;!complete();){let before=count2();await fence(),await quietOr(outputs2,
-complete),await(0,import_promises2.setImmediate)();let waitsForReader=!stop.aborted&&outputs2.some(output2=>output2.heldBack);
+complete),await(0,import_promises3.setImmediate)();let waitsForReader=!stop.aborted&&outputs2.some(output2=>output2.heldBack);
 if(count2()===before&&!waitsForReader)for(let output2 of outputs2)output2.finish()}}async function quietOr(outputs2,complete){
 let over=new AbortController,check=()=>complete()&&over.abort();for(let output2 of outputs2)output2.on("finished",check);
-check();try{await(0,import_promises2.setTimeout)(quietMilliseconds,void 0,{signal:over.signal})}catch(error2){if(!over.signal.
-aborted)throw error2}finally{for(let output2 of outputs2)output2.off("finished",check)}}var import_node_stream3,import_promises2,
+check();try{await(0,import_promises3.setTimeout)(quietMilliseconds,void 0,{signal:over.signal})}catch(error2){if(!over.signal.
+aborted)throw error2}finally{for(let output2 of outputs2)output2.off("finished",check)}}var import_node_stream3,import_promises3,
 highWaterMark,quietMilliseconds,Output,init_output=__esm({"src/host/output.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream3=
-require("node:stream"),import_promises2=require("node:timers/promises"),highWaterMark=256*1024,quietMilliseconds=250,Output=
+require("node:stream"),import_promises3=require("node:timers/promises"),highWaterMark=256*1024,quietMilliseconds=250,Output=
 class extends import_node_stream3.Readable{#source;#heldBack=!1;chunks=0;finished=!1;constructor(){super({highWaterMark})}attach(source,seen){
 this.#source=source,source.on("data",chunk=>{this.chunks++,seen?.(chunk.length),!(this.destroyed||this.finished)&&(this.
 push(chunk)||(this.#heldBack=!0,source.pause()))}),source.once("end",()=>this.finish()),source.once("close",()=>this.finish()),
@@ -1432,21 +1433,21 @@ source.once("error",()=>this.finish())}get heldBack(){return this.#heldBack&&!th
 finished=!0,this.push(null),this.emit("finished"))}_read(){this.#heldBack&&(this.#heldBack=!1,this.#source?.resume())}_destroy(error2,done){
 this.#heldBack=!1,this.#source?.resume(),done(error2)}}}});function newMark(){return(0,import_node_crypto.randomBytes)(8).toString("hex")}async function killTree(group,mark){let living=()=>members(
 group,mark);if(signalAll(await living(),"SIGTERM"),!await goneWithin(living,killGrace))for(let spent=0;spent<vanishLimit;spent+=
-pollInterval){let left2=await living();if(left2.length===0)return;signalAll(left2,"SIGKILL"),await(0,import_promises4.setTimeout)(
+pollInterval){let left2=await living();if(left2.length===0)return;signalAll(left2,"SIGKILL"),await(0,import_promises5.setTimeout)(
 pollInterval)}}async function goneWithin(living,limit2){let end3=performance.now()+limit2;for(;(await living()).length>0;){
-if(performance.now()>end3)return!1;await(0,import_promises4.setTimeout)(pollInterval)}return!0}async function members(group,mark){
-let entries=await(0,import_promises3.readdir)("/proc").catch(absent);if(entries===void 0)return groupExists(group)?[-group]:
+if(performance.now()>end3)return!1;await(0,import_promises5.setTimeout)(pollInterval)}return!0}async function members(group,mark){
+let entries=await(0,import_promises4.readdir)("/proc").catch(absent);if(entries===void 0)return groupExists(group)?[-group]:
 [];let pids=entries.filter(entry3=>/^\d+$/.test(entry3)).map(Number),matches2=await Promise.all(pids.map(pid=>belongs(pid,
 group,mark)));return pids.filter((_,index)=>matches2[index])}async function belongs(pid,group,mark){let[stat6,environment]=await Promise.
-all([(0,import_promises3.readFile)(`/proc/${pid}/stat`,"latin1").catch(absent),(0,import_promises3.readFile)(`/proc/${pid}\
+all([(0,import_promises4.readFile)(`/proc/${pid}/stat`,"latin1").catch(absent),(0,import_promises4.readFile)(`/proc/${pid}\
 /environ`,"latin1").catch(absent)]);if(stat6===void 0)return!1;let[state,,pgrp]=stat6.slice(stat6.lastIndexOf(")")+2).split(
 " ");return state==="Z"?!1:Number(pgrp)===group||hasMark(environment,mark)}function hasMark(environment,mark){return mark===
 void 0||environment===void 0?!1:environment.split("\0").includes(`${markVariable}=${mark}`)}function absent(){}function groupExists(group){
 return signal(-group,0)}function signalAll(pids,name){for(let pid of pids)signal(pid,name)}function signal(pid,name){try{
 return process.kill(pid,name)}catch(error2){let code=error2.code;if(code==="ESRCH"||code==="EPERM")return!1;throw error2}}
-var import_node_crypto,import_promises3,import_promises4,markVariable,killGrace,vanishLimit,pollInterval,init_processes=__esm(
-{"src/host/processes.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto=require("node:crypto"),import_promises3=
-require("node:fs/promises"),import_promises4=require("node:timers/promises"),markVariable="SAVEPOINT_RUN",killGrace=2e3,
+var import_node_crypto,import_promises4,import_promises5,markVariable,killGrace,vanishLimit,pollInterval,init_processes=__esm(
+{"src/host/processes.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto=require("node:crypto"),import_promises4=
+require("node:fs/promises"),import_promises5=require("node:timers/promises"),markVariable="SAVEPOINT_RUN",killGrace=2e3,
 vanishLimit=2e3,pollInterval=50}});function quoteWord(word){if(word.includes("\0"))throw new SavepointError("defect",{message:"A word of a command holds a \
 NUL character, which no argument can.",details:{word}});return plainWord.test(word)?word:`'${word.replaceAll("'","'\\''")}\
 '`}function quoteWords(words3){return words3.map(quoteWord).join(" ")}function commandLine(command4,env2={}){let{argv,cwd:cwd2}=command4,
@@ -1467,20 +1468,20 @@ if("refusal"in started)return stderr.push(`${started.refusal}
 stderr);let failure3,killing,kill2=()=>{killing??=killTree(pid,mark)};stop.signal.addEventListener("abort",kill2),stop.signal.
 aborted&&kill2(),child.stdin&&feed(command4.stdin,child.stdin,command4.argv[0]).catch(error2=>{failure3=error2,kill2()});
 let exit=await new Promise(resolve9=>{child.once("exit",(code,signal2)=>resolve9(signal2===null?{code:code??0}:{signal:signal2}))});
-if(await killing,await drained([stdout,stderr],stop.signal,async()=>{await(0,import_promises6.setImmediate)()}),child.stdout?.
+if(await killing,await drained([stdout,stderr],stop.signal,async()=>{await(0,import_promises7.setImmediate)()}),child.stdout?.
 destroy(),child.stderr?.destroy(),failure3!==void 0)throw failure3;return exit}async function start(command4,mark){let[file,
 ...args]=command4.argv;for(let name of Object.keys(command4.env??{}))checkVariableName(name);command4.argv.forEach(quoteWord);
 try{let child=(0,import_node_child_process.spawn)(file,args,{detached:!0,stdio:"pipe",env:{...process.env,...command4.env,
 ...mark&&{[markVariable]:mark}},...command4.cwd!==void 0&&{cwd:command4.cwd}}),{pid}=child;if(pid!==void 0)return{child,
 pid};let error2=await new Promise(resolve9=>child.once("error",resolve9));return await refusal(command4,error2)}catch(error2){
 return await refusal(command4,error2)}}async function refusal(command4,error2){let code=error2 instanceof Error&&"code"in
-error2?error2.code:void 0,{argv,cwd:cwd2}=command4;if(cwd2!==void 0&&!(await(0,import_promises5.stat)(cwd2).catch(()=>{}))?.
+error2?error2.code:void 0,{argv,cwd:cwd2}=command4;if(cwd2!==void 0&&!(await(0,import_promises6.stat)(cwd2).catch(()=>{}))?.
 isDirectory())return{refusal:`cd: ${cwd2}: no such directory`,code:126};if(code==="ENOENT"||code==="ENOTDIR")return{refusal:`${argv[0]}\
 : not found`,code:127};if(code==="EACCES"||code==="ENOEXEC"||code==="E2BIG")return{refusal:`${argv[0]}: ${sentenceOf(error2)}`,
 code:126};throw typeof code!="string"||code.startsWith("ERR_")?asSavepointError(error2):new SavepointError("host-unreach\
 able",{message:`This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,cause:error2})}var import_node_child_process,
-import_promises5,import_promises6,LocalHost,init_local=__esm({"src/host/local.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_child_process=require("node:child_process"),import_promises5=require("node:fs/promises"),import_promises6=require("node:timers/promises");
+import_promises6,import_promises7,LocalHost,init_local=__esm({"src/host/local.ts"(){"use strict";init_define_SAVEPOINT();
+import_node_child_process=require("node:child_process"),import_promises6=require("node:fs/promises"),import_promises7=require("node:timers/promises");
 init_errors();init_feed();init_local_files();init_output();init_processes();init_quote();LocalHost=class{name="local";kind="\
 local";#running=new Set;#exits=new Set;#closed=!1;run(command4){if(this.#closed)throw new SavepointError("defect",{message:"\
 A command was started on a closed host."});let stop=new AbortController,stdout=new Output,stderr=new Output,exit=execute(
@@ -1527,22 +1528,22 @@ name=>known.includes(name))];default:return known}})();if(chosen.length>0)return
 None of these algorithms is supported.",{found:written,allowed:all.join(",")})}var init_algorithms=__esm({"src/host/ssh-\
 config/algorithms.ts"(){"use strict";init_define_SAVEPOINT();init_known_hosts();init_problem()}});function usualConfigFiles(home){let own2=(0,import_node_path.join)(home,".ssh");return[{path:(0,import_node_path.join)(own2,
 "config"),includeFolder:own2,checkPermissions:!0},{path:"/etc/ssh/ssh_config",includeFolder:"/etc/ssh"}]}async function readConfigFile(file){
-try{return file.checkPermissions&&await checkOwner(file.path),await(0,import_promises7.readFile)(file.path,"utf8")}catch(error2){
+try{return file.checkPermissions&&await checkOwner(file.path),await(0,import_promises8.readFile)(file.path,"utf8")}catch(error2){
 if(error2 instanceof SavepointError)throw error2;if(error2 instanceof Error&&"code"in error2&&error2.code==="ENOENT"&&!file.
 required)return;throw new SavepointError("ssh-config-bad",{message:`The SSH configuration ${file.path} cannot be read: ${sentenceOf(
-error2)}`,place:{file:file.path},cause:error2})}}async function checkOwner(path){let{uid,mode}=await(0,import_promises7.stat)(
+error2)}`,place:{file:file.path},cause:error2})}}async function checkOwner(path){let{uid,mode}=await(0,import_promises8.stat)(
 path);if(!((uid===0||uid===process.getuid?.())&&(mode&18)===0))throw new SavepointError("ssh-config-bad",{message:`The S\
 SH configuration ${path} may be written to by others, so it is not used.`,place:{file:path},details:{owner:uid,mode:(mode&
 511).toString(8).padStart(4,"0")},hint:`chmod 600 ${path}`})}async function includedFiles(pattern,folder){let absolute=(0,import_node_path.isAbsolute)(
 pattern)?pattern:(0,import_node_path.join)(folder,pattern),[,...segments]=absolute.split("/"),found=["/"];for(let segment of segments)
 found=(await Promise.all(found.map(path=>matching(path,segment)))).flat();return found}async function matching(folder,segment){
-if(!/[*?[]/.test(segment)){let path=(0,import_node_path.join)(folder,segment);return await(0,import_promises7.stat)(path).
-catch(()=>{})?[path]:[]}let entries=await(0,import_promises7.readdir)(folder).catch(()=>[]),name=globExpression(segment);
+if(!/[*?[]/.test(segment)){let path=(0,import_node_path.join)(folder,segment);return await(0,import_promises8.stat)(path).
+catch(()=>{})?[path]:[]}let entries=await(0,import_promises8.readdir)(folder).catch(()=>[]),name=globExpression(segment);
 return entries.filter(entry3=>name.test(entry3)&&(segment.startsWith(".")||!entry3.startsWith("."))).sort().map(entry3=>(0,import_node_path.join)(
 folder,entry3))}function globExpression(segment){let source=segment.replace(/\[(!?)([^\]]+)\]|[\s\S]/g,(part,not,set)=>set!==
 void 0?`[${not?"^":""}${set.replace(/[\\^]/g,"\\$&")}]`:part==="*"?".*":part==="?"?".":part.replace(/[.+^${}()|[\]\\]/,"\
-\\$&"));return new RegExp(`^${source}$`,"s")}var import_promises7,import_node_path,init_files=__esm({"src/host/ssh-confi\
-g/files.ts"(){"use strict";init_define_SAVEPOINT();import_promises7=require("node:fs/promises"),import_node_path=require("node:path");
+\\$&"));return new RegExp(`^${source}$`,"s")}var import_promises8,import_node_path,init_files=__esm({"src/host/ssh-confi\
+g/files.ts"(){"use strict";init_define_SAVEPOINT();import_promises8=require("node:fs/promises"),import_node_path=require("node:path");
 init_errors()}});function localUser(env2=process.env){let{username,uid}=(0,import_node_os2.userInfo)();return{name:username,home:(0,import_node_os2.homedir)(),
 uid,machine:(0,import_node_os2.hostname)(),env:env2}}function expandTokens(value,tokens,place){let{local}=tokens,meanings={
 "%":"%",C:connectionHash(tokens),d:local.home,h:tokens.host,i:String(local.uid),j:tokens.jumps,k:tokens.keyName,L:local.
@@ -2975,7 +2976,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer2);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer2){try{return JSON.parse(answer2)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-require("node:readline");init_local();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises8.realpath)(use);return isModule(file)||await(0,import_promises8.access)(
+require("node:readline");init_local();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
 file,import_node_fs2.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -2985,23 +2986,23 @@ use).href);module2=loaded.open?loaded:loaded.default??{}}catch(cause){throw bad(
 cause)}let{open:open4,connect:connect3}=module2;if(typeof open4!="function")throw bad(use,"does not export the function \
 open");return{capabilities:async()=>optionalVerbs.filter(verb=>typeof module2[verb]=="function"),call:async(verb,request)=>module2[verb]?.(
 request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){return(0,import_node_crypto4.createHash)(
-"sha256").update(await(0,import_promises8.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
+"sha256").update(await(0,import_promises9.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
 "backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,allowed:"an ES module (\
-.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_node_fs2,import_promises8,import_node_url,isModule,
+.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_node_fs2,import_promises9,import_node_url,isModule,
 init_load=__esm({"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),
-import_node_fs2=require("node:fs"),import_promises8=require("node:fs/promises"),import_node_url=require("node:url");init_errors();
+import_node_fs2=require("node:fs"),import_promises9=require("node:fs/promises"),import_node_url=require("node:url");init_errors();
 init_backend();init_executable();isModule=file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text6=>text6,signal:signal2},act){let{id,with:told,state}=backend,said=[],
 tell2=line=>{let shown2=mask(line);said.push(shown2),said.length>lastLines&&said.shift(),log(shown2)},late=AbortSignal.timeout(
 limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told,...state!==void 0&&{state},signal:either},
 acting=act({...context,log:tell2});try{return await Promise.race([acting,aborted2(either)])}catch(error2){if(!either.aborted)
-throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises9.setTimeout)(
+throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises10.setTimeout)(
 grace,void 0,{ref:!1})]),!signal2?.aborted)throw failedBackend(backend,step,"it took too long",said);if(signal2.reason instanceof
 SavepointError)throw signal2.reason;let message=`Waiting for ${backend.use} was given up.`;throw new SavepointError("job\
 -cancelled",{message})}}function aborted2(signal2){return new Promise((_,reject)=>{let stop=()=>reject(signal2.reason);signal2.
 aborted&&stop(),signal2.addEventListener("abort",stop,{once:!0})})}function failedBackend({use},step,why,said=[]){return new SavepointError(
 "backend-failed",{message:`The backend ${use} failed at ${step}: ${why}${/[.!?]$/.test(why)?"":"."}`,details:{backend:use,
-verb:step,...said.length>0&&{said:[...said]}}})}var import_promises9,limits,grace,lastLines,init_within=__esm({"src/host\
-/backend/within.ts"(){"use strict";init_define_SAVEPOINT();import_promises9=require("node:timers/promises");init_errors();
+verb:step,...said.length>0&&{said:[...said]}}})}var import_promises10,limits,grace,lastLines,init_within=__esm({"src/hos\
+t/backend/within.ts"(){"use strict";init_define_SAVEPOINT();import_promises10=require("node:timers/promises");init_errors();
 limits={capabilities:6e4,open:30*6e4,connect:6e4,revert:30*6e4,reboot:15*6e4,close:5*6e4},grace=5e3,lastLines=5}});var open_exports={};__export(open_exports,{callBackend:()=>callBackend,connectBackend:()=>connectBackend,openBackend:()=>openBackend});
 async function openBackend(asked,options={}){let loaded=await loadBackend(asked.backend),can=await within(asked.backend,
 "capabilities",options,it=>loaded.capabilities(it)),use={...asked.backend,can:optionalVerbs.filter(verb=>can.includes(verb))};
@@ -3039,14 +3040,14 @@ let own2=Buffer.from(chunk.subarray(at2,to));at2+=protocol._parse(own2,0,own2.le
 target),tried=[];for(let[index,address]of addresses.entries()){let share=(deadline-performance.now())/(addresses.length-
 index);try{return await dialAddress(address,target.port,share,signal2)}catch(error2){signal2?.throwIfAborted(),tried.push(
 `${address} port ${target.port}: ${clauseOf(error2)}`)}}throw unreachable(target,tried.join("; "),{details:{tried}})}async function addressesOf(target){
-if((0,import_node_net.isIP)(target.name)!==0)return[target.name];try{return(await(0,import_promises10.lookup)(target.name,
+if((0,import_node_net.isIP)(target.name)!==0)return[target.name];try{return(await(0,import_promises11.lookup)(target.name,
 {all:!0,family:target.addressFamily??0})).map(({address})=>address)}catch(error2){throw unreachable(target,clauseOf(error2),
 {cause:error2})}}async function dialAddress(host2,port,milliseconds,signal2){let onread=lendingReads(()=>socket),socket=(0,import_node_net.connect)(
 {host:host2,port,noDelay:!0,onread});socket.pause();let timeout=AbortSignal.timeout(Math.max(1,Math.ceil(milliseconds)));
 try{return await(0,import_node_events2.once)(socket,"connect",{signal:signal2?AbortSignal.any([timeout,signal2]):timeout}),
 socket}catch(error2){throw socket.destroy(),timeout.aborted?Object.assign(new Error("no answer in time"),{code:"ETIMEDOU\
-T"}):error2}}var import_promises10,import_node_events2,import_node_net,init_ssh_dial=__esm({"src/host/ssh-dial.ts"(){"us\
-e strict";init_define_SAVEPOINT();import_promises10=require("node:dns/promises"),import_node_events2=require("node:events"),
+T"}):error2}}var import_promises11,import_node_events2,import_node_net,init_ssh_dial=__esm({"src/host/ssh-dial.ts"(){"us\
+e strict";init_define_SAVEPOINT();import_promises11=require("node:dns/promises"),import_node_events2=require("node:events"),
 import_node_net=require("node:net");init_ssh_errors();init_ssh_reading()}});function parseKeysOnce(client){client.on("handshake",()=>{let{_cipher,_decipher}=client._protocol;Buffer.isBuffer(_cipher.
 _encKey)&&(_cipher._encKey=(0,import_node_crypto5.createSecretKey)(_cipher._encKey)),Buffer.isBuffer(_decipher._decipherKey)&&
 (_decipher._decipherKey=(0,import_node_crypto5.createSecretKey)(_decipher._decipherKey))})}function roundTrip(client){let internals=client;
@@ -5420,7 +5421,7 @@ target.knownHosts!==void 0&&take2(target.knownHosts,"the known-hosts lines given
 let text6=await readKnownHosts(file);text6===void 0?lookedIn.push(`${file} (absent)`):take2(text6,file)}return target.knownHostsCommand!==
 void 0&&take2(await askForKnownHosts(target.knownHostsCommand),"the output of KnownHostsCommand"),target.revokedHostKeys!==
 void 0&&hosts.push(...await readRevoked(target.revokedHostKeys)),checkAgainst(target,hosts,lookedIn)}async function readKnownHosts(file){
-try{return await(0,import_promises11.readFile)(file,"utf8")}catch(error2){if(error2 instanceof Error&&"code"in error2&&error2.
+try{return await(0,import_promises12.readFile)(file,"utf8")}catch(error2){if(error2 instanceof Error&&"code"in error2&&error2.
 code==="ENOENT")return;throw new SavepointError("known-hosts-missing",{message:`The known_hosts file ${file} cannot be r\
 ead: ${sentenceOf(error2)}`,details:{file},cause:error2})}}async function readRevoked(file){let text6=await readKnownHosts(
 file);if(text6===void 0||text6.startsWith("SSHKRL"))throw new SavepointError("known-hosts-missing",{message:text6?`Revok\
@@ -5449,8 +5450,8 @@ entry3=>shown2.startsWith(`${entry3.type} `)),offending=(ofSameType.length>0?ofS
 host:targetName(target),name,shown:shown2,known:known.map(described),offending},hint:"Either the host was installed anew\
 , or somebody is in between. Find out which before you replace that line."})}function revokedKey({target,name,shown:shown2},revoked){
 return new SavepointError("host-key-revoked",{message:`The key of ${targetName(target)} is marked as revoked in ${at(revoked)}\
-.`,details:{host:targetName(target),name,shown:shown2,revoked:at(revoked)}})}var import_promises11,isPlain,isRevoked,isAuthority,
-at,described,init_host_key=__esm({"src/host/host-key.ts"(){"use strict";init_define_SAVEPOINT();import_promises11=require("node:fs/promises");
+.`,details:{host:targetName(target),name,shown:shown2,revoked:at(revoked)}})}var import_promises12,isPlain,isRevoked,isAuthority,
+at,described,init_host_key=__esm({"src/host/host-key.ts"(){"use strict";init_define_SAVEPOINT();import_promises12=require("node:fs/promises");
 init_errors();init_known_hosts();init_ssh_algorithms();init_ssh_programs();init_ssh_target();isPlain=entry3=>entry3.marker===
 "none",isRevoked=entry3=>entry3.marker==="revoked",isAuthority=entry3=>entry3.marker==="cert-authority";at=({source,line})=>`${source}\
 :${line}`,described=entry3=>`${entry3.type} ${fingerprint(entry3.key)} (${at(entry3)})`}});function openSshEd25519(key){let{x="",d=""}=key.export({format:"jwk"}),publicPart2=Buffer.from(x,"base64url"),secretPart=Buffer.
@@ -5463,7 +5464,7 @@ match(/.{1,70}/g)??[]).join(`
 `)}
 -----END OPENSSH PRIVATE KEY-----
 `}function string3(value){let bytes2=Buffer.from(value),length=Buffer.alloc(4);return length.writeUInt32BE(bytes2.length),
-Buffer.concat([length,bytes2])}var init_openssh_ed25519=__esm({"src/host/openssh-ed25519.ts"(){"use strict";init_define_SAVEPOINT()}});async function readKeyFile(path){try{var _stack=[];try{let file=__using(_stack,await(0,import_promises12.open)(path,"r"),
+Buffer.concat([length,bytes2])}var init_openssh_ed25519=__esm({"src/host/openssh-ed25519.ts"(){"use strict";init_define_SAVEPOINT()}});async function readKeyFile(path){try{var _stack=[];try{let file=__using(_stack,await(0,import_promises13.open)(path,"r"),
 !0);let{mode,uid}=await file.stat();if(uid===process.getuid?.()&&(mode&63)!==0)throw tooOpen(path,mode);return await file.
 readFile("utf8")}catch(_){var _error=_,_hasError=!0}finally{var _promise=__callDispose(_stack,_error,_hasError);_promise&&
 await _promise}}catch(error2){if(error2 instanceof SavepointError)throw error2;let missing3=error2 instanceof Error&&"co\
@@ -5491,9 +5492,9 @@ hint:`Is it whole, and is the passphrase in ${passphraseVariable}, if it needs o
 rsa":return key.export({type:"pkcs1",format:"pem"}).toString();case"ec":return key.export({type:"sec1",format:"pem"}).toString();case"\
 ed25519":return openSshEd25519(key);default:throw bad2(source,`is of the type ${key.asymmetricKeyType}, which SSH has no\
  use for`,{hint:"Use an Ed25519, ECDSA or RSA key."})}}function bad2(source,what,more={}){return new SavepointError("key\
--bad",{message:`The SSH key from ${source} ${what}.`,details:{source},...more})}var import_node_crypto6,import_promises12,
+-bad",{message:`The SSH key from ${source} ${what}.`,details:{source},...more})}var import_node_crypto6,import_promises13,
 import_ssh2,passphraseVariable,header,init_ssh_keys=__esm({"src/host/ssh-keys.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_crypto6=require("node:crypto"),import_promises12=require("node:fs/promises"),import_ssh2=__toESM(require_lib2(),1);
+import_node_crypto6=require("node:crypto"),import_promises13=require("node:fs/promises"),import_ssh2=__toESM(require_lib2(),1);
 init_errors();init_known_hosts();init_openssh_ed25519();passphraseVariable="SAVEPOINT_KEY_PASSPHRASE",header=/^-----BEGIN ([A-Z0-9 ]+)-----/m}});async function agentKeys(path){let agent=import_ssh22.default.createAgent(path);return(await new Promise((resolve9,reject)=>{
 agent.getIdentities((error2,keys)=>{if(!error2)return resolve9(keys??[]);reject(new SavepointError("key-missing",{message:`\
 The SSH agent at ${path} does not answer.`,cause:error2}))})})).map(asParsedKey).flatMap(key=>key?[agentKey(agent,path,key)]:
@@ -5513,10 +5514,10 @@ a key file, give the key in the environment, or start an agent that has it."})}a
 if(target.agent===void 0)return[];try{return await agentKeys(target.agent)}catch(error2){if(!(error2 instanceof SavepointError))
 throw error2;return passedOver.push(error2.message),[]}}function ownKey(key,source){return{label:`${source} (${describeKey(
 key)})`,method:username=>({type:"publickey",username,key})}}async function publicPart(file){for(let candidate of[`${file}\
-.pub`,file]){let text6=await(0,import_promises13.readFile)(candidate,"utf8").catch(()=>{});if(text6===void 0||text6.includes(
+.pub`,file]){let text6=await(0,import_promises14.readFile)(candidate,"utf8").catch(()=>{});if(text6===void 0||text6.includes(
 "PRIVATE KEY"))continue;let key=import_ssh23.default.utils.parseKey(text6);if(!(key instanceof Error))return key.getPublicSSH()}}
-function same(publicKey){return key=>publicKey?.equals(key.publicKey)??!1}var import_promises13,import_ssh23,init_ssh_identities=__esm(
-{"src/host/ssh-identities.ts"(){"use strict";init_define_SAVEPOINT();import_promises13=require("node:fs/promises"),import_ssh23=
+function same(publicKey){return key=>publicKey?.equals(key.publicKey)??!1}var import_promises14,import_ssh23,init_ssh_identities=__esm(
+{"src/host/ssh-identities.ts"(){"use strict";init_define_SAVEPOINT();import_promises14=require("node:fs/promises"),import_ssh23=
 __toESM(require_lib2(),1);init_errors();init_ssh_agent();init_ssh_keys();init_ssh_target()}});function giveBack(bytes2){let{buffer:buffer5,length}=bytes2;length<16384||buffer5.byteLength-length>64||buffer5.transfer?.(
 0)}var init_give_back=__esm({"src/host/give-back.ts"(){"use strict";init_define_SAVEPOINT()}});function reusePackets(client){let{_protocol}=client,place=Buffer.allocUnsafeSlow(largest2),random=Buffer.alloc(poolSize),
 used=poolSize,pad=padding2=>{used+padding2.length>poolSize&&((0,import_node_crypto7.randomFillSync)(random),used=0),used+=
@@ -5572,12 +5573,12 @@ onnecting to ${targetName(login.target)} was given up.`,cause:signal2.reason}):e
 "A route has at least one host.");let{target}=previous;return target.localCommand!==void 0&&await runLocally(target,target.
 localCommand),previous}async function begin(target,signal2){let{proxyCommand}=target;return proxyCommand===void 0?dial(target,
 signal2):dialThrough(target,proxyCommand)}async function withinSeconds(seconds2,opening){let inTime=new AbortController,
-late=(0,import_promises14.setTimeout)(seconds2*1e3,void 0,{signal:inTime.signal}).then(()=>{throw opening.then(channel=>channel.
+late=(0,import_promises15.setTimeout)(seconds2*1e3,void 0,{signal:inTime.signal}).then(()=>{throw opening.then(channel=>channel.
 destroy()).catch(()=>{}),new ChannelRefused(`no answer within ${seconds2} s`)});try{return await Promise.race([opening,late])}finally{
 inTime.abort(),late.catch(()=>{})}}function endOf(channel){return new Promise(resolve9=>{channel.once("exit",(code,signal2)=>{
-resolve9(code===null?{signal:signal2??"SIGKILL"}:{code})}),channel.once("close",()=>resolve9(void 0))})}var import_promises14,
+resolve9(code===null?{signal:signal2??"SIGKILL"}:{code})}),channel.once("close",()=>resolve9(void 0))})}var import_promises15,
 farewell,ChannelRefused,SshConnection,init_ssh_connection=__esm({"src/host/ssh-connection.ts"(){"use strict";init_define_SAVEPOINT();
-import_promises14=require("node:timers/promises");init_errors();init_ssh_dial();init_ssh_errors();init_ssh_internals();init_ssh_liveness();
+import_promises15=require("node:timers/promises");init_errors();init_ssh_dial();init_ssh_errors();init_ssh_internals();init_ssh_liveness();
 init_ssh_login();init_ssh_programs();init_ssh_target();farewell=1e3,ChannelRefused=class extends Error{};SshConnection=class{target;client;over;#sock;#via;#over=!1;#why="\
 the other side closed it";constructor(target,client,sock,via){this.target=target,this.client=client,this.#sock=sock,this.#via=
 via,client.setMaxListeners(0),client.on("error",error2=>{this.#why=clauseOf(error2)});let stopWatching=watchLink(target,
@@ -5591,7 +5592,7 @@ to.connectTimeout,opening)}catch(error2){if(!(error2 instanceof ChannelRefused))
 throw unreachable(to,`${hop} did not get through to it (${error2.message})`,{details:{via:hop},cause:error2})}}async roundTrip(){
 this.#over||await Promise.race([roundTrip(this.client),this.over])}async end(){if(!this.#over){this.#why="it was closed \
 from this side";let sent=new Promise(resolve9=>this.#sock.once("finish",resolve9));this.client.end();let late=new AbortController;
-await Promise.race([sent,this.over,(0,import_promises14.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
+await Promise.race([sent,this.over,(0,import_promises15.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
 late.abort(),this.#sock.destroy()}await this.#via?.end()}#open(what,start2){return new Promise((resolve9,reject)=>{let fail=error2=>{
 this.#over||!this.#sock.writable?reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};
 try{start2((error2,channel)=>error2?fail(error2):resolve9(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(
@@ -5630,13 +5631,13 @@ command4,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand
 within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
 client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
 await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
-await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises15.setTimeout)(
+await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command4,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command4.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command4.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
-lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises15,searchLimit,
+lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises16,searchLimit,
 reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
-import_promises15=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
+import_promises16=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
 init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
@@ -5789,14 +5790,14 @@ ed`.",...cause!==void 0&&{cause}})}var init_fate=__esm({"src/transaction/fate.ts
 init_errors()}});function isOutage(error2){return error2 instanceof SavepointError&&(error2.name==="host-lost"||error2.name==="host-unrea\
 chable")}function isAboutLink(error2){return isOutage(error2)?!0:error2 instanceof SavepointError&&linkErrors.has(error2.
 name)}async function within2(milliseconds,asked){let timer2=new AbortController;try{return await Promise.race([asked.then(
-()=>{},error2=>error2),(0,import_promises16.setTimeout)(milliseconds,"late",{signal:timer2.signal})])}finally{timer2.abort()}}
+()=>{},error2=>error2),(0,import_promises17.setTimeout)(milliseconds,"late",{signal:timer2.signal})])}finally{timer2.abort()}}
 async function unless(signal2,waited){if(!signal2)return waited;signal2.throwIfAborted();let ended=new AbortController,aborted3=new Promise(
 (_,reject)=>{signal2.addEventListener("abort",()=>reject(signal2.reason),{signal:ended.signal})});try{await Promise.race(
 [waited,aborted3])}finally{ended.abort()}}function givenUp(name,last,patience2){return new SavepointError(last.name,{message:`${name}\
  did not come back within ${rounded(patience2)} s, after which it rolls back by itself. ${last.reason}`,details:{...last.
-details,waited:rounded(patience2)},cause:last})}function rounded(seconds2){return Math.round(seconds2*10)/10}var import_promises16,
+details,waited:rounded(patience2)},cause:last})}function rounded(seconds2){return Math.round(seconds2*10)/10}var import_promises17,
 FIRST_PAUSE,LONGEST_PAUSE,Link,linkErrors,init_link=__esm({"src/transaction/link.ts"(){"use strict";init_define_SAVEPOINT();
-import_promises16=require("node:timers/promises");init_errors();FIRST_PAUSE=250,LONGEST_PAUSE=5e3,Link=class{#options;#heard=performance.
+import_promises17=require("node:timers/promises");init_errors();FIRST_PAUSE=250,LONGEST_PAUSE=5e3,Link=class{#options;#heard=performance.
 now();#away=0;#outage;constructor(options){this.#options=options}renewed(){this.#heard=performance.now()}allowAway(seconds2){
 let before=this.#away;return this.#away=Math.max(before,seconds2),{[Symbol.dispose]:()=>{this.#away=before}}}async again(attempt2,{
 repeatable:repeatable2=!0,signal:signal2}={}){for(;;)try{return await attempt2()}catch(error2){if(!isOutage(error2)||!repeatable2&&
@@ -5805,7 +5806,7 @@ let outage=this.#restore(first).finally(()=>{this.#outage=void 0});outage.catch(
 let lost2=performance.now(),{news,lease,probe,name}=this.#options,end3=()=>Math.max(this.#heard+lease*1e3,lost2+this.#away*
 1e3),patience2=(end3()-lost2)/1e3;if(patience2<=0)throw first;news.push({kind:"connection_lost",reason:first.reason,patience:rounded(
 patience2)});let last=first;for(let pause2=FIRST_PAUSE;;pause2=Math.min(pause2*2,LONGEST_PAUSE)){let wait=Math.min(pause2*
-(.5+Math.random()/2),end3()-performance.now());wait>0&&await(0,import_promises16.setTimeout)(wait);let left2=end3()-performance.
+(.5+Math.random()/2),end3()-performance.now());wait>0&&await(0,import_promises17.setTimeout)(wait);let left2=end3()-performance.
 now();if(left2<=0)throw givenUp(name,last,patience2);let trouble=await within2(left2,probe());if(trouble==="late")throw givenUp(
 name,last,patience2);if(trouble===void 0||!isAboutLink(trouble))break;if(!isOutage(trouble))throw trouble;last=trouble}news.
 push({kind:"connection_resumed",after:rounded((performance.now()-lost2)/1e3)})}};linkErrors=new Set(["host-auth-failed",
@@ -6261,9 +6262,9 @@ look2<LOOKS;look2++){let now=await host2.now();if(now&&now!==host2.before)return
 "host-lost",{message:`What watched over the command of phase ${phase} on ${host2.name} was killed: nobody knows how it e\
 nded.`,details:{host:host2.name,phase}})}var LOOKS,init_reboot=__esm({"src/transaction/reboot.ts"(){"use strict";init_define_SAVEPOINT();
 init_errors();LOOKS=60}});function attach(record2,host2,options={}){return new GuardedTransaction({...record2,fence:options.fence??record2.fence},
-host2,options.signal)}async function pause(seconds2,signal2){try{await(0,import_promises17.setTimeout)(seconds2*1e3,void 0,
-signal2?{signal:signal2}:{})}catch(error2){throw signal2?.throwIfAborted(),error2}}var import_promises17,LOCK_RETRY,GuardedTransaction,
-init_transaction=__esm({"src/transaction/transaction.ts"(){"use strict";init_define_SAVEPOINT();import_promises17=require("node:timers/promises");
+host2,options.signal)}async function pause(seconds2,signal2){try{await(0,import_promises18.setTimeout)(seconds2*1e3,void 0,
+signal2?{signal:signal2}:{})}catch(error2){throw signal2?.throwIfAborted(),error2}}var import_promises18,LOCK_RETRY,GuardedTransaction,
+init_transaction=__esm({"src/transaction/transaction.ts"(){"use strict";init_define_SAVEPOINT();import_promises18=require("node:timers/promises");
 init_errors();init_client();init_protocol();init_releases();init_answers();init_fate();init_link();init_news();init_overlay_archive();
 init_phase_process();init_reboot();LOCK_RETRY=2;GuardedTransaction=class{record;news=new News;#site;#signal;#link;#boot;#fate;constructor(record2,host2,signal2){
 this.record=record2,this.#signal=signal2,this.#site={host:host2,guard:guardInUse(record2.guard.sha256),root:record2.root,
@@ -6278,7 +6279,7 @@ host_busy",reason:error2.reason,patience:patience2}),told=!0,await pause(LOCK_RE
 let archive=await overlayArchive(change2.overlay),remove2=change2.remove.map(path=>["remove",path]),asked=()=>this.#ask(
 "apply",remove2,archive);return appliedFrom(await this.#over(asked,{repeatable:!1}))}async exec(command4,signal2){command4.
 reboot!==void 0&&this.#boot===void 0&&await this.renew();let host2={name:this.#site.host.name,before:this.#boot,now:async()=>(await this.
-renew(),this.#boot),pause:()=>(0,import_promises17.setTimeout)(1e3)},away=this.#link.allowAway(command4.reboot??0),end3=()=>away[Symbol.
+renew(),this.#boot),pause:()=>(0,import_promises18.setTimeout)(1e3)},away=this.#link.allowAway(command4.reboot??0),end3=()=>away[Symbol.
 dispose]();try{let starting=startPhase(this.#site,this.#credentials(),command4,this.#link,signal2),process2=await this.#explained(
 starting),exit=this.#explained(process2.exit).then(word=>exitOf2(word,command4,host2));return exit.then(end3,end3),{...process2,
 exit}}catch(error2){throw end3(),error2}}async renew(){await this.#over(()=>this.#renew())}async running(phase){await this.#over(
@@ -6312,13 +6313,13 @@ child.pid}async function keepUntilOver(input){var _stack=[];try{let order=JSON.p
 let{record:record2}=parseSaved(JSON.stringify(order.saved),"the order of the keeper");let{key,passphrase}=order;let host2=key===
 void 0?record2.host:withKeyText(record2.host,key);let connection=__using(_stack,await connect2(record2,{host:host2,passphrase,
 fence:record2.fence}),!0);let over=new AbortController;let _lease=__using(_stack,keepLease(connection.transaction,()=>over.
-abort()));for await(let _2 of(0,import_promises18.setInterval)(LOOK))if(over.signal.aborted||!isWanted(order))return}catch(_){
+abort()));for await(let _2 of(0,import_promises19.setInterval)(LOOK))if(over.signal.aborted||!isWanted(order))return}catch(_){
 var _error=_,_hasError=!0}finally{var _promise=__callDispose(_stack,_error,_hasError);_promise&&await _promise}}function isWanted({
 whileAlive,whileThere}){if(whileThere!==void 0&&!(0,import_node_fs5.existsSync)(whileThere))return!1;if(whileAlive===void 0)
 return!0;try{return process.kill(whileAlive,0)}catch(error2){return error2.code==="EPERM"}}var import_node_child_process4,
-import_node_events3,import_node_fs5,import_consumers4,import_promises18,LOOK,init_keeper_process=__esm({"src/run/keeper-\
+import_node_events3,import_node_fs5,import_consumers4,import_promises19,LOOK,init_keeper_process=__esm({"src/run/keeper-\
 process.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process4=require("node:child_process"),import_node_events3=
-require("node:events"),import_node_fs5=require("node:fs"),import_consumers4=require("node:stream/consumers"),import_promises18=
+require("node:events"),import_node_fs5=require("node:fs"),import_consumers4=require("node:stream/consumers"),import_promises19=
 require("node:timers/promises");init_target();init_keeper();init_connect();init_keeper_word();init_saved();LOOK=1e3}});var require_error=__commonJS({"node_modules/commander/lib/error.js"(exports2){init_define_SAVEPOINT();var CommanderError2=class extends Error{constructor(exitCode,code,message){
 super(message),Error.captureStackTrace(this,this.constructor),this.name=this.constructor.name,this.code=code,this.exitCode=
 exitCode,this.nestedError=void 0}},InvalidArgumentError2=class extends CommanderError2{constructor(message){super(1,"com\
@@ -6845,20 +6846,20 @@ local,name),leadsThere=found.isDirectory()&&tracked2.some(one=>isWithin(one.path
 path,one.path));if(!isTracked&&!leadsThere)throw bad3("files-outside-tracked",source,`"${path}" would be laid, but is no\
 t tracked.`,{allowed:tracked2.map(one=>one.path),hint:`Add ${path} to "track", or take it out of the files.`});isTracked&&
 entries.push(await entryOf(found,path,source)),found.isDirectory()&&await walk(source,path,tracked2,entries)}}async function list(local){
-try{return await(0,import_promises19.readdir)(local,{withFileTypes:!0,encoding:"buffer"})}catch(cause){throw new SavepointError(
+try{return await(0,import_promises20.readdir)(local,{withFileTypes:!0,encoding:"buffer"})}catch(cause){throw new SavepointError(
 "files-missing",{message:"A directory of the files to lay over the host cannot be read.",place:{field:"files"},details:{
 found:local,allowed:"a readable directory"},cause})}}function nameOf2(found,local){let name=found.name.toString("utf8"),
 source=(0,import_node_path5.join)(local,name);if(!Buffer.from(name,"utf8").equals(found.name))throw bad3("files-bad-entr\
 y",source,"A name is not valid UTF-8.",{allowed:"UTF-8 names"});if(new RegExp("\\p{Cc}","u").test(name))throw bad3("file\
 s-bad-entry",source,"A name holds a control character.",{allowed:"names without control characters"});return name}async function entryOf(found,path,source){
-if(found.isDirectory())return{path,kind:"directory",source};if(found.isSymbolicLink()){let target=await(0,import_promises19.readlink)(
+if(found.isDirectory())return{path,kind:"directory",source};if(found.isSymbolicLink()){let target=await(0,import_promises20.readlink)(
 source);if(new RegExp("\\p{Cc}","u").test(target))throw bad3("files-bad-entry",source,"A link has a control character.",
-{allowed:"targets without control characters"});return{path,kind:"symlink",source,target}}if(found.isFile()){let{mode}=await(0,import_promises19.stat)(
+{allowed:"targets without control characters"});return{path,kind:"symlink",source,target}}if(found.isFile()){let{mode}=await(0,import_promises20.stat)(
 source);return{path,kind:"file",executable:(mode&73)!==0,source}}throw bad3("files-bad-entry",source,`"${path}" is ${kindOf(
 found)}.`,{allowed:"files, directories and symbolic links"})}function kindOf(found){return found.isFIFO()?"a named pipe":
 found.isSocket()?"a socket":"a device"}function bad3(name,found,message,{allowed,...options}){let details={found,allowed};
-return new SavepointError(name,{...options,message,place:{field:"files"},details})}var import_promises19,import_node_path5,
-init_overlay=__esm({"src/job/overlay.ts"(){"use strict";init_define_SAVEPOINT();import_promises19=require("node:fs/promises"),
+return new SavepointError(name,{...options,message,place:{field:"files"},details})}var import_promises20,import_node_path5,
+init_overlay=__esm({"src/job/overlay.ts"(){"use strict";init_define_SAVEPOINT();import_promises20=require("node:fs/promises"),
 import_node_path5=require("node:path");init_errors();init_tracked_paths()}});function createFolder(folder){try{(0,import_node_fs6.mkdirSync)(folder,{recursive:!0,mode:448}),(0,import_node_fs6.closeSync)(
 (0,import_node_fs6.openSync)((0,import_node_path6.join)(folder,fileNames.events),"a",384))}catch(error2){throw new SavepointError(
 "output-unwritable",{message:`The output folder ${folder} cannot be written to: ${sentenceOf(error2)}`,details:{folder},
@@ -6927,38 +6928,38 @@ There is no SSH key to log in to ${targetName(target)} with.`,place:{field:"host
 ", ")}`,allowed:"key, key-env or agent"},hint:'Name a key file with "key", or start an agent that has it.'})}async function locateBackend(host2,trust){
 let{type,use,with:told,...login}=host2,found=await inspectBackend(use);await mustBeTrusted(found.use,trust);let id=`save\
 point-${(0,import_node_crypto11.randomBytes)(6).toString("hex")}`;return{type,sudo:host2.sudo??!1,backend:{...found,id,with:told,
-opened:!1,can:[]},login}}async function mustBeTrusted(file,{backends=[],workspace}){if(workspace===void 0)return;let folder=await(0,import_promises20.realpath)(
+opened:!1,can:[]},login}}async function mustBeTrusted(file,{backends=[],workspace}){if(workspace===void 0)return;let folder=await(0,import_promises21.realpath)(
 workspace).catch(()=>(0,import_node_path7.resolve)(workspace));if(file.startsWith(folder+import_node_path7.sep)){for(let name of backends)
-for(let path of[(0,import_node_path7.resolve)(folder,name),(0,import_node_path7.resolve)(name)])if(await(0,import_promises20.realpath)(
+for(let path of[(0,import_node_path7.resolve)(folder,name),(0,import_node_path7.resolve)(name)])if(await(0,import_promises21.realpath)(
 path).catch(()=>{})===file)return;throw new SavepointError("backend-refused",{message:`The backend ${file} lies in the w\
 orkspace, where a patch can change it.`,place:{field:"host.use"},details:{found:file,allowed:`a file outside of ${folder}\
 , or one that is allowed by name`},hint:"Keep it elsewhere, or allow it with --allow-backend or the input allow-backend."})}}
-var import_node_crypto11,import_node_fs7,import_promises20,import_node_path7,init_locate=__esm({"src/host/locate.ts"(){"\
-use strict";init_define_SAVEPOINT();import_node_crypto11=require("node:crypto"),import_node_fs7=require("node:fs"),import_promises20=
+var import_node_crypto11,import_node_fs7,import_promises21,import_node_path7,init_locate=__esm({"src/host/locate.ts"(){"\
+use strict";init_define_SAVEPOINT();import_node_crypto11=require("node:crypto"),import_node_fs7=require("node:fs"),import_promises21=
 require("node:fs/promises"),import_node_path7=require("node:path");init_errors();init_load();init_configured();init_ssh_target()}});function prepare(job,host2,guard,holder){return{version:1,id:newId(),token:(0,import_node_crypto12.randomBytes)(32).toString(
 "hex"),fence:1,host:withoutKeyText(host2),root:job.root,guard:{version:guard.version,sha256:guard.sha256},request:{holder:holder.
 replace(/[^\x20-\x7e]+/g," ").slice(0,500),track:job.track.map(({path})=>path),lease:job.lease,deadline:job.deadline,renew:job.
 renew,lockTimeout:job.lockTimeout,onConflict:job.onConflict,degraded:job.degraded,refresh:job.refresh.map(({script:script6})=>script6),
 probe:job.probe.map(({script:script6})=>script6)}}}function newId(){return`${new Date().toISOString().slice(0,19).replace(
 /[-:]/g,"").toLowerCase()}-${(0,import_node_crypto12.randomBytes)(4).toString("hex")}`}var import_node_crypto12,init_prepare=__esm(
-{"src/transaction/prepare.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto12=require("node:crypto");init_target()}});async function withScratchRoot(job){if(job.scratch===void 0)return job;let root=await(0,import_promises21.mkdtemp)((0,import_node_path8.join)(
-(0,import_node_os4.tmpdir)(),"savepoint-scratch-"));return await(0,import_promises21.cp)(job.scratch,root,{recursive:!0,
-preserveTimestamps:!0,verbatimSymlinks:!0}),{...job,root}}async function removeScratchRoot(root){root!==void 0&&await(0,import_promises21.rm)(
-root,{recursive:!0,force:!0})}var import_promises21,import_node_os4,import_node_path8,init_scratch=__esm({"src/run/scrat\
-ch.ts"(){"use strict";init_define_SAVEPOINT();import_promises21=require("node:fs/promises"),import_node_os4=require("node:os"),
+{"src/transaction/prepare.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto12=require("node:crypto");init_target()}});async function withScratchRoot(job){if(job.scratch===void 0)return job;let root=await(0,import_promises22.mkdtemp)((0,import_node_path8.join)(
+(0,import_node_os4.tmpdir)(),"savepoint-scratch-"));return await(0,import_promises22.cp)(job.scratch,root,{recursive:!0,
+preserveTimestamps:!0,verbatimSymlinks:!0}),{...job,root}}async function removeScratchRoot(root){root!==void 0&&await(0,import_promises22.rm)(
+root,{recursive:!0,force:!0})}var import_promises22,import_node_os4,import_node_path8,init_scratch=__esm({"src/run/scrat\
+ch.ts"(){"use strict";init_define_SAVEPOINT();import_promises22=require("node:fs/promises"),import_node_os4=require("node:os"),
 import_node_path8=require("node:path")}});function again(begin4,patience2){let stderr=new import_node_stream9.PassThrough,stopped=!1,lostSince,breaks=0,current=begin4(),
 follow2=transfer=>{transfer.stderr.pipe(stderr,{end:!1});let setFollowing=()=>{},following=new Promise(resolve9=>{setFollowing=
-resolve9});return{exit:(async()=>{try{return await transfer.exit}catch(error2){if(await(0,import_promises22.finished)(transfer.
+resolve9});return{exit:(async()=>{try{return await transfer.exit}catch(error2){if(await(0,import_promises23.finished)(transfer.
 stderr,{writable:!1}),stopped||!mayPass(error2)||(stderr.write(`the connection broke: beginning again
-`),await(0,import_promises23.setTimeout)(PAUSE),stopped))throw error2;current=begin4();let next=follow2(current);return setFollowing(
+`),await(0,import_promises24.setTimeout)(PAUSE),stopped))throw error2;current=begin4();let next=follow2(current);return setFollowing(
 next.one),await next.exit}finally{setFollowing(void 0)}})(),one:{transfer,following}}},mayPass=error2=>{let name=error2 instanceof
 SavepointError?error2.name:void 0;return name==="host-lost"&&(lostSince=performance.now(),breaks++),name!=="host-lost"&&
 name!=="host-unreachable"||lostSince===void 0||breaks>MOST_BREAKS?!1:performance.now()-lostSince<patience2*1e3},first=follow2(
 current),exit=first.exit.finally(()=>stderr.end());return exit.catch(()=>{}),{stderr,exit,progress:progressOfAll(first.one),
 kill:async()=>{stopped=!0,await current.kill()}}}async function*progressOfAll(first){for(let one=first;one;one=await one.
-following)yield*one.transfer.progress}var import_node_stream9,import_promises22,import_promises23,PAUSE,MOST_BREAKS,init_again=__esm(
-{"src/transfer/again.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream9=require("node:stream"),import_promises22=
-require("node:stream/promises"),import_promises23=require("node:timers/promises");init_errors();PAUSE=1e3,MOST_BREAKS=5}});function byteName(text6){return Buffer.from(text6,"utf8").toString("latin1")}function rawName(name){return Buffer.from(name,
+following)yield*one.transfer.progress}var import_node_stream9,import_promises23,import_promises24,PAUSE,MOST_BREAKS,init_again=__esm(
+{"src/transfer/again.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream9=require("node:stream"),import_promises23=
+require("node:stream/promises"),import_promises24=require("node:timers/promises");init_errors();PAUSE=1e3,MOST_BREAKS=5}});function byteName(text6){return Buffer.from(text6,"utf8").toString("latin1")}function rawName(name){return Buffer.from(name,
 "latin1")}function shownName(name){return rawName(name).toString("utf8")}var init_byte_names=__esm({"src/transfer/byte-n\
 ames.ts"(){"use strict";init_define_SAVEPOINT()}});function after(pieces,written){let at2=0;return pieces.flatMap(piece=>{let rest=piece.subarray(Math.max(0,written-at2));
 return at2+=piece.length,rest.length>0?[rest]:[]})}var import_node_fs8,ENOUGH,GatheredWrites,init_gathered_writes=__esm(
@@ -7037,15 +7038,15 @@ d take the place of a directory");kind!==void 0&&(0,import_node_fs9.unlinkSync)(
 part=>`/${part}`).join("");return Buffer.concat([Buffer.from(this.#options.folder),rawName(below2)])}#written(header3,act){
 try{act()}catch(error2){throw error2 instanceof SavepointError?error2:unwritable(this.#options.folder,sentenceOf(error2),
 error2,shownName(header3.name))}}}}});function asJobUser(script6,words3){return["/bin/sh","-c",AS_JOB_USER,"sh",script6,"sh",...words3]}var import_node_stream10,
-import_promises24,AS_JOB_USER,noNews,LastWords,init_login=__esm({"src/transfer/login.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_stream10=require("node:stream"),import_promises24=require("node:stream/promises"),AS_JOB_USER=`
+import_promises25,AS_JOB_USER,noNews,LastWords,init_login=__esm({"src/transfer/login.ts"(){"use strict";init_define_SAVEPOINT();
+import_node_stream10=require("node:stream"),import_promises25=require("node:stream/promises"),AS_JOB_USER=`
 if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
   if command -v runuser >/dev/null; then exec runuser -u "$SUDO_USER" -- /bin/sh -c "$@"; fi
   script=$1; shift
   exec su -s /bin/sh "$SUDO_USER" -c "$script" "$@"
 fi
 exec /bin/sh -c "$@"`;noNews=/(due to|delayed from) previous errors$/,LastWords=class extends import_node_stream10.Transform{#whole;#tail=Buffer.
-alloc(0);constructor({stderr}){super(),this.#whole=(0,import_promises24.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.
+alloc(0);constructor({stderr}){super(),this.#whole=(0,import_promises25.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.
 pipe(this,{end:!1})}_transform(chunk,_encoding,done){this.#tail=Buffer.concat([this.#tail,chunk]).subarray(-4096),done(null,
 chunk)}async of({code,signal:signal2}){return await this.#whole,this.#tail.toString("utf8").split(`
 `).findLast(one=>one.trim()!==""&&!noNews.test(one))?.trim()||(code===void 0?`it was ended by ${signal2}`:`exit status ${code}`)}async close(lines3=[]){
@@ -7055,10 +7056,10 @@ sample=()=>{let now=performance.now(),from=seen[0],{bytes:bytes2,entries,total}=
 (now-from.at)/1e3,.001);seen.push({at:now,bytes:bytes2}),seen.length>LATELY&&seen.shift();let left2=total===void 0?void 0:
 Math.max(0,total-bytes2);return{bytes:bytes2,entries,...total!==void 0&&{total},elapsed:Math.round(now-began)/1e3,rate:Math.
 round(rate),...left2!==void 0&&rate>0&&{remaining:Math.round(left2/rate)}}};for(let wait=FIRST;;wait=EVERY){let timer2=new AbortController,
-late=(0,import_promises25.setTimeout)(wait,!1,{signal:timer2.signal}).catch(()=>!1),end3=await Promise.race([ended,late]);
+late=(0,import_promises26.setTimeout)(wait,!1,{signal:timer2.signal}).catch(()=>!1),end3=await Promise.race([ended,late]);
 if(timer2.abort(),end3===void 0)return;if(!end3){yield sample();continue}let last=sample(),{remaining:_over,...rest}=last,
-average=Math.round(last.bytes/Math.max(last.elapsed,.001));yield{...rest,rate:average,done:!0};return}}var import_promises25,
-FIRST,EVERY,LATELY,init_progress=__esm({"src/transfer/progress.ts"(){"use strict";init_define_SAVEPOINT();import_promises25=
+average=Math.round(last.bytes/Math.max(last.elapsed,.001));yield{...rest,rate:average,done:!0};return}}var import_promises26,
+FIRST,EVERY,LATELY,init_progress=__esm({"src/transfer/progress.ts"(){"use strict";init_define_SAVEPOINT();import_promises26=
 require("node:timers/promises"),FIRST=2e3,EVERY=1e3,LATELY=5}});function broken(why){return new SavepointError("artifact-refused",{message:`What the host sent is no archive that can be\
  used: ${why}.`})}var LONGEST_EXTENSION,LONGEST_END,MOST_EXTENSIONS,TarReader,init_tar_reader=__esm({"src/transfer/tar-r\
 eader.ts"(){"use strict";init_define_SAVEPOINT();init_errors();init_byte_names();init_tar_format();LONGEST_EXTENSION=1024*
@@ -7225,14 +7226,14 @@ function workDirOf({ledger}){if(ledger.workDir!==void 0)return ledger.workDir;th
 {message:"There is no work directory."})}function alone({stderr,exit,progress,kill:kill2}){return{stdout:import_node_stream13.Readable.
 from([]),stderr,exit,progress,kill:kill2}}function followedBy(sending,command4){let stdout=new import_node_stream13.PassThrough,
 stderr=new import_node_stream13.PassThrough;sending.stderr.pipe(stderr,{end:!1});let stopped=!1,current=sending,start2=async()=>{
-try{return await sending.exit,stopped?void 0:await command4()}finally{await(0,import_promises26.finished)(sending.stderr,
+try{return await sending.exit,stopped?void 0:await command4()}finally{await(0,import_promises27.finished)(sending.stderr,
 {writable:!1})}},exit=(async()=>{let process2=await start2().catch(error2=>{throw stdout.end(),stderr.end(),error2});return process2?
 (current=process2,stopped&&await process2.kill(),process2.stdout.on("error",error2=>stdout.destroy(error2)).pipe(stdout),
 process2.stderr.on("error",error2=>stderr.destroy(error2)).pipe(stderr),await process2.exit):(stdout.end(),stderr.end(),
 {signal:"SIGTERM"})})();return exit.catch(()=>{}),{stdout,stderr,exit,progress:sending.progress,kill:async()=>{stopped=!0,
-await current.kill()}}}var import_node_path9,import_node_stream13,import_promises26,ARTIFACTS,init_transfers=__esm({"src\
+await current.kill()}}}var import_node_path9,import_node_stream13,import_promises27,ARTIFACTS,init_transfers=__esm({"src\
 /run/transfers.ts"(){"use strict";init_define_SAVEPOINT();import_node_path9=require("node:path"),import_node_stream13=require("node:stream"),
-import_promises26=require("node:stream/promises");init_errors();init_tracked_paths();init_again();init_download();init_upload();
+import_promises27=require("node:stream/promises");init_errors();init_tracked_paths();init_again();init_download();init_upload();
 init_walk();init_work_dir();ARTIFACTS="artifacts"}});async function planRun(asked,options){let guard=guardInUse(options.guard);refuseReboots(asked,guard);let host2=await locate(
 asked.host,options.trust),change2=await readChange(asked);checkAttachments(asked);let job=await withScratchRoot(asked),record2=prepare(
 job,host2,guard,options.holder);return{job,host:host2,change:change2,saved:{version:1,record:record2,job:withoutKey(job),
@@ -7271,16 +7272,16 @@ warning",message:limit2.notKilled});let duration4=Math.round(performance.now()-b
 phase:phase.name,duration:duration4,...end3,error:errorRecord(error2)}:yield{kind:"phase_success",phase:phase.name,duration:duration4,
 exit:0}}catch(_){var _error=_,_hasError=!0}finally{__callDispose(_stack,_error,_hasError)}}function outputs(process2,masker2,news){
 let tagged=async function*(stream){for await(let batch of lines(process2[stream],masker2))yield{stream,batch}},over=Promise.
-allSettled([(0,import_promises27.finished)(process2.stdout),(0,import_promises27.finished)(process2.stderr)]);return[tagged(
+allSettled([(0,import_promises28.finished)(process2.stdout),(0,import_promises28.finished)(process2.stderr)]);return[tagged(
 "stdout"),tagged("stderr"),news.until(over)]}async function*progressOf2({progress},{name}){for await(let now of progress??
 [])yield{kind:"progress",phase:name,...now}}function output({name},stream,line){return{kind:"output",phase:name,stream,...line}}
 function endOf2(exit){return exit.code===void 0?{signal:exit.signal}:{exit:exit.code}}async function kill(process2){let{
-stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,import_promises27.finished)(stdout),(0,import_promises27.finished)(
-stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises28.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
+stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,import_promises28.finished)(stdout),(0,import_promises28.finished)(
+stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises29.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
 let reason=new Error("The process was killed and its output did not end.");for(let stream of[stdout,stderr])stream.readableEnded||
 stream.destroy(reason)}}function cancellation(cancel){let{reason}=cancel;return reason instanceof SavepointError?reason:
-new SavepointError("job-cancelled")}var import_promises27,import_promises28,LAST_WORDS,LONGEST_TIMER,Limit,init_phase=__esm(
-{"src/run/phase.ts"(){"use strict";init_define_SAVEPOINT();import_promises27=require("node:stream/promises"),import_promises28=
+new SavepointError("job-cancelled")}var import_promises28,import_promises29,LAST_WORDS,LONGEST_TIMER,Limit,init_phase=__esm(
+{"src/run/phase.ts"(){"use strict";init_define_SAVEPOINT();import_promises28=require("node:stream/promises"),import_promises29=
 require("node:timers/promises");init_errors();init_error_record();init_lines();init_meanwhile();init_merge();LAST_WORDS=
 5e3,LONGEST_TIMER=2**31-1;Limit=class{error;#over=new AbortController;notKilled;#phase;#cancel;#timer;#process;#killing;#onCancel=()=>this.#stop(
 cancellation(this.#cancel));constructor(phase,cancel){this.#phase=phase,this.#cancel=cancel;let{name,timeout}=phase;if(timeout!==
@@ -7299,13 +7300,13 @@ cancel:cancel.aborted?abandon:cancel,news:run.transaction.news})}function skipRe
 ledger.workDir===void 0?"there is no work directory":abandon.aborted?"the transaction ended early":void 0:"no transactio\
 n was opened"}var FETCH_AFTER_CANCEL,init_artifacts=__esm({"src/run/artifacts.ts"(){"use strict";init_define_SAVEPOINT();
 init_errors();init_phase();init_transfers();FETCH_AFTER_CANCEL=60}});function eventName(body){switch(body.kind){case"phase_start":case"phase_success":case"phase_fail":case"phase_skipped":return body.
-kind.replace("phase",body.phase);default:return body.kind}}var init_events=__esm({"src/run/events.ts"(){"use strict";init_define_SAVEPOINT()}});async function startOnController(local,{script:script6,env:env2},cwd2){let folder=await(0,import_promises29.mkdtemp)((0,import_node_path10.join)(
-(0,import_node_os5.tmpdir)(),"savepoint-phase-")),file=(0,import_node_path10.join)(folder,"script");await(0,import_promises29.writeFile)(
-file,script6),await(0,import_promises29.chmod)(file,448);let stop=new AbortController,{stdout,stderr,exit}=local.run({argv:script6.
-startsWith("#!")?[file]:["sh","-e",file],env:env2,cwd:cwd2,signal:stop.signal}),ended=exit.finally(()=>(0,import_promises29.rm)(
+kind.replace("phase",body.phase);default:return body.kind}}var init_events=__esm({"src/run/events.ts"(){"use strict";init_define_SAVEPOINT()}});async function startOnController(local,{script:script6,env:env2},cwd2){let folder=await(0,import_promises30.mkdtemp)((0,import_node_path10.join)(
+(0,import_node_os5.tmpdir)(),"savepoint-phase-")),file=(0,import_node_path10.join)(folder,"script");await(0,import_promises30.writeFile)(
+file,script6),await(0,import_promises30.chmod)(file,448);let stop=new AbortController,{stdout,stderr,exit}=local.run({argv:script6.
+startsWith("#!")?[file]:["sh","-e",file],env:env2,cwd:cwd2,signal:stop.signal}),ended=exit.finally(()=>(0,import_promises30.rm)(
 folder,{recursive:!0,force:!0}));return{stdout,stderr,exit:ended,kill:async()=>{stop.abort(),await ended.then(()=>{},()=>{})}}}
-var import_promises29,import_node_os5,import_node_path10,init_controller=__esm({"src/run/controller.ts"(){"use strict";init_define_SAVEPOINT();
-import_promises29=require("node:fs/promises"),import_node_os5=require("node:os"),import_node_path10=require("node:path")}});function phasesOf(job){let names=job.phases.map(({name})=>name),last=names.at(-1)==="cleanup"?-1:names.length;return job.
+var import_promises30,import_node_os5,import_node_path10,init_controller=__esm({"src/run/controller.ts"(){"use strict";init_define_SAVEPOINT();
+import_promises30=require("node:fs/promises"),import_node_os5=require("node:os"),import_node_path10=require("node:path")}});function phasesOf(job){let names=job.phases.map(({name})=>name),last=names.at(-1)==="cleanup"?-1:names.length;return job.
 transfers?.artifacts.length&&names.splice(last,0,"artifacts"),[...job.check?["check"]:[],...names]}async function*runCheck(run){
 let{check}=run.job;if(!check)return;let reason=skipReason2(run);reason?yield{kind:"phase_skipped",phase:"check",reason}:
 yield*runPhase(phaseRun(run,"check",check),optionsOf(run))}async function*runPhases(run){for(let phase of run.job.phases){
@@ -8881,9 +8882,9 @@ message:"The known_hosts file cannot be read.",found:file,allowed:"a readable fi
 ig"];if(given2===void 0||given2==="none")return given2?{sshConfig:given2}:{};let file=localPath(given2,directory,context);
 return credentials&&!await readable(file)&&fail({name:"ssh-config-bad",path:["host","ssh-config"],message:"The SSH confi\
 guration cannot be read.",found:file,allowed:"a file, or none"}),{sshConfig:file}}function looksLikeKnownHosts(text6){return/\n|\s(ssh|ecdsa|sk)-\S+\s/.
-test(text6)}async function readable(file){try{return await(0,import_promises30.access)(file,import_node_fs12.constants.R_OK),
-!0}catch{return!1}}var import_node_fs12,import_promises30,init_host_login=__esm({"src/job/host-login.ts"(){"use strict";
-init_define_SAVEPOINT();import_node_fs12=require("node:fs"),import_promises30=require("node:fs/promises");init_context();
+test(text6)}async function readable(file){try{return await(0,import_promises31.access)(file,import_node_fs12.constants.R_OK),
+!0}catch{return!1}}var import_node_fs12,import_promises31,init_host_login=__esm({"src/job/host-login.ts"(){"use strict";
+init_define_SAVEPOINT();import_node_fs12=require("node:fs"),import_promises31=require("node:fs/promises");init_context();
 init_durations();init_ssh_url()}});function setting(kind,field,argument,about){return{kind,path:field.split("."),argument,about}}function toggle(field,about){
 return{kind:"boolean",path:field.split("."),about}}function settingOf(name){return settings[name]}var settings,settingNames,
 init_settings=__esm({"src/job/settings.ts"(){"use strict";init_define_SAVEPOINT();settings={name:setting("text","name","\
@@ -9099,7 +9100,7 @@ b-bad-value",path,message,found:one.agent,allowed:"places of which none is in an
 map((path,index)=>{let field=["artifacts",index];return path.startsWith("/")?`/${inside(path.slice(1),field,fail)}`:inside(
 path,field,fail)});if(attachments.length===0&&paths.length===0)return{};let limits2={size,entries:raw["artifacts-max-ent\
 ries"]??defaults2.entries};return{transfers:{attachments,artifacts:outermost2(paths),limits:limits2}}}async function attachment2(given2,path,inDirectory,fail){
-let{local,agent}=typeof given2=="string"?{local:given2}:given2,found=inDirectory(local);try{let kind=await(0,import_promises31.stat)(
+let{local,agent}=typeof given2=="string"?{local:given2}:given2,found=inDirectory(local);try{let kind=await(0,import_promises32.stat)(
 found);if(!kind.isFile()&&!kind.isDirectory())throw new Error("It is of another kind.")}catch(cause){let message=`The at\
 tachment ${local} is no file or directory on this machine.`;fail({name:"files-missing",path,message,found,allowed:"a fil\
 e or a directory",cause})}let place=agent??(0,import_node_path14.basename)(found),field=agent===void 0?path:[...path,"ag\
@@ -9108,8 +9109,8 @@ part=>part!==""&&part!==".");return parts.length>0&&!parts.includes("..")&&!new 
 "/"):fail({name:"job-bad-value",path:field,message:"This cannot be a place on the host.",found:path,allowed:'a path with\
 out ".." and control characters'})}function overlap(one,other){return`${one}/`.startsWith(`${other}/`)||`${other}/`.startsWith(
 `${one}/`)}function outermost2(paths){let unique=[...new Set(paths)];return unique.filter(path=>!unique.some(one=>one!==
-path&&path.startsWith(`${one}/`)))}var import_promises31,import_node_path14,defaults2,init_transfers2=__esm({"src/job/tr\
-ansfers.ts"(){"use strict";init_define_SAVEPOINT();import_promises31=require("node:fs/promises"),import_node_path14=require("node:path");
+path&&path.startsWith(`${one}/`)))}var import_promises32,import_node_path14,defaults2,init_transfers2=__esm({"src/job/tr\
+ansfers.ts"(){"use strict";init_define_SAVEPOINT();import_promises32=require("node:fs/promises"),import_node_path14=require("node:path");
 init_sizes();defaults2={size:1024**3,entries:1e5}}});async function normalize(input){let{document:document2,context,directory}=input,fail=complaint=>{throw complain2(document2,
 complaint)},{rest,extensions}=takeExtensions(document2.data),parsed3=jobSchema.safeParse(rest);if(!parsed3.success)throw complainAll(
 document2,parsed3.error.issues,allowedKeys);let raw=withUnpack(parsed3.data),inDirectory=path=>localPath(path,directory,
@@ -9148,20 +9149,20 @@ probe}=presetOf(name);refresh!==void 0&&commands.refresh.push({from:name,script:
 push({from:name,script:probe})}return commands}function ownCommand(script6){if(script6!==void 0)return script6.trim()===
 ""?[]:[{from:"job",script:script6}]}function texts(env2={}){return Object.fromEntries(Object.entries(env2).map(([name,value])=>[
 name,String(value)]))}async function mustBeDirectory(path,field,fail){let message=`"${field}" is not a directory on this\
- machine.`,complaint={name:"files-missing",path:[field],message,found:path};try{if((await(0,import_promises32.stat)(path)).
+ machine.`,complaint={name:"files-missing",path:[field],message,found:path};try{if((await(0,import_promises33.stat)(path)).
 isDirectory())return}catch(cause){fail({...complaint,allowed:"a directory",cause})}fail({...complaint,allowed:"a directo\
-ry"})}var import_promises32,cleanupTimeout,rebootAway,init_normalize=__esm({"src/job/normalize.ts"(){"use strict";init_define_SAVEPOINT();
-import_promises32=require("node:fs/promises");init_complaints();init_context();init_extensions();init_host();init_job();
+ry"})}var import_promises33,cleanupTimeout,rebootAway,init_normalize=__esm({"src/job/normalize.ts"(){"use strict";init_define_SAVEPOINT();
+import_promises33=require("node:fs/promises");init_complaints();init_context();init_extensions();init_host();init_job();
 init_presets();init_schema();init_timing();init_tracked_paths();init_transfers2();cleanupTimeout=120,rebootAway=600}});async function loadJobs(request){let{file:given2,overrides=[],credentials=!0,sshKey}=request,context=request.context??processContext(),
 common={context,sshKey,credentials};if(given2===void 0){let name=request.name??"job",document2=documentOf(overrides);return[
 await normalize({...common,document:document2,name,directory:context.cwd})]}let path=localPath(given2,context.cwd,context),
 documents=readDocuments(await readText(path,given2),given2,overrides),jobs=[];for(let[index,document2]of documents.entries()){
 let name=nameOf3(path,index,documents);jobs.push(await normalize({...common,document:document2,name,file:given2,directory:(0,import_node_path15.dirname)(
-path)}))}return jobs}async function readText(path,given2){try{return await(0,import_promises33.readFile)(path,"utf8")}catch(cause){
+path)}))}return jobs}async function readText(path,given2){try{return await(0,import_promises34.readFile)(path,"utf8")}catch(cause){
 throw new SavepointError("job-file-missing",{place:{file:given2},details:{found:path,allowed:"a readable YAML file"},cause})}}
 function nameOf3(path,index,documents){let base=(0,import_node_path15.basename)(path,(0,import_node_path15.extname)(path));
-return documents.length===1?base:`${base}-${index+1}`}var import_promises33,import_node_path15,init_load2=__esm({"src/jo\
-b/load.ts"(){"use strict";init_define_SAVEPOINT();import_promises33=require("node:fs/promises"),import_node_path15=require("node:path");
+return documents.length===1?base:`${base}-${index+1}`}var import_promises34,import_node_path15,init_load2=__esm({"src/jo\
+b/load.ts"(){"use strict";init_define_SAVEPOINT();import_promises34=require("node:fs/promises"),import_node_path15=require("node:path");
 init_errors();init_context();init_document();init_normalize();init_override()}});function workspaceOf(env2){let{GITHUB_WORKSPACE,CI_PROJECT_DIR,WORKSPACE,JENKINS_URL,BUILD_URL}=env2;return GITHUB_WORKSPACE||
 CI_PROJECT_DIR||(JENKINS_URL||BUILD_URL?WORKSPACE:void 0)||void 0}var init_workspace=__esm({"src/ci/workspace.ts"(){"use\
  strict";init_define_SAVEPOINT()}});function programsNamed(names,field,problem2){let plain4=name=>name.toLowerCase().replace(/\s/g,"");return names.map(name=>{

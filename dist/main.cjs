@@ -4115,36 +4115,38 @@ map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
 init_errors();init_ssh_url();init_known_hosts()}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
 from.destroy()};if(to.on("error",leave).once("close",leave),!(from instanceof import_node_stream2.Readable)){to.end(from);
-return}try{let batch=new Batch(to);for await(let chunk of from)batch.add(chunk),to.writableNeedDrain&&await roomOrGone(to,
-gone.signal);batch.flush()}catch(error2){if(gone.signal.aborted)return;throw error2 instanceof SavepointError?error2:new SavepointError(
-"host-write-failed",{message:`The input of ${what} broke off: ${sentenceOf(error2)}`,cause:error2})}to.end()}async function roomOrGone(to,gone){
-if(!gone.aborted)try{await(0,import_node_events.once)(to,"drain",{signal:gone})}catch(error2){if(!gone.aborted)throw error2}}
-var import_node_events,import_node_stream2,batchSize,Batch,init_feed=__esm({"src/host/feed.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_events=require("node:events"),import_node_stream2=require("node:stream");init_errors();batchSize=128*1024;Batch=
-class{#to;#pieces=[];#size=0;#flushing;constructor(to){this.#to=to}add(chunk){let piece=typeof chunk=="string"?Buffer.from(
-chunk):chunk;this.#pieces.push(piece),this.#size+=piece.length,this.#size>=batchSize?this.flush():this.#flushing??=setImmediate(
-()=>this.flush())}flush(){clearImmediate(this.#flushing),this.#flushing=void 0;let[first,...rest]=this.#pieces;this.#pieces=
-[],this.#size=0,!(!first||!this.#to.writable)&&this.#to.write(rest.length===0?first:Buffer.concat([first,...rest]))}}}});async function sendLocal(from,to,mode=384){let file=await(0,import_promises6.open)(to,"wx",384).catch(error2=>{throw writeFailed(
+return}try{let batch=new Batch(to);for await(let chunk of from){let full=batch.add(chunk);to.writableNeedDrain&&await roomOrGone(
+to,gone.signal),full&&await(0,import_promises6.setImmediate)()}batch.flush()}catch(error2){if(gone.signal.aborted)return;
+throw error2 instanceof SavepointError?error2:new SavepointError("host-write-failed",{message:`The input of ${what} brok\
+e off: ${sentenceOf(error2)}`,cause:error2})}to.end()}async function roomOrGone(to,gone){if(!gone.aborted)try{await(0,import_node_events.once)(
+to,"drain",{signal:gone})}catch(error2){if(!gone.aborted)throw error2}}var import_node_events,import_node_stream2,import_promises6,
+batchSize,Batch,init_feed=__esm({"src/host/feed.ts"(){"use strict";init_define_SAVEPOINT();import_node_events=require("node:events"),
+import_node_stream2=require("node:stream"),import_promises6=require("node:timers/promises");init_errors();batchSize=128*
+1024;Batch=class{#to;#pieces=[];#size=0;#flushing;constructor(to){this.#to=to}add(chunk){let piece=typeof chunk=="string"?
+Buffer.from(chunk):chunk;return this.#pieces.push(piece),this.#size+=piece.length,this.#size>=batchSize?(this.flush(),!0):
+(this.#flushing??=setImmediate(()=>this.flush()),!1)}flush(){clearImmediate(this.#flushing),this.#flushing=void 0;let[first,
+...rest]=this.#pieces;this.#pieces=[],this.#size=0,!(!first||!this.#to.writable)&&this.#to.write(rest.length===0?first:Buffer.
+concat([first,...rest]))}}}});async function sendLocal(from,to,mode=384){let file=await(0,import_promises7.open)(to,"wx",384).catch(error2=>{throw writeFailed(
 to,error2)});try{await copy(from,file),await file.chmod(mode),await file.close()}catch(error2){throw await file.close().
-catch(()=>{}),await(0,import_promises6.unlink)(to).catch(()=>{}),error2 instanceof SavepointError?error2:writeFailed(to,
-error2)}}async function fetchLocal(from){let file=await(0,import_promises6.open)(from,"r").catch(error2=>{throw readFailed(
+catch(()=>{}),await(0,import_promises7.unlink)(to).catch(()=>{}),error2 instanceof SavepointError?error2:writeFailed(to,
+error2)}}async function fetchLocal(from){let file=await(0,import_promises7.open)(from,"r").catch(error2=>{throw readFailed(
 from,error2)});if((await file.stat()).isDirectory())throw await file.close(),readFailed(from,new Error("It is a director\
 y."));return file.createReadStream({highWaterMark:chunkSize})}async function copy(from,file){if(!(from instanceof import_node_stream3.Readable))
 return file.writeFile(from);for await(let chunk of from)await file.writeFile(chunk)}function writeFailed(path,cause){return new SavepointError(
 "host-write-failed",{message:`The file ${path} cannot be written: ${sentenceOf(cause)}`,details:{path},cause})}function readFailed(path,cause){
 let missing3=cause instanceof Error&&"code"in cause&&cause.code==="ENOENT";return new SavepointError(missing3?"host-file\
 -missing":"host-read-failed",{message:missing3?`There is no file ${path}.`:`The file ${path} cannot be read: ${sentenceOf(
-cause)}`,details:{path},cause})}var import_promises6,import_node_stream3,chunkSize,init_local_files=__esm({"src/host/loc\
-al-files.ts"(){"use strict";init_define_SAVEPOINT();import_promises6=require("node:fs/promises"),import_node_stream3=require("node:stream");
+cause)}`,details:{path},cause})}var import_promises7,import_node_stream3,chunkSize,init_local_files=__esm({"src/host/loc\
+al-files.ts"(){"use strict";init_define_SAVEPOINT();import_promises7=require("node:fs/promises"),import_node_stream3=require("node:stream");
 init_errors();chunkSize=256*1024}});async function drained(outputs2,stop,fence){let complete=()=>outputs2.every(output2=>output2.finished),count2=()=>outputs2.
 reduce((sum,output2)=>sum+output2.chunks,0);for(;!complete();){let before=count2();await fence(),await quietOr(outputs2,
-complete),await(0,import_promises7.setImmediate)();let waitsForReader=!stop.aborted&&outputs2.some(output2=>output2.heldBack);
+complete),await(0,import_promises8.setImmediate)();let waitsForReader=!stop.aborted&&outputs2.some(output2=>output2.heldBack);
 if(count2()===before&&!waitsForReader)for(let output2 of outputs2)output2.finish()}}async function quietOr(outputs2,complete){
 let over=new AbortController,check=()=>complete()&&over.abort();for(let output2 of outputs2)output2.on("finished",check);
-check();try{await(0,import_promises7.setTimeout)(quietMilliseconds,void 0,{signal:over.signal})}catch(error2){if(!over.signal.
-aborted)throw error2}finally{for(let output2 of outputs2)output2.off("finished",check)}}var import_node_stream4,import_promises7,
+check();try{await(0,import_promises8.setTimeout)(quietMilliseconds,void 0,{signal:over.signal})}catch(error2){if(!over.signal.
+aborted)throw error2}finally{for(let output2 of outputs2)output2.off("finished",check)}}var import_node_stream4,import_promises8,
 highWaterMark,quietMilliseconds,Output,init_output=__esm({"src/host/output.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream4=
-require("node:stream"),import_promises7=require("node:timers/promises"),highWaterMark=256*1024,quietMilliseconds=250,Output=
+require("node:stream"),import_promises8=require("node:timers/promises"),highWaterMark=256*1024,quietMilliseconds=250,Output=
 class extends import_node_stream4.Readable{#source;#heldBack=!1;chunks=0;finished=!1;constructor(){super({highWaterMark})}attach(source,seen){
 this.#source=source,source.on("data",chunk=>{this.chunks++,seen?.(chunk.length),!(this.destroyed||this.finished)&&(this.
 push(chunk)||(this.#heldBack=!0,source.pause()))}),source.once("end",()=>this.finish()),source.once("close",()=>this.finish()),
@@ -4152,21 +4154,21 @@ source.once("error",()=>this.finish())}get heldBack(){return this.#heldBack&&!th
 finished=!0,this.push(null),this.emit("finished"))}_read(){this.#heldBack&&(this.#heldBack=!1,this.#source?.resume())}_destroy(error2,done){
 this.#heldBack=!1,this.#source?.resume(),done(error2)}}}});function newMark(){return(0,import_node_crypto3.randomBytes)(8).toString("hex")}async function killTree(group,mark){let living=()=>members2(
 group,mark);if(signalAll(await living(),"SIGTERM"),!await goneWithin(living,killGrace))for(let spent=0;spent<vanishLimit;spent+=
-pollInterval){let left=await living();if(left.length===0)return;signalAll(left,"SIGKILL"),await(0,import_promises9.setTimeout)(
+pollInterval){let left=await living();if(left.length===0)return;signalAll(left,"SIGKILL"),await(0,import_promises10.setTimeout)(
 pollInterval)}}async function goneWithin(living,limit2){let end2=performance.now()+limit2;for(;(await living()).length>0;){
-if(performance.now()>end2)return!1;await(0,import_promises9.setTimeout)(pollInterval)}return!0}async function members2(group,mark){
-let entries=await(0,import_promises8.readdir)("/proc").catch(absent);if(entries===void 0)return groupExists(group)?[-group]:
+if(performance.now()>end2)return!1;await(0,import_promises10.setTimeout)(pollInterval)}return!0}async function members2(group,mark){
+let entries=await(0,import_promises9.readdir)("/proc").catch(absent);if(entries===void 0)return groupExists(group)?[-group]:
 [];let pids=entries.filter(entry3=>/^\d+$/.test(entry3)).map(Number),matches2=await Promise.all(pids.map(pid=>belongs(pid,
 group,mark)));return pids.filter((_,index)=>matches2[index])}async function belongs(pid,group,mark){let[stat6,environment]=await Promise.
-all([(0,import_promises8.readFile)(`/proc/${pid}/stat`,"latin1").catch(absent),(0,import_promises8.readFile)(`/proc/${pid}\
+all([(0,import_promises9.readFile)(`/proc/${pid}/stat`,"latin1").catch(absent),(0,import_promises9.readFile)(`/proc/${pid}\
 /environ`,"latin1").catch(absent)]);if(stat6===void 0)return!1;let[state,,pgrp]=stat6.slice(stat6.lastIndexOf(")")+2).split(
 " ");return state==="Z"?!1:Number(pgrp)===group||hasMark(environment,mark)}function hasMark(environment,mark){return mark===
 void 0||environment===void 0?!1:environment.split("\0").includes(`${markVariable}=${mark}`)}function absent(){}function groupExists(group){
 return signal(-group,0)}function signalAll(pids,name){for(let pid of pids)signal(pid,name)}function signal(pid,name){try{
 return process.kill(pid,name)}catch(error2){let code=error2.code;if(code==="ESRCH"||code==="EPERM")return!1;throw error2}}
-var import_node_crypto3,import_promises8,import_promises9,markVariable,killGrace,vanishLimit,pollInterval,init_processes=__esm(
-{"src/host/processes.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto3=require("node:crypto"),import_promises8=
-require("node:fs/promises"),import_promises9=require("node:timers/promises"),markVariable="SAVEPOINT_RUN",killGrace=2e3,
+var import_node_crypto3,import_promises9,import_promises10,markVariable,killGrace,vanishLimit,pollInterval,init_processes=__esm(
+{"src/host/processes.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto3=require("node:crypto"),import_promises9=
+require("node:fs/promises"),import_promises10=require("node:timers/promises"),markVariable="SAVEPOINT_RUN",killGrace=2e3,
 vanishLimit=2e3,pollInterval=50}});function quoteWord(word){if(word.includes("\0"))throw new SavepointError("defect",{message:"A word of a command holds a \
 NUL character, which no argument can.",details:{word}});return plainWord.test(word)?word:`'${word.replaceAll("'","'\\''")}\
 '`}function quoteWords(words){return words.map(quoteWord).join(" ")}function commandLine(command2,env2={}){let{argv,cwd:cwd2}=command2,
@@ -4187,20 +4189,20 @@ if("refusal"in started)return stderr.push(`${started.refusal}
 stderr);let failure3,killing,kill2=()=>{killing??=killTree(pid,mark)};stop.signal.addEventListener("abort",kill2),stop.signal.
 aborted&&kill2(),child.stdin&&feed(command2.stdin,child.stdin,command2.argv[0]).catch(error2=>{failure3=error2,kill2()});
 let exit=await new Promise(resolve5=>{child.once("exit",(code,signal2)=>resolve5(signal2===null?{code:code??0}:{signal:signal2}))});
-if(await killing,await drained([stdout,stderr],stop.signal,async()=>{await(0,import_promises11.setImmediate)()}),child.stdout?.
+if(await killing,await drained([stdout,stderr],stop.signal,async()=>{await(0,import_promises12.setImmediate)()}),child.stdout?.
 destroy(),child.stderr?.destroy(),failure3!==void 0)throw failure3;return exit}async function start(command2,mark){let[file,
 ...args]=command2.argv;for(let name of Object.keys(command2.env??{}))checkVariableName(name);command2.argv.forEach(quoteWord);
 try{let child=(0,import_node_child_process2.spawn)(file,args,{detached:!0,stdio:"pipe",env:{...process.env,...command2.env,
 ...mark&&{[markVariable]:mark}},...command2.cwd!==void 0&&{cwd:command2.cwd}}),{pid}=child;if(pid!==void 0)return{child,
 pid};let error2=await new Promise(resolve5=>child.once("error",resolve5));return await refusal(command2,error2)}catch(error2){
 return await refusal(command2,error2)}}async function refusal(command2,error2){let code=error2 instanceof Error&&"code"in
-error2?error2.code:void 0,{argv,cwd:cwd2}=command2;if(cwd2!==void 0&&!(await(0,import_promises10.stat)(cwd2).catch(()=>{}))?.
+error2?error2.code:void 0,{argv,cwd:cwd2}=command2;if(cwd2!==void 0&&!(await(0,import_promises11.stat)(cwd2).catch(()=>{}))?.
 isDirectory())return{refusal:`cd: ${cwd2}: no such directory`,code:126};if(code==="ENOENT"||code==="ENOTDIR")return{refusal:`${argv[0]}\
 : not found`,code:127};if(code==="EACCES"||code==="ENOEXEC"||code==="E2BIG")return{refusal:`${argv[0]}: ${sentenceOf(error2)}`,
 code:126};throw typeof code!="string"||code.startsWith("ERR_")?asSavepointError(error2):new SavepointError("host-unreach\
 able",{message:`This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,cause:error2})}var import_node_child_process2,
-import_promises10,import_promises11,LocalHost,init_local=__esm({"src/host/local.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_child_process2=require("node:child_process"),import_promises10=require("node:fs/promises"),import_promises11=
+import_promises11,import_promises12,LocalHost,init_local=__esm({"src/host/local.ts"(){"use strict";init_define_SAVEPOINT();
+import_node_child_process2=require("node:child_process"),import_promises11=require("node:fs/promises"),import_promises12=
 require("node:timers/promises");init_errors();init_feed();init_local_files();init_output();init_processes();init_quote();
 LocalHost=class{name="local";kind="local";#running=new Set;#exits=new Set;#closed=!1;run(command2){if(this.#closed)throw new SavepointError(
 "defect",{message:"A command was started on a closed host."});let stop=new AbortController,stdout=new Output,stderr=new Output,
@@ -4221,7 +4223,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer){try{return JSON.parse(answer)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-require("node:readline");init_local();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises12.realpath)(use);return isModule(file)||await(0,import_promises12.access)(
+require("node:readline");init_local();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises13.realpath)(use);return isModule(file)||await(0,import_promises13.access)(
 file,import_node_fs3.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -4231,23 +4233,23 @@ use).href);module2=loaded.open?loaded:loaded.default??{}}catch(cause){throw bad(
 cause)}let{open:open4,connect:connect3}=module2;if(typeof open4!="function")throw bad(use,"does not export the function \
 open");return{capabilities:async()=>optionalVerbs.filter(verb=>typeof module2[verb]=="function"),call:async(verb,request)=>module2[verb]?.(
 request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){return(0,import_node_crypto4.createHash)(
-"sha256").update(await(0,import_promises12.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
+"sha256").update(await(0,import_promises13.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
 "backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,allowed:"an ES module (\
-.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_node_fs3,import_promises12,import_node_url,isModule,
+.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_node_fs3,import_promises13,import_node_url,isModule,
 init_load=__esm({"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),
-import_node_fs3=require("node:fs"),import_promises12=require("node:fs/promises"),import_node_url=require("node:url");init_errors();
+import_node_fs3=require("node:fs"),import_promises13=require("node:fs/promises"),import_node_url=require("node:url");init_errors();
 init_backend();init_executable();isModule=file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text6=>text6,signal:signal2},act){let{id,with:told,state}=backend,said=[],
 tell=line=>{let shown=mask(line);said.push(shown),said.length>lastLines&&said.shift(),log(shown)},late=AbortSignal.timeout(
 limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told,...state!==void 0&&{state},signal:either},
 acting=act({...context,log:tell});try{return await Promise.race([acting,aborted2(either)])}catch(error2){if(!either.aborted)
-throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises13.setTimeout)(
+throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises14.setTimeout)(
 grace,void 0,{ref:!1})]),!signal2?.aborted)throw failedBackend(backend,step,"it took too long",said);if(signal2.reason instanceof
 SavepointError)throw signal2.reason;let message=`Waiting for ${backend.use} was given up.`;throw new SavepointError("job\
 -cancelled",{message})}}function aborted2(signal2){return new Promise((_,reject)=>{let stop=()=>reject(signal2.reason);signal2.
 aborted&&stop(),signal2.addEventListener("abort",stop,{once:!0})})}function failedBackend({use},step,why,said=[]){return new SavepointError(
 "backend-failed",{message:`The backend ${use} failed at ${step}: ${why}${/[.!?]$/.test(why)?"":"."}`,details:{backend:use,
-verb:step,...said.length>0&&{said:[...said]}}})}var import_promises13,limits,grace,lastLines,init_within=__esm({"src/hos\
-t/backend/within.ts"(){"use strict";init_define_SAVEPOINT();import_promises13=require("node:timers/promises");init_errors();
+verb:step,...said.length>0&&{said:[...said]}}})}var import_promises14,limits,grace,lastLines,init_within=__esm({"src/hos\
+t/backend/within.ts"(){"use strict";init_define_SAVEPOINT();import_promises14=require("node:timers/promises");init_errors();
 limits={capabilities:6e4,open:30*6e4,connect:6e4,revert:30*6e4,reboot:15*6e4,close:5*6e4},grace=5e3,lastLines=5}});var open_exports={};__export(open_exports,{callBackend:()=>callBackend,connectBackend:()=>connectBackend,openBackend:()=>openBackend});
 async function openBackend(asked,options={}){let loaded=await loadBackend(asked.backend),can=await within(asked.backend,
 "capabilities",options,it=>loaded.capabilities(it)),use={...asked.backend,can:optionalVerbs.filter(verb=>can.includes(verb))};
@@ -4285,14 +4287,14 @@ let own2=Buffer.from(chunk.subarray(at2,to));at2+=protocol._parse(own2,0,own2.le
 target),tried=[];for(let[index,address]of addresses.entries()){let share=(deadline-performance.now())/(addresses.length-
 index);try{return await dialAddress(address,target.port,share,signal2)}catch(error2){signal2?.throwIfAborted(),tried.push(
 `${address} port ${target.port}: ${clauseOf(error2)}`)}}throw unreachable(target,tried.join("; "),{details:{tried}})}async function addressesOf(target){
-if((0,import_node_net.isIP)(target.name)!==0)return[target.name];try{return(await(0,import_promises14.lookup)(target.name,
+if((0,import_node_net.isIP)(target.name)!==0)return[target.name];try{return(await(0,import_promises15.lookup)(target.name,
 {all:!0,family:target.addressFamily??0})).map(({address})=>address)}catch(error2){throw unreachable(target,clauseOf(error2),
 {cause:error2})}}async function dialAddress(host2,port,milliseconds,signal2){let onread=lendingReads(()=>socket),socket=(0,import_node_net.connect)(
 {host:host2,port,noDelay:!0,onread});socket.pause();let timeout=AbortSignal.timeout(Math.max(1,Math.ceil(milliseconds)));
 try{return await(0,import_node_events2.once)(socket,"connect",{signal:signal2?AbortSignal.any([timeout,signal2]):timeout}),
 socket}catch(error2){throw socket.destroy(),timeout.aborted?Object.assign(new Error("no answer in time"),{code:"ETIMEDOU\
-T"}):error2}}var import_promises14,import_node_events2,import_node_net,init_ssh_dial=__esm({"src/host/ssh-dial.ts"(){"us\
-e strict";init_define_SAVEPOINT();import_promises14=require("node:dns/promises"),import_node_events2=require("node:events"),
+T"}):error2}}var import_promises15,import_node_events2,import_node_net,init_ssh_dial=__esm({"src/host/ssh-dial.ts"(){"us\
+e strict";init_define_SAVEPOINT();import_promises15=require("node:dns/promises"),import_node_events2=require("node:events"),
 import_node_net=require("node:net");init_ssh_errors();init_ssh_reading()}});function parseKeysOnce(client){client.on("handshake",()=>{let{_cipher,_decipher}=client._protocol;Buffer.isBuffer(_cipher.
 _encKey)&&(_cipher._encKey=(0,import_node_crypto5.createSecretKey)(_cipher._encKey)),Buffer.isBuffer(_decipher._decipherKey)&&
 (_decipher._decipherKey=(0,import_node_crypto5.createSecretKey)(_decipher._decipherKey))})}function roundTrip(client){let internals=client;
@@ -6666,7 +6668,7 @@ target.knownHosts!==void 0&&take2(target.knownHosts,"the known-hosts lines given
 let text6=await readKnownHosts(file);text6===void 0?lookedIn.push(`${file} (absent)`):take2(text6,file)}return target.knownHostsCommand!==
 void 0&&take2(await askForKnownHosts(target.knownHostsCommand),"the output of KnownHostsCommand"),target.revokedHostKeys!==
 void 0&&hosts.push(...await readRevoked(target.revokedHostKeys)),checkAgainst(target,hosts,lookedIn)}async function readKnownHosts(file){
-try{return await(0,import_promises15.readFile)(file,"utf8")}catch(error2){if(error2 instanceof Error&&"code"in error2&&error2.
+try{return await(0,import_promises16.readFile)(file,"utf8")}catch(error2){if(error2 instanceof Error&&"code"in error2&&error2.
 code==="ENOENT")return;throw new SavepointError("known-hosts-missing",{message:`The known_hosts file ${file} cannot be r\
 ead: ${sentenceOf(error2)}`,details:{file},cause:error2})}}async function readRevoked(file){let text6=await readKnownHosts(
 file);if(text6===void 0||text6.startsWith("SSHKRL"))throw new SavepointError("known-hosts-missing",{message:text6?`Revok\
@@ -6695,8 +6697,8 @@ length>0?ofSameType:known).map(at);return new SavepointError("host-key-changed",
 offending},hint:"Either the host was installed anew, or somebody is in between. Find out which before you replace that l\
 ine."})}function revokedKey({target,name,shown},revoked){return new SavepointError("host-key-revoked",{message:`The key \
 of ${targetName(target)} is marked as revoked in ${at(revoked)}.`,details:{host:targetName(target),name,shown,revoked:at(
-revoked)}})}var import_promises15,isPlain,isRevoked,isAuthority,at,described,init_host_key=__esm({"src/host/host-key.ts"(){
-"use strict";init_define_SAVEPOINT();import_promises15=require("node:fs/promises");init_errors();init_known_hosts();init_ssh_algorithms();
+revoked)}})}var import_promises16,isPlain,isRevoked,isAuthority,at,described,init_host_key=__esm({"src/host/host-key.ts"(){
+"use strict";init_define_SAVEPOINT();import_promises16=require("node:fs/promises");init_errors();init_known_hosts();init_ssh_algorithms();
 init_ssh_programs();init_ssh_target();isPlain=entry3=>entry3.marker==="none",isRevoked=entry3=>entry3.marker==="revoked",
 isAuthority=entry3=>entry3.marker==="cert-authority";at=({source,line})=>`${source}:${line}`,described=entry3=>`${entry3.
 type} ${fingerprint(entry3.key)} (${at(entry3)})`}});function openSshEd25519(key){let{x="",d=""}=key.export({format:"jwk"}),publicPart2=Buffer.from(x,"base64url"),secretPart=Buffer.
@@ -6709,7 +6711,7 @@ match(/.{1,70}/g)??[]).join(`
 `)}
 -----END OPENSSH PRIVATE KEY-----
 `}function string3(value){let bytes2=Buffer.from(value),length=Buffer.alloc(4);return length.writeUInt32BE(bytes2.length),
-Buffer.concat([length,bytes2])}var init_openssh_ed25519=__esm({"src/host/openssh-ed25519.ts"(){"use strict";init_define_SAVEPOINT()}});async function readKeyFile(path){try{var _stack=[];try{let file=__using(_stack,await(0,import_promises16.open)(path,"r"),
+Buffer.concat([length,bytes2])}var init_openssh_ed25519=__esm({"src/host/openssh-ed25519.ts"(){"use strict";init_define_SAVEPOINT()}});async function readKeyFile(path){try{var _stack=[];try{let file=__using(_stack,await(0,import_promises17.open)(path,"r"),
 !0);let{mode,uid}=await file.stat();if(uid===process.getuid?.()&&(mode&63)!==0)throw tooOpen(path,mode);return await file.
 readFile("utf8")}catch(_){var _error=_,_hasError=!0}finally{var _promise=__callDispose(_stack,_error,_hasError);_promise&&
 await _promise}}catch(error2){if(error2 instanceof SavepointError)throw error2;let missing3=error2 instanceof Error&&"co\
@@ -6737,9 +6739,9 @@ hint:`Is it whole, and is the passphrase in ${passphraseVariable}, if it needs o
 rsa":return key.export({type:"pkcs1",format:"pem"}).toString();case"ec":return key.export({type:"sec1",format:"pem"}).toString();case"\
 ed25519":return openSshEd25519(key);default:throw bad2(source,`is of the type ${key.asymmetricKeyType}, which SSH has no\
  use for`,{hint:"Use an Ed25519, ECDSA or RSA key."})}}function bad2(source,what,more={}){return new SavepointError("key\
--bad",{message:`The SSH key from ${source} ${what}.`,details:{source},...more})}var import_node_crypto6,import_promises16,
+-bad",{message:`The SSH key from ${source} ${what}.`,details:{source},...more})}var import_node_crypto6,import_promises17,
 import_ssh2,passphraseVariable,header,init_ssh_keys=__esm({"src/host/ssh-keys.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_crypto6=require("node:crypto"),import_promises16=require("node:fs/promises"),import_ssh2=__toESM(require_lib2(),1);
+import_node_crypto6=require("node:crypto"),import_promises17=require("node:fs/promises"),import_ssh2=__toESM(require_lib2(),1);
 init_errors();init_known_hosts();init_openssh_ed25519();passphraseVariable="SAVEPOINT_KEY_PASSPHRASE",header=/^-----BEGIN ([A-Z0-9 ]+)-----/m}});async function agentKeys(path){let agent=import_ssh22.default.createAgent(path);return(await new Promise((resolve5,reject)=>{
 agent.getIdentities((error2,keys)=>{if(!error2)return resolve5(keys??[]);reject(new SavepointError("key-missing",{message:`\
 The SSH agent at ${path} does not answer.`,cause:error2}))})})).map(asParsedKey).flatMap(key=>key?[agentKey(agent,path,key)]:
@@ -6759,10 +6761,10 @@ a key file, give the key in the environment, or start an agent that has it."})}a
 if(target.agent===void 0)return[];try{return await agentKeys(target.agent)}catch(error2){if(!(error2 instanceof SavepointError))
 throw error2;return passedOver.push(error2.message),[]}}function ownKey(key,source){return{label:`${source} (${describeKey(
 key)})`,method:username=>({type:"publickey",username,key})}}async function publicPart(file){for(let candidate of[`${file}\
-.pub`,file]){let text6=await(0,import_promises17.readFile)(candidate,"utf8").catch(()=>{});if(text6===void 0||text6.includes(
+.pub`,file]){let text6=await(0,import_promises18.readFile)(candidate,"utf8").catch(()=>{});if(text6===void 0||text6.includes(
 "PRIVATE KEY"))continue;let key=import_ssh23.default.utils.parseKey(text6);if(!(key instanceof Error))return key.getPublicSSH()}}
-function same(publicKey){return key=>publicKey?.equals(key.publicKey)??!1}var import_promises17,import_ssh23,init_ssh_identities=__esm(
-{"src/host/ssh-identities.ts"(){"use strict";init_define_SAVEPOINT();import_promises17=require("node:fs/promises"),import_ssh23=
+function same(publicKey){return key=>publicKey?.equals(key.publicKey)??!1}var import_promises18,import_ssh23,init_ssh_identities=__esm(
+{"src/host/ssh-identities.ts"(){"use strict";init_define_SAVEPOINT();import_promises18=require("node:fs/promises"),import_ssh23=
 __toESM(require_lib2(),1);init_errors();init_ssh_agent();init_ssh_keys();init_ssh_target()}});function giveBack(bytes2){let{buffer:buffer4,length}=bytes2;length<16384||buffer4.byteLength-length>64||buffer4.transfer?.(
 0)}var init_give_back=__esm({"src/host/give-back.ts"(){"use strict";init_define_SAVEPOINT()}});function reusePackets(client){let{_protocol}=client,place=Buffer.allocUnsafeSlow(largest2),random=Buffer.alloc(poolSize),
 used=poolSize,pad=padding2=>{used+padding2.length>poolSize&&((0,import_node_crypto7.randomFillSync)(random),used=0),used+=
@@ -6818,12 +6820,12 @@ onnecting to ${targetName(login.target)} was given up.`,cause:signal2.reason}):e
 "A route has at least one host.");let{target}=previous;return target.localCommand!==void 0&&await runLocally(target,target.
 localCommand),previous}async function begin(target,signal2){let{proxyCommand}=target;return proxyCommand===void 0?dial(target,
 signal2):dialThrough(target,proxyCommand)}async function withinSeconds(seconds2,opening){let inTime=new AbortController,
-late=(0,import_promises18.setTimeout)(seconds2*1e3,void 0,{signal:inTime.signal}).then(()=>{throw opening.then(channel=>channel.
+late=(0,import_promises19.setTimeout)(seconds2*1e3,void 0,{signal:inTime.signal}).then(()=>{throw opening.then(channel=>channel.
 destroy()).catch(()=>{}),new ChannelRefused(`no answer within ${seconds2} s`)});try{return await Promise.race([opening,late])}finally{
 inTime.abort(),late.catch(()=>{})}}function endOf(channel){return new Promise(resolve5=>{channel.once("exit",(code,signal2)=>{
-resolve5(code===null?{signal:signal2??"SIGKILL"}:{code})}),channel.once("close",()=>resolve5(void 0))})}var import_promises18,
+resolve5(code===null?{signal:signal2??"SIGKILL"}:{code})}),channel.once("close",()=>resolve5(void 0))})}var import_promises19,
 farewell,ChannelRefused,SshConnection,init_ssh_connection=__esm({"src/host/ssh-connection.ts"(){"use strict";init_define_SAVEPOINT();
-import_promises18=require("node:timers/promises");init_errors();init_ssh_dial();init_ssh_errors();init_ssh_internals();init_ssh_liveness();
+import_promises19=require("node:timers/promises");init_errors();init_ssh_dial();init_ssh_errors();init_ssh_internals();init_ssh_liveness();
 init_ssh_login();init_ssh_programs();init_ssh_target();farewell=1e3,ChannelRefused=class extends Error{};SshConnection=class{target;client;over;#sock;#via;#over=!1;#why="\
 the other side closed it";constructor(target,client,sock,via){this.target=target,this.client=client,this.#sock=sock,this.#via=
 via,client.setMaxListeners(0),client.on("error",error2=>{this.#why=clauseOf(error2)});let stopWatching=watchLink(target,
@@ -6837,7 +6839,7 @@ to.connectTimeout,opening)}catch(error2){if(!(error2 instanceof ChannelRefused))
 throw unreachable(to,`${hop} did not get through to it (${error2.message})`,{details:{via:hop},cause:error2})}}async roundTrip(){
 this.#over||await Promise.race([roundTrip(this.client),this.over])}async end(){if(!this.#over){this.#why="it was closed \
 from this side";let sent=new Promise(resolve5=>this.#sock.once("finish",resolve5));this.client.end();let late=new AbortController;
-await Promise.race([sent,this.over,(0,import_promises18.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
+await Promise.race([sent,this.over,(0,import_promises19.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
 late.abort(),this.#sock.destroy()}await this.#via?.end()}#open(what,start2){return new Promise((resolve5,reject)=>{let fail=error2=>{
 this.#over||!this.#sock.writable?reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};
 try{start2((error2,channel)=>error2?fail(error2):resolve5(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(
@@ -6876,13 +6878,13 @@ command2,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand
 within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
 client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
 await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
-await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises19.setTimeout)(
+await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises20.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command2,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command2.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command2.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
-lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises19,searchLimit,
+lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises20,searchLimit,
 reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
-import_promises19=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
+import_promises20=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
 init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
@@ -7748,7 +7750,7 @@ if(config2.type==="backend"){let{connectBackend:connectBackend2}=await Promise.r
 return connectBackend2(config2,options.signal?{signal:options.signal}:{})}let{openSsh:openSsh2}=await Promise.resolve().then(()=>(init_ssh(),ssh_exports));
 return openSsh2(config2,options)}init_define_SAVEPOINT();var News=class{#items=[];#wake=()=>{};push(item){this.#items.push(item),this.#wake()}take(){let items=this.#items;
 return this.#items=[],items}async*until(settled){let over=!1,end2=()=>{over=!0,this.#wake()};for(settled.then(end2,end2);;){
-if(yield*this.take(),over)return;await new Promise(wake=>{this.#wake=wake,(over||this.#items.length>0)&&wake()})}}};init_define_SAVEPOINT();var import_promises21=require("node:timers/promises");init_errors();init_define_SAVEPOINT();var import_consumers=require("node:stream/consumers");init_errors();init_define_SAVEPOINT();var loaderExit={notInstalled:90,mismatch:91,noSudo:92,refused:93},STATE2=`
+if(yield*this.take(),over)return;await new Promise(wake=>{this.#wake=wake,(over||this.#items.length>0)&&wake()})}}};init_define_SAVEPOINT();var import_promises22=require("node:timers/promises");init_errors();init_define_SAVEPOINT();var import_consumers=require("node:stream/consumers");init_errors();init_define_SAVEPOINT();var loaderExit={notInstalled:90,mismatch:91,noSudo:92,refused:93},STATE2=`
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`,REFUSE=`\
 {
@@ -7853,7 +7855,7 @@ d the transaction with the unknown outcome '${outcome}'.`,details:{outcome,known
 packages:allOf(fields,"package").map(line=>`${line}
 `).join(""),warnings:allOf(fields,"warning").map(readableName)}}function pathsOf(fields){return allOf(fields,"path").map(
 line=>{let space=line.indexOf(" ");return{state:line.slice(0,space),path:readableName(line.slice(space+1))}})}function readableName(text6){
-return text6.replaceAll("","\\n").replaceAll("","\\t")}init_define_SAVEPOINT();var import_promises20=require("node:timers/promises");init_errors();var FIRST_PAUSE=250,LONGEST_PAUSE=5e3,
+return text6.replaceAll("","\\n").replaceAll("","\\t")}init_define_SAVEPOINT();var import_promises21=require("node:timers/promises");init_errors();var FIRST_PAUSE=250,LONGEST_PAUSE=5e3,
 Link=class{#options;#heard=performance.now();#away=0;#outage;constructor(options){this.#options=options}renewed(){this.#heard=
 performance.now()}allowAway(seconds2){let before=this.#away;return this.#away=Math.max(before,seconds2),{[Symbol.dispose]:()=>{
 this.#away=before}}}async again(attempt,{repeatable=!0,signal:signal2}={}){for(;;)try{return await attempt()}catch(error2){
@@ -7862,7 +7864,7 @@ if(!this.#outage){let outage=this.#restore(first).finally(()=>{this.#outage=void
 return this.#outage}async#restore(first){let lost2=performance.now(),{news,lease,probe,name}=this.#options,end2=()=>Math.
 max(this.#heard+lease*1e3,lost2+this.#away*1e3),patience2=(end2()-lost2)/1e3;if(patience2<=0)throw first;news.push({kind:"\
 connection_lost",reason:first.reason,patience:rounded(patience2)});let last=first;for(let pause2=FIRST_PAUSE;;pause2=Math.
-min(pause2*2,LONGEST_PAUSE)){let wait=Math.min(pause2*(.5+Math.random()/2),end2()-performance.now());wait>0&&await(0,import_promises20.setTimeout)(
+min(pause2*2,LONGEST_PAUSE)){let wait=Math.min(pause2*(.5+Math.random()/2),end2()-performance.now());wait>0&&await(0,import_promises21.setTimeout)(
 wait);let left=end2()-performance.now();if(left<=0)throw givenUp(name,last,patience2);let trouble=await within2(left,probe());
 if(trouble==="late")throw givenUp(name,last,patience2);if(trouble===void 0||!isAboutLink(trouble))break;if(!isOutage(trouble))
 throw trouble;last=trouble}news.push({kind:"connection_resumed",after:rounded((performance.now()-lost2)/1e3)})}};function isOutage(error2){
@@ -7870,7 +7872,7 @@ return error2 instanceof SavepointError&&(error2.name==="host-lost"||error2.name
 return isOutage(error2)?!0:error2 instanceof SavepointError&&linkErrors.has(error2.name)}var linkErrors=new Set(["host-a\
 uth-failed","host-key-unknown","host-key-changed","host-key-revoked","key-missing","key-unreadable","key-bad","known-hos\
 ts-missing"]);async function within2(milliseconds,asked){let timer2=new AbortController;try{return await Promise.race([asked.
-then(()=>{},error2=>error2),(0,import_promises20.setTimeout)(milliseconds,"late",{signal:timer2.signal})])}finally{timer2.
+then(()=>{},error2=>error2),(0,import_promises21.setTimeout)(milliseconds,"late",{signal:timer2.signal})])}finally{timer2.
 abort()}}async function unless(signal2,waited){if(!signal2)return waited;signal2.throwIfAborted();let ended=new AbortController,
 aborted3=new Promise((_,reject)=>{signal2.addEventListener("abort",()=>reject(signal2.reason),{signal:ended.signal})});try{
 await Promise.race([waited,aborted3])}finally{ended.abort()}}function givenUp(name,last,patience2){return new SavepointError(
@@ -7964,7 +7966,7 @@ map(path=>["track",path]),...request.refresh.map(script3=>["refresh",scriptField
 host_busy",reason:error2.reason,patience:patience2}),told=!0,await pause(LOCK_RETRY,this.#signal)}}async apply(change){let archive=await overlayArchive(
 change.overlay),remove=change.remove.map(path=>["remove",path]),asked=()=>this.#ask("apply",remove,archive);return appliedFrom(
 await this.#over(asked,{repeatable:!1}))}async exec(command2,signal2){command2.reboot!==void 0&&this.#boot===void 0&&await this.
-renew();let host2={name:this.#site.host.name,before:this.#boot,now:async()=>(await this.renew(),this.#boot),pause:()=>(0,import_promises21.setTimeout)(
+renew();let host2={name:this.#site.host.name,before:this.#boot,now:async()=>(await this.renew(),this.#boot),pause:()=>(0,import_promises22.setTimeout)(
 1e3)},away=this.#link.allowAway(command2.reboot??0),end2=()=>away[Symbol.dispose]();try{let starting=startPhase(this.#site,
 this.#credentials(),command2,this.#link,signal2),process2=await this.#explained(starting),exit=this.#explained(process2.
 exit).then(word=>exitOf(word,command2,host2));return exit.then(end2,end2),{...process2,exit}}catch(error2){throw end2(),
@@ -7977,7 +7979,7 @@ this.#link.again(attempt,attempts))}async#explained(asked){try{return await aske
 !(error2 instanceof SavepointError&&error2.name==="not-open")?error2:(this.#fate??=this.rollback("the host had ended it"),
 await explained(error2,this.#fate,this.record.request.lease))}}get login(){return this.#site.host}#credentials(){let{id,
 token,fence}=this.record;return[["id",id],["token",token],["fence",String(fence)]]}#ask(verb,fields,payload){let all=[...this.#credentials(),
-...fields];return ask3(this.#site,verb,all,payload&&(()=>payload))}};async function pause(seconds2,signal2){try{await(0,import_promises21.setTimeout)(
+...fields];return ask3(this.#site,verb,all,payload&&(()=>payload))}};async function pause(seconds2,signal2){try{await(0,import_promises22.setTimeout)(
 seconds2*1e3,void 0,signal2?{signal:signal2}:{})}catch(error2){throw signal2?.throwIfAborted(),error2}}async function connect2(record2,options={}){let{host:config2=record2.host,passphrase,restart,...attaching}=options,controller=openLocal(),
 host2,transaction;try{let open4=()=>openHost(config2,{...passphrase!==void 0&&{passphrase},...options.signal&&{signal:options.
 signal},later:options.fence!==void 0&&restart===void 0});host2=await open4().catch(async error2=>{if(!(error2 instanceof
@@ -7996,7 +7998,7 @@ class==="job"&&phase!==void 0&&!ownPhases.has(phase)&&job.expect!=="committed"}f
 name==="job-cancelled"?4:{recovery:0,internal:1,host:2,usage:3,job:5}[error2.class]}function exitOf2(error2){let{signal:signal2}=error2.
 details;if(error2.name==="job-cancelled"&&typeof signal2=="string"){let number4=import_node_os5.constants.signals[signal2];
 if(number4!==void 0)return 128+number4}return exitCodes[error2.class]}init_define_SAVEPOINT();var import_node_child_process4=require("node:child_process"),import_node_events3=require("node:events"),
-import_node_fs6=require("node:fs"),import_consumers4=require("node:stream/consumers"),import_promises22=require("node:timers/promises");
+import_node_fs6=require("node:fs"),import_consumers4=require("node:stream/consumers"),import_promises23=require("node:timers/promises");
 init_target();init_define_SAVEPOINT();init_errors();function keepLease(transaction,onOver){let busy=!1,timer2=setInterval(async()=>{if(!busy){
 busy=!0;try{await transaction.renew()}catch(error2){let over=["not-open","fenced","bad-token","lease-expired","host-rebo\
 oted"];error2 instanceof SavepointError&&over.includes(error2.name)&&(clearInterval(timer2),onOver(error2))}finally{busy=
@@ -8014,7 +8016,7 @@ child.pid}async function keepUntilOver(input){var _stack=[];try{let order=JSON.p
 let{record:record2}=parseSaved(JSON.stringify(order.saved),"the order of the keeper");let{key,passphrase}=order;let host2=key===
 void 0?record2.host:withKeyText(record2.host,key);let connection=__using(_stack,await connect2(record2,{host:host2,passphrase,
 fence:record2.fence}),!0);let over=new AbortController;let _lease=__using(_stack,keepLease(connection.transaction,()=>over.
-abort()));for await(let _2 of(0,import_promises22.setInterval)(LOOK))if(over.signal.aborted||!isWanted(order))return}catch(_){
+abort()));for await(let _2 of(0,import_promises23.setInterval)(LOOK))if(over.signal.aborted||!isWanted(order))return}catch(_){
 var _error=_,_hasError=!0}finally{var _promise=__callDispose(_stack,_error,_hasError);_promise&&await _promise}}function isWanted({
 whileAlive,whileThere}){if(whileThere!==void 0&&!(0,import_node_fs6.existsSync)(whileThere))return!1;if(whileAlive===void 0)
 return!0;try{return process.kill(whileAlive,0)}catch(error2){return error2.code==="EPERM"}}init_define_SAVEPOINT();function masker(secrets){let literals=expand(secrets),text6=whole2=>{let stream=new Holder(literals);return stream.push(
@@ -8033,7 +8035,7 @@ start2,end2]of this.#intervals()){if(start2>=cut2)break;start2>at2&&(out+=this.#
 Math.max(0,at2-cut2),out}#intervals(){let found=this.#covered>0?[[0,this.#covered]]:[];for(let literal of this.#literals)
 for(let at2=this.#held.indexOf(literal);at2>=0;at2=this.#held.indexOf(literal,at2+1))found.push([at2,at2+literal.length]);
 found.sort(([a],[b])=>a-b);let merged=[];for(let[start2,end2]of found){let last=merged.at(-1);last&&start2<=last[1]?last[1]=
-Math.max(last[1],end2):merged.push([start2,end2])}return merged}};init_define_SAVEPOINT();init_errors();init_define_SAVEPOINT();var import_node_crypto11=require("node:crypto"),import_node_fs7=require("node:fs"),import_promises23=require("node:fs/promises"),
+Math.max(last[1],end2):merged.push([start2,end2])}return merged}};init_define_SAVEPOINT();init_errors();init_define_SAVEPOINT();var import_node_crypto11=require("node:crypto"),import_node_fs7=require("node:fs"),import_promises24=require("node:fs/promises"),
 import_node_path9=require("node:path");init_errors();init_load();init_configured();init_ssh_target();async function locate(host2,trust={}){
 switch(host2.type){case"local":return host2;case"ssh":{let{type:_ssh,sshConfig,...asked}=host2,target=await resolveConfigured(
 asked,sshConfig,trust.programs);return mustHaveKey(target),target}case"backend":return locateBackend(host2,trust)}}function mustHaveKey(target){
@@ -8043,12 +8045,12 @@ field:"host"},details:{found:`none of ${keyFiles.join(", ")}`,allowed:"key, key-
 h "key", or start an agent that has it.'})}async function locateBackend(host2,trust){let{type,use,with:told,...login}=host2,
 found=await inspectBackend(use);await mustBeTrusted(found.use,trust);let id=`savepoint-${(0,import_node_crypto11.randomBytes)(
 6).toString("hex")}`;return{type,sudo:host2.sudo??!1,backend:{...found,id,with:told,opened:!1,can:[]},login}}async function mustBeTrusted(file,{
-backends=[],workspace}){if(workspace===void 0)return;let folder=await(0,import_promises23.realpath)(workspace).catch(()=>(0,import_node_path9.resolve)(
+backends=[],workspace}){if(workspace===void 0)return;let folder=await(0,import_promises24.realpath)(workspace).catch(()=>(0,import_node_path9.resolve)(
 workspace));if(file.startsWith(folder+import_node_path9.sep)){for(let name of backends)for(let path of[(0,import_node_path9.resolve)(
-folder,name),(0,import_node_path9.resolve)(name)])if(await(0,import_promises23.realpath)(path).catch(()=>{})===file)return;
+folder,name),(0,import_node_path9.resolve)(name)])if(await(0,import_promises24.realpath)(path).catch(()=>{})===file)return;
 throw new SavepointError("backend-refused",{message:`The backend ${file} lies in the workspace, where a patch can change\
  it.`,place:{field:"host.use"},details:{found:file,allowed:`a file outside of ${folder}, or one that is allowed by name`},
-hint:"Keep it elsewhere, or allow it with --allow-backend or the input allow-backend."})}}init_define_SAVEPOINT();var import_promises24=require("node:fs/promises"),import_node_path10=require("node:path");init_errors();async function readChange(job){let{files,track,remove}=job,overlay=files===void 0?[]:await walkOverlay(files,track);for(let{
+hint:"Keep it elsewhere, or allow it with --allow-backend or the input allow-backend."})}}init_define_SAVEPOINT();var import_promises25=require("node:fs/promises"),import_node_path10=require("node:path");init_errors();async function readChange(job){let{files,track,remove}=job,overlay=files===void 0?[]:await walkOverlay(files,track);for(let{
 path}of overlay){let removed=remove.find(one=>isWithin(path,one));if(removed!==void 0)throw new SavepointError("track-ov\
 erlap",{message:`"${removed}" is to be removed, but "files" lays ${path}.`,place:{...job.file!==void 0&&{file:job.file},
 field:"remove"},details:{found:removed,allowed:'paths that "files" does not lay'},hint:"To replace a file, lay the new o\
@@ -8059,15 +8061,15 @@ local,name),leadsThere=found.isDirectory()&&tracked.some(one=>isWithin(one.path,
 path,one.path));if(!isTracked&&!leadsThere)throw bad3("files-outside-tracked",source,`"${path}" would be laid, but is no\
 t tracked.`,{allowed:tracked.map(one=>one.path),hint:`Add ${path} to "track", or take it out of the files.`});isTracked&&
 entries.push(await entryOf(found,path,source)),found.isDirectory()&&await walk2(source,path,tracked,entries)}}async function list(local){
-try{return await(0,import_promises24.readdir)(local,{withFileTypes:!0,encoding:"buffer"})}catch(cause){throw new SavepointError(
+try{return await(0,import_promises25.readdir)(local,{withFileTypes:!0,encoding:"buffer"})}catch(cause){throw new SavepointError(
 "files-missing",{message:"A directory of the files to lay over the host cannot be read.",place:{field:"files"},details:{
 found:local,allowed:"a readable directory"},cause})}}function nameOf3(found,local){let name=found.name.toString("utf8"),
 source=(0,import_node_path10.join)(local,name);if(!Buffer.from(name,"utf8").equals(found.name))throw bad3("files-bad-ent\
 ry",source,"A name is not valid UTF-8.",{allowed:"UTF-8 names"});if(new RegExp("\\p{Cc}","u").test(name))throw bad3("fil\
 es-bad-entry",source,"A name holds a control character.",{allowed:"names without control characters"});return name}async function entryOf(found,path,source){
-if(found.isDirectory())return{path,kind:"directory",source};if(found.isSymbolicLink()){let target=await(0,import_promises24.readlink)(
+if(found.isDirectory())return{path,kind:"directory",source};if(found.isSymbolicLink()){let target=await(0,import_promises25.readlink)(
 source);if(new RegExp("\\p{Cc}","u").test(target))throw bad3("files-bad-entry",source,"A link has a control character.",
-{allowed:"targets without control characters"});return{path,kind:"symlink",source,target}}if(found.isFile()){let{mode}=await(0,import_promises24.stat)(
+{allowed:"targets without control characters"});return{path,kind:"symlink",source,target}}if(found.isFile()){let{mode}=await(0,import_promises25.stat)(
 source);return{path,kind:"file",executable:(mode&73)!==0,source}}throw bad3("files-bad-entry",source,`"${path}" is ${kindOf2(
 found)}.`,{allowed:"files, directories and symbolic links"})}function kindOf2(found){return found.isFIFO()?"a named pipe":
 found.isSocket()?"a socket":"a device"}function bad3(name,found,message,{allowed,...options}){let details={found,allowed};
@@ -8077,17 +8079,17 @@ root:job.root,guard:{version:guard.version,sha256:guard.sha256},request:{holder:
 0,500),track:job.track.map(({path})=>path),lease:job.lease,deadline:job.deadline,renew:job.renew,lockTimeout:job.lockTimeout,
 onConflict:job.onConflict,degraded:job.degraded,refresh:job.refresh.map(({script:script3})=>script3),probe:job.probe.map(
 ({script:script3})=>script3)}}}function newId(){return`${new Date().toISOString().slice(0,19).replace(/[-:]/g,"").toLowerCase()}\
--${(0,import_node_crypto12.randomBytes)(4).toString("hex")}`}init_define_SAVEPOINT();var import_promises25=require("node:fs/promises"),import_node_os6=require("node:os"),import_node_path11=require("node:path");
-async function withScratchRoot(job){if(job.scratch===void 0)return job;let root=await(0,import_promises25.mkdtemp)((0,import_node_path11.join)(
-(0,import_node_os6.tmpdir)(),"savepoint-scratch-"));return await(0,import_promises25.cp)(job.scratch,root,{recursive:!0,
-preserveTimestamps:!0,verbatimSymlinks:!0}),{...job,root}}init_define_SAVEPOINT();var import_node_path12=require("node:path"),import_node_stream13=require("node:stream"),import_promises30=require("node:stream/promises");
-init_errors();init_define_SAVEPOINT();var import_node_stream9=require("node:stream"),import_promises26=require("node:stream/promises"),
-import_promises27=require("node:timers/promises");init_errors();var PAUSE=1e3,MOST_BREAKS=5;function again(begin3,patience2){
+-${(0,import_node_crypto12.randomBytes)(4).toString("hex")}`}init_define_SAVEPOINT();var import_promises26=require("node:fs/promises"),import_node_os6=require("node:os"),import_node_path11=require("node:path");
+async function withScratchRoot(job){if(job.scratch===void 0)return job;let root=await(0,import_promises26.mkdtemp)((0,import_node_path11.join)(
+(0,import_node_os6.tmpdir)(),"savepoint-scratch-"));return await(0,import_promises26.cp)(job.scratch,root,{recursive:!0,
+preserveTimestamps:!0,verbatimSymlinks:!0}),{...job,root}}init_define_SAVEPOINT();var import_node_path12=require("node:path"),import_node_stream13=require("node:stream"),import_promises31=require("node:stream/promises");
+init_errors();init_define_SAVEPOINT();var import_node_stream9=require("node:stream"),import_promises27=require("node:stream/promises"),
+import_promises28=require("node:timers/promises");init_errors();var PAUSE=1e3,MOST_BREAKS=5;function again(begin3,patience2){
 let stderr=new import_node_stream9.PassThrough,stopped=!1,lostSince,breaks=0,current=begin3(),follow=transfer=>{transfer.
 stderr.pipe(stderr,{end:!1});let setFollowing=()=>{},following=new Promise(resolve5=>{setFollowing=resolve5});return{exit:(async()=>{
-try{return await transfer.exit}catch(error2){if(await(0,import_promises26.finished)(transfer.stderr,{writable:!1}),stopped||
+try{return await transfer.exit}catch(error2){if(await(0,import_promises27.finished)(transfer.stderr,{writable:!1}),stopped||
 !mayPass(error2)||(stderr.write(`the connection broke: beginning again
-`),await(0,import_promises27.setTimeout)(PAUSE),stopped))throw error2;current=begin3();let next=follow(current);return setFollowing(
+`),await(0,import_promises28.setTimeout)(PAUSE),stopped))throw error2;current=begin3();let next=follow(current);return setFollowing(
 next.one),await next.exit}finally{setFollowing(void 0)}})(),one:{transfer,following}}},mayPass=error2=>{let name=error2 instanceof
 SavepointError?error2.name:void 0;return name==="host-lost"&&(lostSince=performance.now(),breaks++),name!=="host-lost"&&
 name!=="host-unreachable"||lostSince===void 0||breaks>MOST_BREAKS?!1:performance.now()-lostSince<patience2*1e3},first=follow(
@@ -8164,7 +8166,7 @@ return{file:"a file",directory:"a directory",link:"a link",other:"no directory"}
 ...details}={}){let entry3=shownName(name);return new SavepointError("artifact-refused",{message:`The artifact ${entry3}\
  ${why}; nothing after it was fetched.`,details:{entry:entry3,...details},...hint!==void 0&&{hint}})}function unwritable2(folder,why,cause,entry3){
 return new SavepointError("output-unwritable",{message:`Artifacts cannot be written to ${folder}: ${why}`,details:{folder,
-...entry3!==void 0&&{entry:entry3}},...cause!==void 0&&{cause}})}init_define_SAVEPOINT();var import_node_stream10=require("node:stream"),import_promises28=require("node:stream/promises"),
+...entry3!==void 0&&{entry:entry3}},...cause!==void 0&&{cause}})}init_define_SAVEPOINT();var import_node_stream10=require("node:stream"),import_promises29=require("node:stream/promises"),
 AS_JOB_USER=`
 if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
   if command -v runuser >/dev/null; then exec runuser -u "$SUDO_USER" -- /bin/sh -c "$@"; fi
@@ -8173,17 +8175,17 @@ if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
 fi
 exec /bin/sh -c "$@"`;function asJobUser(script3,words){return["/bin/sh","-c",AS_JOB_USER,"sh",script3,"sh",...words]}var noNews=/(due to|delayed from) previous errors$/,
 LastWords=class extends import_node_stream10.Transform{#whole;#tail=Buffer.alloc(0);constructor({stderr}){super(),this.#whole=
-(0,import_promises28.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.pipe(this,{end:!1})}_transform(chunk,_encoding,done){
+(0,import_promises29.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.pipe(this,{end:!1})}_transform(chunk,_encoding,done){
 this.#tail=Buffer.concat([this.#tail,chunk]).subarray(-4096),done(null,chunk)}async of({code,signal:signal2}){return await this.#whole,
 this.#tail.toString("utf8").split(`
 `).findLast(one=>one.trim()!==""&&!noNews.test(one))?.trim()||(code===void 0?`it was ended by ${signal2}`:`exit status ${code}`)}async close(lines3=[]){
 await this.#whole,this.end(lines3.map(line=>`${line}
-`).join(""))}};init_define_SAVEPOINT();var import_promises29=require("node:timers/promises"),FIRST=2e3,EVERY=1e3,LATELY=5;async function*progressOf(counter,over){
+`).join(""))}};init_define_SAVEPOINT();var import_promises30=require("node:timers/promises"),FIRST=2e3,EVERY=1e3,LATELY=5;async function*progressOf(counter,over){
 let began=performance.now(),ended=over.then(()=>!0,()=>{}),seen=[{at:began,bytes:0}],sample=()=>{let now=performance.now(),
 from=seen[0],{bytes:bytes2,entries,total}=counter,rate=(bytes2-from.bytes)/Math.max((now-from.at)/1e3,.001);seen.push({at:now,
 bytes:bytes2}),seen.length>LATELY&&seen.shift();let left=total===void 0?void 0:Math.max(0,total-bytes2);return{bytes:bytes2,
 entries,...total!==void 0&&{total},elapsed:Math.round(now-began)/1e3,rate:Math.round(rate),...left!==void 0&&rate>0&&{remaining:Math.
-round(left/rate)}}};for(let wait=FIRST;;wait=EVERY){let timer2=new AbortController,late=(0,import_promises29.setTimeout)(
+round(left/rate)}}};for(let wait=FIRST;;wait=EVERY){let timer2=new AbortController,late=(0,import_promises30.setTimeout)(
 wait,!1,{signal:timer2.signal}).catch(()=>!1),end2=await Promise.race([ended,late]);if(timer2.abort(),end2===void 0)return;
 if(!end2){yield sample();continue}let last=sample(),{remaining:_over,...rest}=last,average=Math.round(last.bytes/Math.max(
 last.elapsed,.001));yield{...rest,rate:average,done:!0};return}}init_define_SAVEPOINT();init_errors();var LONGEST_EXTENSION=1024*1024,LONGEST_END=1024*1024,MOST_EXTENSIONS=8,TarReader=class{#sink;#block=Buffer.alloc(512);#held=0;#content=0;#padding=0;#extension;#extensions=0;#inEntry=!1;#override={};#zeros=0;#afterEnd=0;constructor(sink){
@@ -8344,7 +8346,7 @@ workDir;throw new SavepointError("transfer-failed",{message:"There is no work di
 progress,kill:kill2}){return{stdout:import_node_stream13.Readable.from([]),stderr,exit,progress,kill:kill2}}function followedBy(sending,command2){
 let stdout=new import_node_stream13.PassThrough,stderr=new import_node_stream13.PassThrough;sending.stderr.pipe(stderr,{
 end:!1});let stopped=!1,current=sending,start2=async()=>{try{return await sending.exit,stopped?void 0:await command2()}finally{
-await(0,import_promises30.finished)(sending.stderr,{writable:!1})}},exit=(async()=>{let process2=await start2().catch(error2=>{
+await(0,import_promises31.finished)(sending.stderr,{writable:!1})}},exit=(async()=>{let process2=await start2().catch(error2=>{
 throw stdout.end(),stderr.end(),error2});return process2?(current=process2,stopped&&await process2.kill(),process2.stdout.
 on("error",error2=>stdout.destroy(error2)).pipe(stdout),process2.stderr.on("error",error2=>stderr.destroy(error2)).pipe(
 stderr),await process2.exit):(stdout.end(),stderr.end(),{signal:"SIGTERM"})})();return exit.catch(()=>{}),{stdout,stderr,
@@ -8356,7 +8358,7 @@ function withoutKey(job){if(job.host.type==="local")return job;let{keyText:_secr
 function refuseReboots({check,phases:phases2},{version:version2}){let phase=[...check?[{...check,name:"check"}]:[],...phases2].
 find(({reboot:reboot2})=>reboot2!==void 0);if(!(!phase||keepsPhases(version2)))throw new SavepointError("guard-unavailab\
 le",{message:`Phase ${phase.name} expects its host to restart, which guard ${version2} does not allow for.`,details:{phase:phase.
-name,guard:version2,allowed:"guard 1.1.0 or later"}})}init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();init_errors();init_define_SAVEPOINT();var import_promises31=require("node:stream/promises"),import_promises32=require("node:timers/promises");
+name,guard:version2,allowed:"guard 1.1.0 or later"}})}init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();init_errors();init_define_SAVEPOINT();var import_promises32=require("node:stream/promises"),import_promises33=require("node:timers/promises");
 init_errors();init_define_SAVEPOINT();async function*lines2(chunks,masker2){let decoder=new TextDecoder("utf-8",{ignoreBOM:!0}),mask=masker2.stream(),splitter=new Splitter;
 for await(let chunk of chunks){let batch=splitter.push(mask.push(decoder.decode(chunk,{stream:!0})));batch.length>0&&(yield batch)}
 let rest=splitter.push(mask.push(decoder.decode())+mask.end());rest.push(...splitter.end()),rest.length>0&&(yield rest)}
@@ -8383,7 +8385,7 @@ end2)}catch(thrown){error2=asSavepointError(thrown)}finally{await limit2.stopped
 phase_fail",phase:phase.name,duration:duration4,...end2,error:errorRecord(error2)}:yield{kind:"phase_success",phase:phase.
 name,duration:duration4,exit:0}}catch(_){var _error=_,_hasError=!0}finally{__callDispose(_stack,_error,_hasError)}}function outputs(process2,masker2,news){
 let tagged=async function*(stream){for await(let batch of lines2(process2[stream],masker2))yield{stream,batch}},over=Promise.
-allSettled([(0,import_promises31.finished)(process2.stdout),(0,import_promises31.finished)(process2.stderr)]);return[tagged(
+allSettled([(0,import_promises32.finished)(process2.stdout),(0,import_promises32.finished)(process2.stderr)]);return[tagged(
 "stdout"),tagged("stderr"),news.until(over)]}async function*progressOf2({progress},{name}){for await(let now of progress??
 [])yield{kind:"progress",phase:name,...now}}function output({name},stream,line){return{kind:"output",phase:name,stream,...line}}
 function endOf2(exit){return exit.code===void 0?{signal:exit.signal}:{exit:exit.code}}var Limit=class{error;#over=new AbortController;notKilled;#phase;#cancel;#timer;#process;#killing;#onCancel=()=>this.#stop(
@@ -8396,8 +8398,8 @@ this.#process=void 0}settled(){this[Symbol.dispose]()}async stopped(){this.#proc
 await this.#killing}[Symbol.dispose](){clearTimeout(this.#timer),this.#cancel.removeEventListener("abort",this.#onCancel)}#stop(error2){
 this.error||(this.error=error2,this.#over.abort(error2),this.#process&&this.#kill())}#kill(){this.#killing??=kill(this.#process).
 catch(error2=>{this.notKilled=`Phase ${this.#phase.name} could not be killed: ${sentenceOf(error2)}`})}};async function kill(process2){
-let{stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,import_promises31.finished)(stdout),(0,import_promises31.finished)(
-stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises32.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
+let{stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,import_promises32.finished)(stdout),(0,import_promises32.finished)(
+stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises33.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
 let reason=new Error("The process was killed and its output did not end.");for(let stream of[stdout,stderr])stream.readableEnded||
 stream.destroy(reason)}}function cancellation(cancel){let{reason}=cancel;return reason instanceof SavepointError?reason:
 new SavepointError("job-cancelled")}var FETCH_AFTER_CANCEL=60;async function*fetchArtifacts(run){let{job,ledger,abandon,cancel,cleanupLimit}=run;if(!job.transfers?.
@@ -8407,11 +8409,11 @@ artifacts",reason};return}let phase={name:"artifacts",where:"host",commands:1,..
 phase,{masker:run.masker,cancel:cancel.aborted?abandon:cancel,news:run.transaction.news})}function skipReason({ledger,abandon}){
 return ledger.opened?ledger.workDir===void 0?"there is no work directory":abandon.aborted?"the transaction ended early":
 void 0:"no transaction was opened"}init_define_SAVEPOINT();function eventName(body){switch(body.kind){case"phase_start":case"phase_success":case"phase_fail":case"\
-phase_skipped":return body.kind.replace("phase",body.phase);default:return body.kind}}init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();var import_promises33=require("node:fs/promises"),import_node_os7=require("node:os"),import_node_path13=require("node:path");
-async function startOnController(local,{script:script3,env:env2},cwd2){let folder=await(0,import_promises33.mkdtemp)((0,import_node_path13.join)(
-(0,import_node_os7.tmpdir)(),"savepoint-phase-")),file=(0,import_node_path13.join)(folder,"script");await(0,import_promises33.writeFile)(
-file,script3),await(0,import_promises33.chmod)(file,448);let stop=new AbortController,{stdout,stderr,exit}=local.run({argv:script3.
-startsWith("#!")?[file]:["sh","-e",file],env:env2,cwd:cwd2,signal:stop.signal}),ended=exit.finally(()=>(0,import_promises33.rm)(
+phase_skipped":return body.kind.replace("phase",body.phase);default:return body.kind}}init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();var import_promises34=require("node:fs/promises"),import_node_os7=require("node:os"),import_node_path13=require("node:path");
+async function startOnController(local,{script:script3,env:env2},cwd2){let folder=await(0,import_promises34.mkdtemp)((0,import_node_path13.join)(
+(0,import_node_os7.tmpdir)(),"savepoint-phase-")),file=(0,import_node_path13.join)(folder,"script");await(0,import_promises34.writeFile)(
+file,script3),await(0,import_promises34.chmod)(file,448);let stop=new AbortController,{stdout,stderr,exit}=local.run({argv:script3.
+startsWith("#!")?[file]:["sh","-e",file],env:env2,cwd:cwd2,signal:stop.signal}),ended=exit.finally(()=>(0,import_promises34.rm)(
 folder,{recursive:!0,force:!0}));return{stdout,stderr,exit:ended,kill:async()=>{stop.abort(),await ended.then(()=>{},()=>{})}}}function phasesOf(job){let names=job.phases.map(({name})=>name),last=names.at(-1)==="cleanup"?-1:names.length;return job.
 transfers?.artifacts.length&&names.splice(last,0,"artifacts"),[...job.check?["check"]:[],...names]}async function*runCheck(run){
 let{check}=run.job;if(!check)return;let reason=skipReason2(run);reason?yield{kind:"phase_skipped",phase:"check",reason}:

@@ -2691,36 +2691,38 @@ line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
 init_errors();init_ssh_url();init_known_hosts()}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
 from.destroy()};if(to.on("error",leave).once("close",leave),!(from instanceof import_node_stream2.Readable)){to.end(from);
-return}try{let batch=new Batch(to);for await(let chunk of from)batch.add(chunk),to.writableNeedDrain&&await roomOrGone(to,
-gone.signal);batch.flush()}catch(error2){if(gone.signal.aborted)return;throw error2 instanceof SavepointError?error2:new SavepointError(
-"host-write-failed",{message:`The input of ${what} broke off: ${sentenceOf(error2)}`,cause:error2})}to.end()}async function roomOrGone(to,gone){
-if(!gone.aborted)try{await(0,import_node_events.once)(to,"drain",{signal:gone})}catch(error2){if(!gone.aborted)throw error2}}
-var import_node_events,import_node_stream2,batchSize,Batch,init_feed=__esm({"src/host/feed.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_events=require("node:events"),import_node_stream2=require("node:stream");init_errors();batchSize=128*1024;Batch=
-class{#to;#pieces=[];#size=0;#flushing;constructor(to){this.#to=to}add(chunk){let piece=typeof chunk=="string"?Buffer.from(
-chunk):chunk;this.#pieces.push(piece),this.#size+=piece.length,this.#size>=batchSize?this.flush():this.#flushing??=setImmediate(
-()=>this.flush())}flush(){clearImmediate(this.#flushing),this.#flushing=void 0;let[first,...rest]=this.#pieces;this.#pieces=
-[],this.#size=0,!(!first||!this.#to.writable)&&this.#to.write(rest.length===0?first:Buffer.concat([first,...rest]))}}}});async function sendLocal(from,to,mode=384){let file=await(0,import_promises2.open)(to,"wx",384).catch(error2=>{throw writeFailed(
+return}try{let batch=new Batch(to);for await(let chunk of from){let full=batch.add(chunk);to.writableNeedDrain&&await roomOrGone(
+to,gone.signal),full&&await(0,import_promises2.setImmediate)()}batch.flush()}catch(error2){if(gone.signal.aborted)return;
+throw error2 instanceof SavepointError?error2:new SavepointError("host-write-failed",{message:`The input of ${what} brok\
+e off: ${sentenceOf(error2)}`,cause:error2})}to.end()}async function roomOrGone(to,gone){if(!gone.aborted)try{await(0,import_node_events.once)(
+to,"drain",{signal:gone})}catch(error2){if(!gone.aborted)throw error2}}var import_node_events,import_node_stream2,import_promises2,
+batchSize,Batch,init_feed=__esm({"src/host/feed.ts"(){"use strict";init_define_SAVEPOINT();import_node_events=require("node:events"),
+import_node_stream2=require("node:stream"),import_promises2=require("node:timers/promises");init_errors();batchSize=128*
+1024;Batch=class{#to;#pieces=[];#size=0;#flushing;constructor(to){this.#to=to}add(chunk){let piece=typeof chunk=="string"?
+Buffer.from(chunk):chunk;return this.#pieces.push(piece),this.#size+=piece.length,this.#size>=batchSize?(this.flush(),!0):
+(this.#flushing??=setImmediate(()=>this.flush()),!1)}flush(){clearImmediate(this.#flushing),this.#flushing=void 0;let[first,
+...rest]=this.#pieces;this.#pieces=[],this.#size=0,!(!first||!this.#to.writable)&&this.#to.write(rest.length===0?first:Buffer.
+concat([first,...rest]))}}}});async function sendLocal(from,to,mode=384){let file=await(0,import_promises3.open)(to,"wx",384).catch(error2=>{throw writeFailed(
 to,error2)});try{await copy(from,file),await file.chmod(mode),await file.close()}catch(error2){throw await file.close().
-catch(()=>{}),await(0,import_promises2.unlink)(to).catch(()=>{}),error2 instanceof SavepointError?error2:writeFailed(to,
-error2)}}async function fetchLocal(from){let file=await(0,import_promises2.open)(from,"r").catch(error2=>{throw readFailed(
+catch(()=>{}),await(0,import_promises3.unlink)(to).catch(()=>{}),error2 instanceof SavepointError?error2:writeFailed(to,
+error2)}}async function fetchLocal(from){let file=await(0,import_promises3.open)(from,"r").catch(error2=>{throw readFailed(
 from,error2)});if((await file.stat()).isDirectory())throw await file.close(),readFailed(from,new Error("It is a director\
 y."));return file.createReadStream({highWaterMark:chunkSize})}async function copy(from,file){if(!(from instanceof import_node_stream3.Readable))
 return file.writeFile(from);for await(let chunk of from)await file.writeFile(chunk)}function writeFailed(path,cause){return new SavepointError(
 "host-write-failed",{message:`The file ${path} cannot be written: ${sentenceOf(cause)}`,details:{path},cause})}function readFailed(path,cause){
 let missing2=cause instanceof Error&&"code"in cause&&cause.code==="ENOENT";return new SavepointError(missing2?"host-file\
 -missing":"host-read-failed",{message:missing2?`There is no file ${path}.`:`The file ${path} cannot be read: ${sentenceOf(
-cause)}`,details:{path},cause})}var import_promises2,import_node_stream3,chunkSize,init_local_files=__esm({"src/host/loc\
-al-files.ts"(){"use strict";init_define_SAVEPOINT();import_promises2=require("node:fs/promises"),import_node_stream3=require("node:stream");
+cause)}`,details:{path},cause})}var import_promises3,import_node_stream3,chunkSize,init_local_files=__esm({"src/host/loc\
+al-files.ts"(){"use strict";init_define_SAVEPOINT();import_promises3=require("node:fs/promises"),import_node_stream3=require("node:stream");
 init_errors();chunkSize=256*1024}});async function drained(outputs2,stop,fence){let complete=()=>outputs2.every(output2=>output2.finished),count2=()=>outputs2.
 reduce((sum,output2)=>sum+output2.chunks,0);for(;!complete();){let before=count2();await fence(),await quietOr(outputs2,
-complete),await(0,import_promises3.setImmediate)();let waitsForReader=!stop.aborted&&outputs2.some(output2=>output2.heldBack);
+complete),await(0,import_promises4.setImmediate)();let waitsForReader=!stop.aborted&&outputs2.some(output2=>output2.heldBack);
 if(count2()===before&&!waitsForReader)for(let output2 of outputs2)output2.finish()}}async function quietOr(outputs2,complete){
 let over=new AbortController,check=()=>complete()&&over.abort();for(let output2 of outputs2)output2.on("finished",check);
-check();try{await(0,import_promises3.setTimeout)(quietMilliseconds,void 0,{signal:over.signal})}catch(error2){if(!over.signal.
-aborted)throw error2}finally{for(let output2 of outputs2)output2.off("finished",check)}}var import_node_stream4,import_promises3,
+check();try{await(0,import_promises4.setTimeout)(quietMilliseconds,void 0,{signal:over.signal})}catch(error2){if(!over.signal.
+aborted)throw error2}finally{for(let output2 of outputs2)output2.off("finished",check)}}var import_node_stream4,import_promises4,
 highWaterMark,quietMilliseconds,Output,init_output=__esm({"src/host/output.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream4=
-require("node:stream"),import_promises3=require("node:timers/promises"),highWaterMark=256*1024,quietMilliseconds=250,Output=
+require("node:stream"),import_promises4=require("node:timers/promises"),highWaterMark=256*1024,quietMilliseconds=250,Output=
 class extends import_node_stream4.Readable{#source;#heldBack=!1;chunks=0;finished=!1;constructor(){super({highWaterMark})}attach(source,seen){
 this.#source=source,source.on("data",chunk=>{this.chunks++,seen?.(chunk.length),!(this.destroyed||this.finished)&&(this.
 push(chunk)||(this.#heldBack=!0,source.pause()))}),source.once("end",()=>this.finish()),source.once("close",()=>this.finish()),
@@ -2728,21 +2730,21 @@ source.once("error",()=>this.finish())}get heldBack(){return this.#heldBack&&!th
 finished=!0,this.push(null),this.emit("finished"))}_read(){this.#heldBack&&(this.#heldBack=!1,this.#source?.resume())}_destroy(error2,done){
 this.#heldBack=!1,this.#source?.resume(),done(error2)}}}});function newMark(){return(0,import_node_crypto3.randomBytes)(8).toString("hex")}async function killTree(group,mark){let living=()=>members2(
 group,mark);if(signalAll(await living(),"SIGTERM"),!await goneWithin(living,killGrace))for(let spent=0;spent<vanishLimit;spent+=
-pollInterval){let left=await living();if(left.length===0)return;signalAll(left,"SIGKILL"),await(0,import_promises5.setTimeout)(
+pollInterval){let left=await living();if(left.length===0)return;signalAll(left,"SIGKILL"),await(0,import_promises6.setTimeout)(
 pollInterval)}}async function goneWithin(living,limit2){let end2=performance.now()+limit2;for(;(await living()).length>0;){
-if(performance.now()>end2)return!1;await(0,import_promises5.setTimeout)(pollInterval)}return!0}async function members2(group,mark){
-let entries=await(0,import_promises4.readdir)("/proc").catch(absent);if(entries===void 0)return groupExists(group)?[-group]:
+if(performance.now()>end2)return!1;await(0,import_promises6.setTimeout)(pollInterval)}return!0}async function members2(group,mark){
+let entries=await(0,import_promises5.readdir)("/proc").catch(absent);if(entries===void 0)return groupExists(group)?[-group]:
 [];let pids=entries.filter(entry3=>/^\d+$/.test(entry3)).map(Number),matches2=await Promise.all(pids.map(pid=>belongs(pid,
 group,mark)));return pids.filter((_,index)=>matches2[index])}async function belongs(pid,group,mark){let[stat3,environment]=await Promise.
-all([(0,import_promises4.readFile)(`/proc/${pid}/stat`,"latin1").catch(absent),(0,import_promises4.readFile)(`/proc/${pid}\
+all([(0,import_promises5.readFile)(`/proc/${pid}/stat`,"latin1").catch(absent),(0,import_promises5.readFile)(`/proc/${pid}\
 /environ`,"latin1").catch(absent)]);if(stat3===void 0)return!1;let[state,,pgrp]=stat3.slice(stat3.lastIndexOf(")")+2).split(
 " ");return state==="Z"?!1:Number(pgrp)===group||hasMark(environment,mark)}function hasMark(environment,mark){return mark===
 void 0||environment===void 0?!1:environment.split("\0").includes(`${markVariable}=${mark}`)}function absent(){}function groupExists(group){
 return signal(-group,0)}function signalAll(pids,name){for(let pid of pids)signal(pid,name)}function signal(pid,name){try{
 return process.kill(pid,name)}catch(error2){let code2=error2.code;if(code2==="ESRCH"||code2==="EPERM")return!1;throw error2}}
-var import_node_crypto3,import_promises4,import_promises5,markVariable,killGrace,vanishLimit,pollInterval,init_processes=__esm(
-{"src/host/processes.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto3=require("node:crypto"),import_promises4=
-require("node:fs/promises"),import_promises5=require("node:timers/promises"),markVariable="SAVEPOINT_RUN",killGrace=2e3,
+var import_node_crypto3,import_promises5,import_promises6,markVariable,killGrace,vanishLimit,pollInterval,init_processes=__esm(
+{"src/host/processes.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto3=require("node:crypto"),import_promises5=
+require("node:fs/promises"),import_promises6=require("node:timers/promises"),markVariable="SAVEPOINT_RUN",killGrace=2e3,
 vanishLimit=2e3,pollInterval=50}});function quoteWord(word){if(word.includes("\0"))throw new SavepointError("defect",{message:"A word of a command holds a \
 NUL character, which no argument can.",details:{word}});return plainWord.test(word)?word:`'${word.replaceAll("'","'\\''")}\
 '`}function quoteWords(words){return words.map(quoteWord).join(" ")}function commandLine(command,env={}){let{argv,cwd:cwd2}=command,
@@ -2763,20 +2765,20 @@ refusal}
 stderr);let failure3,killing,kill2=()=>{killing??=killTree(pid,mark)};stop.signal.addEventListener("abort",kill2),stop.signal.
 aborted&&kill2(),child.stdin&&feed(command.stdin,child.stdin,command.argv[0]).catch(error2=>{failure3=error2,kill2()});let exit=await new Promise(
 resolve3=>{child.once("exit",(code2,signal2)=>resolve3(signal2===null?{code:code2??0}:{signal:signal2}))});if(await killing,
-await drained([stdout,stderr],stop.signal,async()=>{await(0,import_promises7.setImmediate)()}),child.stdout?.destroy(),child.
+await drained([stdout,stderr],stop.signal,async()=>{await(0,import_promises8.setImmediate)()}),child.stdout?.destroy(),child.
 stderr?.destroy(),failure3!==void 0)throw failure3;return exit}async function start(command,mark){let[file,...args]=command.
 argv;for(let name of Object.keys(command.env??{}))checkVariableName(name);command.argv.forEach(quoteWord);try{let child=(0,import_node_child_process2.spawn)(
 file,args,{detached:!0,stdio:"pipe",env:{...process.env,...command.env,...mark&&{[markVariable]:mark}},...command.cwd!==
 void 0&&{cwd:command.cwd}}),{pid}=child;if(pid!==void 0)return{child,pid};let error2=await new Promise(resolve3=>child.once(
 "error",resolve3));return await refusal(command,error2)}catch(error2){return await refusal(command,error2)}}async function refusal(command,error2){
-let code2=error2 instanceof Error&&"code"in error2?error2.code:void 0,{argv,cwd:cwd2}=command;if(cwd2!==void 0&&!(await(0,import_promises6.stat)(
+let code2=error2 instanceof Error&&"code"in error2?error2.code:void 0,{argv,cwd:cwd2}=command;if(cwd2!==void 0&&!(await(0,import_promises7.stat)(
 cwd2).catch(()=>{}))?.isDirectory())return{refusal:`cd: ${cwd2}: no such directory`,code:126};if(code2==="ENOENT"||code2===
 "ENOTDIR")return{refusal:`${argv[0]}: not found`,code:127};if(code2==="EACCES"||code2==="ENOEXEC"||code2==="E2BIG")return{
 refusal:`${argv[0]}: ${sentenceOf(error2)}`,code:126};throw typeof code2!="string"||code2.startsWith("ERR_")?asSavepointError(
 error2):new SavepointError("host-unreachable",{message:`This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,cause:error2})}
-var import_node_child_process2,import_promises6,import_promises7,LocalHost,init_local=__esm({"src/host/local.ts"(){"use \
-strict";init_define_SAVEPOINT();import_node_child_process2=require("node:child_process"),import_promises6=require("node:fs/promises"),
-import_promises7=require("node:timers/promises");init_errors();init_feed();init_local_files();init_output();init_processes();
+var import_node_child_process2,import_promises7,import_promises8,LocalHost,init_local=__esm({"src/host/local.ts"(){"use \
+strict";init_define_SAVEPOINT();import_node_child_process2=require("node:child_process"),import_promises7=require("node:fs/promises"),
+import_promises8=require("node:timers/promises");init_errors();init_feed();init_local_files();init_output();init_processes();
 init_quote();LocalHost=class{name="local";kind="local";#running=new Set;#exits=new Set;#closed=!1;run(command){if(this.#closed)
 throw new SavepointError("defect",{message:"A command was started on a closed host."});let stop=new AbortController,stdout=new Output,
 stderr=new Output,exit=execute(command,stdout,stderr,stop).finally(()=>{this.#running.delete(stop),this.#exits.delete(exit)});
@@ -2804,23 +2806,23 @@ use).href);module2=loaded.open?loaded:loaded.default??{}}catch(cause){throw bad(
 cause)}let{open:open4,connect:connect3}=module2;if(typeof open4!="function")throw bad(use,"does not export the function \
 open");return{capabilities:async()=>optionalVerbs.filter(verb=>typeof module2[verb]=="function"),call:async(verb,request)=>module2[verb]?.(
 request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){return(0,import_node_crypto4.createHash)(
-"sha256").update(await(0,import_promises8.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
+"sha256").update(await(0,import_promises9.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
 "backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,allowed:"an ES module (\
-.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_promises8,import_node_url,isModule,init_load=__esm(
-{"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),import_promises8=
+.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_promises9,import_node_url,isModule,init_load=__esm(
+{"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),import_promises9=
 require("node:fs/promises"),import_node_url=require("node:url");init_errors();init_backend();init_executable();isModule=
 file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text5=>text5,signal:signal2},act){let{id,with:told,state}=backend,said=[],
 tell=line=>{let shown=mask(line);said.push(shown),said.length>lastLines2&&said.shift(),log(shown)},late=AbortSignal.timeout(
 limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told,...state!==void 0&&{state},signal:either},
 acting=act({...context,log:tell});try{return await Promise.race([acting,aborted2(either)])}catch(error2){if(!either.aborted)
-throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises9.setTimeout)(
+throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises10.setTimeout)(
 grace,void 0,{ref:!1})]),!signal2?.aborted)throw failedBackend(backend,step,"it took too long",said);if(signal2.reason instanceof
 SavepointError)throw signal2.reason;let message=`Waiting for ${backend.use} was given up.`;throw new SavepointError("job\
 -cancelled",{message})}}function aborted2(signal2){return new Promise((_,reject)=>{let stop=()=>reject(signal2.reason);signal2.
 aborted&&stop(),signal2.addEventListener("abort",stop,{once:!0})})}function failedBackend({use},step,why,said=[]){return new SavepointError(
 "backend-failed",{message:`The backend ${use} failed at ${step}: ${why}${/[.!?]$/.test(why)?"":"."}`,details:{backend:use,
-verb:step,...said.length>0&&{said:[...said]}}})}var import_promises9,limits,grace,lastLines2,init_within=__esm({"src/hos\
-t/backend/within.ts"(){"use strict";init_define_SAVEPOINT();import_promises9=require("node:timers/promises");init_errors();
+verb:step,...said.length>0&&{said:[...said]}}})}var import_promises10,limits,grace,lastLines2,init_within=__esm({"src/ho\
+st/backend/within.ts"(){"use strict";init_define_SAVEPOINT();import_promises10=require("node:timers/promises");init_errors();
 limits={capabilities:6e4,open:30*6e4,connect:6e4,revert:30*6e4,reboot:15*6e4,close:5*6e4},grace=5e3,lastLines2=5}});var open_exports={};__export(open_exports,{callBackend:()=>callBackend,connectBackend:()=>connectBackend,openBackend:()=>openBackend});
 async function openBackend(asked,options={}){let loaded=await loadBackend(asked.backend),can=await within(asked.backend,
 "capabilities",options,it=>loaded.capabilities(it)),use={...asked.backend,can:optionalVerbs.filter(verb=>can.includes(verb))};
@@ -2858,13 +2860,13 @@ let own2=Buffer.from(chunk.subarray(at2,to));at2+=protocol._parse(own2,0,own2.le
 target),tried=[];for(let[index,address]of addresses.entries()){let share=(deadline-performance.now())/(addresses.length-
 index);try{return await dialAddress(address,target.port,share,signal2)}catch(error2){signal2?.throwIfAborted(),tried.push(
 `${address} port ${target.port}: ${clauseOf(error2)}`)}}throw unreachable(target,tried.join("; "),{details:{tried}})}async function addressesOf(target){
-if((0,import_node_net.isIP)(target.name)!==0)return[target.name];try{return(await(0,import_promises10.lookup)(target.name,
+if((0,import_node_net.isIP)(target.name)!==0)return[target.name];try{return(await(0,import_promises11.lookup)(target.name,
 {all:!0,family:target.addressFamily??0})).map(({address})=>address)}catch(error2){throw unreachable(target,clauseOf(error2),
 {cause:error2})}}async function dialAddress(host,port,milliseconds,signal2){let onread=lendingReads(()=>socket),socket=(0,import_node_net.connect)(
 {host,port,noDelay:!0,onread});socket.pause();let timeout=AbortSignal.timeout(Math.max(1,Math.ceil(milliseconds)));try{return await(0,import_node_events2.once)(
 socket,"connect",{signal:signal2?AbortSignal.any([timeout,signal2]):timeout}),socket}catch(error2){throw socket.destroy(),
-timeout.aborted?Object.assign(new Error("no answer in time"),{code:"ETIMEDOUT"}):error2}}var import_promises10,import_node_events2,
-import_node_net,init_ssh_dial=__esm({"src/host/ssh-dial.ts"(){"use strict";init_define_SAVEPOINT();import_promises10=require("node:dns/promises"),
+timeout.aborted?Object.assign(new Error("no answer in time"),{code:"ETIMEDOUT"}):error2}}var import_promises11,import_node_events2,
+import_node_net,init_ssh_dial=__esm({"src/host/ssh-dial.ts"(){"use strict";init_define_SAVEPOINT();import_promises11=require("node:dns/promises"),
 import_node_events2=require("node:events"),import_node_net=require("node:net");init_ssh_errors();init_ssh_reading()}});function parseKeysOnce(client){client.on("handshake",()=>{let{_cipher,_decipher}=client._protocol;Buffer.isBuffer(_cipher.
 _encKey)&&(_cipher._encKey=(0,import_node_crypto5.createSecretKey)(_cipher._encKey)),Buffer.isBuffer(_decipher._decipherKey)&&
 (_decipher._decipherKey=(0,import_node_crypto5.createSecretKey)(_decipher._decipherKey))})}function roundTrip(client){let internals=client;
@@ -5238,7 +5240,7 @@ target.knownHosts!==void 0&&take(target.knownHosts,"the known-hosts lines given"
 let text5=await readKnownHosts(file);text5===void 0?lookedIn.push(`${file} (absent)`):take(text5,file)}return target.knownHostsCommand!==
 void 0&&take(await askForKnownHosts(target.knownHostsCommand),"the output of KnownHostsCommand"),target.revokedHostKeys!==
 void 0&&hosts.push(...await readRevoked(target.revokedHostKeys)),checkAgainst(target,hosts,lookedIn)}async function readKnownHosts(file){
-try{return await(0,import_promises11.readFile)(file,"utf8")}catch(error2){if(error2 instanceof Error&&"code"in error2&&error2.
+try{return await(0,import_promises12.readFile)(file,"utf8")}catch(error2){if(error2 instanceof Error&&"code"in error2&&error2.
 code==="ENOENT")return;throw new SavepointError("known-hosts-missing",{message:`The known_hosts file ${file} cannot be r\
 ead: ${sentenceOf(error2)}`,details:{file},cause:error2})}}async function readRevoked(file){let text5=await readKnownHosts(
 file);if(text5===void 0||text5.startsWith("SSHKRL"))throw new SavepointError("known-hosts-missing",{message:text5?`Revok\
@@ -5267,8 +5269,8 @@ length>0?ofSameType:known).map(at);return new SavepointError("host-key-changed",
 offending},hint:"Either the host was installed anew, or somebody is in between. Find out which before you replace that l\
 ine."})}function revokedKey({target,name,shown},revoked){return new SavepointError("host-key-revoked",{message:`The key \
 of ${targetName(target)} is marked as revoked in ${at(revoked)}.`,details:{host:targetName(target),name,shown,revoked:at(
-revoked)}})}var import_promises11,isPlain,isRevoked,isAuthority,at,described,init_host_key=__esm({"src/host/host-key.ts"(){
-"use strict";init_define_SAVEPOINT();import_promises11=require("node:fs/promises");init_errors();init_known_hosts();init_ssh_algorithms();
+revoked)}})}var import_promises12,isPlain,isRevoked,isAuthority,at,described,init_host_key=__esm({"src/host/host-key.ts"(){
+"use strict";init_define_SAVEPOINT();import_promises12=require("node:fs/promises");init_errors();init_known_hosts();init_ssh_algorithms();
 init_ssh_programs();init_ssh_target();isPlain=entry3=>entry3.marker==="none",isRevoked=entry3=>entry3.marker==="revoked",
 isAuthority=entry3=>entry3.marker==="cert-authority";at=({source,line})=>`${source}:${line}`,described=entry3=>`${entry3.
 type} ${fingerprint(entry3.key)} (${at(entry3)})`}});function openSshEd25519(key){let{x="",d=""}=key.export({format:"jwk"}),publicPart2=Buffer.from(x,"base64url"),secretPart=Buffer.
@@ -5281,7 +5283,7 @@ match(/.{1,70}/g)??[]).join(`
 `)}
 -----END OPENSSH PRIVATE KEY-----
 `}function string3(value){let bytes2=Buffer.from(value),length=Buffer.alloc(4);return length.writeUInt32BE(bytes2.length),
-Buffer.concat([length,bytes2])}var init_openssh_ed25519=__esm({"src/host/openssh-ed25519.ts"(){"use strict";init_define_SAVEPOINT()}});async function readKeyFile(path){try{var _stack=[];try{let file=__using(_stack,await(0,import_promises12.open)(path,"r"),
+Buffer.concat([length,bytes2])}var init_openssh_ed25519=__esm({"src/host/openssh-ed25519.ts"(){"use strict";init_define_SAVEPOINT()}});async function readKeyFile(path){try{var _stack=[];try{let file=__using(_stack,await(0,import_promises13.open)(path,"r"),
 !0);let{mode,uid}=await file.stat();if(uid===process.getuid?.()&&(mode&63)!==0)throw tooOpen(path,mode);return await file.
 readFile("utf8")}catch(_){var _error=_,_hasError=!0}finally{var _promise=__callDispose(_stack,_error,_hasError);_promise&&
 await _promise}}catch(error2){if(error2 instanceof SavepointError)throw error2;let missing2=error2 instanceof Error&&"co\
@@ -5309,9 +5311,9 @@ hint:`Is it whole, and is the passphrase in ${passphraseVariable}, if it needs o
 rsa":return key.export({type:"pkcs1",format:"pem"}).toString();case"ec":return key.export({type:"sec1",format:"pem"}).toString();case"\
 ed25519":return openSshEd25519(key);default:throw bad2(source,`is of the type ${key.asymmetricKeyType}, which SSH has no\
  use for`,{hint:"Use an Ed25519, ECDSA or RSA key."})}}function bad2(source,what,more={}){return new SavepointError("key\
--bad",{message:`The SSH key from ${source} ${what}.`,details:{source},...more})}var import_node_crypto6,import_promises12,
+-bad",{message:`The SSH key from ${source} ${what}.`,details:{source},...more})}var import_node_crypto6,import_promises13,
 import_ssh2,passphraseVariable,header,init_ssh_keys=__esm({"src/host/ssh-keys.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_crypto6=require("node:crypto"),import_promises12=require("node:fs/promises"),import_ssh2=__toESM(require_lib2(),1);
+import_node_crypto6=require("node:crypto"),import_promises13=require("node:fs/promises"),import_ssh2=__toESM(require_lib2(),1);
 init_errors();init_known_hosts();init_openssh_ed25519();passphraseVariable="SAVEPOINT_KEY_PASSPHRASE",header=/^-----BEGIN ([A-Z0-9 ]+)-----/m}});async function agentKeys(path){let agent=import_ssh22.default.createAgent(path);return(await new Promise((resolve3,reject)=>{
 agent.getIdentities((error2,keys)=>{if(!error2)return resolve3(keys??[]);reject(new SavepointError("key-missing",{message:`\
 The SSH agent at ${path} does not answer.`,cause:error2}))})})).map(asParsedKey).flatMap(key=>key?[agentKey(agent,path,key)]:
@@ -5331,10 +5333,10 @@ a key file, give the key in the environment, or start an agent that has it."})}a
 if(target.agent===void 0)return[];try{return await agentKeys(target.agent)}catch(error2){if(!(error2 instanceof SavepointError))
 throw error2;return passedOver.push(error2.message),[]}}function ownKey(key,source){return{label:`${source} (${describeKey(
 key)})`,method:username=>({type:"publickey",username,key})}}async function publicPart(file){for(let candidate of[`${file}\
-.pub`,file]){let text5=await(0,import_promises13.readFile)(candidate,"utf8").catch(()=>{});if(text5===void 0||text5.includes(
+.pub`,file]){let text5=await(0,import_promises14.readFile)(candidate,"utf8").catch(()=>{});if(text5===void 0||text5.includes(
 "PRIVATE KEY"))continue;let key=import_ssh23.default.utils.parseKey(text5);if(!(key instanceof Error))return key.getPublicSSH()}}
-function same(publicKey){return key=>publicKey?.equals(key.publicKey)??!1}var import_promises13,import_ssh23,init_ssh_identities=__esm(
-{"src/host/ssh-identities.ts"(){"use strict";init_define_SAVEPOINT();import_promises13=require("node:fs/promises"),import_ssh23=
+function same(publicKey){return key=>publicKey?.equals(key.publicKey)??!1}var import_promises14,import_ssh23,init_ssh_identities=__esm(
+{"src/host/ssh-identities.ts"(){"use strict";init_define_SAVEPOINT();import_promises14=require("node:fs/promises"),import_ssh23=
 __toESM(require_lib2(),1);init_errors();init_ssh_agent();init_ssh_keys();init_ssh_target()}});function giveBack(bytes2){let{buffer:buffer4,length}=bytes2;length<16384||buffer4.byteLength-length>64||buffer4.transfer?.(
 0)}var init_give_back=__esm({"src/host/give-back.ts"(){"use strict";init_define_SAVEPOINT()}});function reusePackets(client){let{_protocol}=client,place=Buffer.allocUnsafeSlow(largest2),random=Buffer.alloc(poolSize),
 used=poolSize,pad=padding2=>{used+padding2.length>poolSize&&((0,import_node_crypto7.randomFillSync)(random),used=0),used+=
@@ -5389,12 +5391,12 @@ sock,previous)}catch(error2){throw await previous?.end(),signal2?.aborted?new Sa
 onnecting to ${targetName(login.target)} was given up.`,cause:signal2.reason}):error2}if(!previous)throw new RangeError(
 "A route has at least one host.");let{target}=previous;return target.localCommand!==void 0&&await runLocally(target,target.
 localCommand),previous}async function begin(target,signal2){let{proxyCommand}=target;return proxyCommand===void 0?dial(target,
-signal2):dialThrough(target,proxyCommand)}async function withinSeconds(seconds,opening){let inTime=new AbortController,late=(0,import_promises14.setTimeout)(
+signal2):dialThrough(target,proxyCommand)}async function withinSeconds(seconds,opening){let inTime=new AbortController,late=(0,import_promises15.setTimeout)(
 seconds*1e3,void 0,{signal:inTime.signal}).then(()=>{throw opening.then(channel=>channel.destroy()).catch(()=>{}),new ChannelRefused(
 `no answer within ${seconds} s`)});try{return await Promise.race([opening,late])}finally{inTime.abort(),late.catch(()=>{})}}
 function endOf(channel){return new Promise(resolve3=>{channel.once("exit",(code2,signal2)=>{resolve3(code2===null?{signal:signal2??
-"SIGKILL"}:{code:code2})}),channel.once("close",()=>resolve3(void 0))})}var import_promises14,farewell,ChannelRefused,SshConnection,
-init_ssh_connection=__esm({"src/host/ssh-connection.ts"(){"use strict";init_define_SAVEPOINT();import_promises14=require("node:timers/promises");
+"SIGKILL"}:{code:code2})}),channel.once("close",()=>resolve3(void 0))})}var import_promises15,farewell,ChannelRefused,SshConnection,
+init_ssh_connection=__esm({"src/host/ssh-connection.ts"(){"use strict";init_define_SAVEPOINT();import_promises15=require("node:timers/promises");
 init_errors();init_ssh_dial();init_ssh_errors();init_ssh_internals();init_ssh_liveness();init_ssh_login();init_ssh_programs();
 init_ssh_target();farewell=1e3,ChannelRefused=class extends Error{};SshConnection=class{target;client;over;#sock;#via;#over=!1;#why="\
 the other side closed it";constructor(target,client,sock,via){this.target=target,this.client=client,this.#sock=sock,this.#via=
@@ -5409,7 +5411,7 @@ to.connectTimeout,opening)}catch(error2){if(!(error2 instanceof ChannelRefused))
 throw unreachable(to,`${hop} did not get through to it (${error2.message})`,{details:{via:hop},cause:error2})}}async roundTrip(){
 this.#over||await Promise.race([roundTrip(this.client),this.over])}async end(){if(!this.#over){this.#why="it was closed \
 from this side";let sent=new Promise(resolve3=>this.#sock.once("finish",resolve3));this.client.end();let late=new AbortController;
-await Promise.race([sent,this.over,(0,import_promises14.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
+await Promise.race([sent,this.over,(0,import_promises15.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
 late.abort(),this.#sock.destroy()}await this.#via?.end()}#open(what,start2){return new Promise((resolve3,reject)=>{let fail=error2=>{
 this.#over||!this.#sock.writable?reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};
 try{start2((error2,channel)=>error2?fail(error2):resolve3(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(
@@ -5448,13 +5450,13 @@ command,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(
 within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
 client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
 await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
-await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises15.setTimeout)(
+await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
-lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises15,searchLimit,
+lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises16,searchLimit,
 reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
-import_promises15=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
+import_promises16=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
 init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
@@ -5984,7 +5986,7 @@ if(config2.type==="backend"){let{connectBackend:connectBackend2}=await Promise.r
 return connectBackend2(config2,options.signal?{signal:options.signal}:{})}let{openSsh:openSsh2}=await Promise.resolve().then(()=>(init_ssh(),ssh_exports));
 return openSsh2(config2,options)}init_define_SAVEPOINT();var News=class{#items=[];#wake=()=>{};push(item){this.#items.push(item),this.#wake()}take(){let items=this.#items;
 return this.#items=[],items}async*until(settled){let over=!1,end2=()=>{over=!0,this.#wake()};for(settled.then(end2,end2);;){
-if(yield*this.take(),over)return;await new Promise(wake=>{this.#wake=wake,(over||this.#items.length>0)&&wake()})}}};init_define_SAVEPOINT();var import_promises17=require("node:timers/promises");init_errors();init_define_SAVEPOINT();var import_consumers=require("node:stream/consumers");init_errors();init_define_SAVEPOINT();var loaderExit={notInstalled:90,mismatch:91,noSudo:92,refused:93},STATE2=`
+if(yield*this.take(),over)return;await new Promise(wake=>{this.#wake=wake,(over||this.#items.length>0)&&wake()})}}};init_define_SAVEPOINT();var import_promises18=require("node:timers/promises");init_errors();init_define_SAVEPOINT();var import_consumers=require("node:stream/consumers");init_errors();init_define_SAVEPOINT();var loaderExit={notInstalled:90,mismatch:91,noSudo:92,refused:93},STATE2=`
 state=$root/var/lib/savepoint
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || [ "$sudo" = yes ] || state=\${XDG_STATE_HOME:-$HOME/.local/state}/savepoint`,REFUSE=`\
 {
@@ -6089,7 +6091,7 @@ fields,"outcome")??"";if(!outcomes.includes(outcome))throw new SavepointError("g
 packages:allOf(fields,"package").map(line=>`${line}
 `).join(""),warnings:allOf(fields,"warning").map(readableName)}}function pathsOf(fields){return allOf(fields,"path").map(
 line=>{let space=line.indexOf(" ");return{state:line.slice(0,space),path:readableName(line.slice(space+1))}})}function readableName(text5){
-return text5.replaceAll("","\\n").replaceAll("","\\t")}init_define_SAVEPOINT();var import_promises16=require("node:timers/promises");init_errors();var FIRST_PAUSE=250,LONGEST_PAUSE=5e3,
+return text5.replaceAll("","\\n").replaceAll("","\\t")}init_define_SAVEPOINT();var import_promises17=require("node:timers/promises");init_errors();var FIRST_PAUSE=250,LONGEST_PAUSE=5e3,
 Link=class{#options;#heard=performance.now();#away=0;#outage;constructor(options){this.#options=options}renewed(){this.#heard=
 performance.now()}allowAway(seconds){let before=this.#away;return this.#away=Math.max(before,seconds),{[Symbol.dispose]:()=>{
 this.#away=before}}}async again(attempt,{repeatable=!0,signal:signal2}={}){for(;;)try{return await attempt()}catch(error2){
@@ -6098,7 +6100,7 @@ if(!this.#outage){let outage=this.#restore(first).finally(()=>{this.#outage=void
 return this.#outage}async#restore(first){let lost2=performance.now(),{news,lease,probe,name}=this.#options,end2=()=>Math.
 max(this.#heard+lease*1e3,lost2+this.#away*1e3),patience2=(end2()-lost2)/1e3;if(patience2<=0)throw first;news.push({kind:"\
 connection_lost",reason:first.reason,patience:rounded(patience2)});let last=first;for(let pause2=FIRST_PAUSE;;pause2=Math.
-min(pause2*2,LONGEST_PAUSE)){let wait=Math.min(pause2*(.5+Math.random()/2),end2()-performance.now());wait>0&&await(0,import_promises16.setTimeout)(
+min(pause2*2,LONGEST_PAUSE)){let wait=Math.min(pause2*(.5+Math.random()/2),end2()-performance.now());wait>0&&await(0,import_promises17.setTimeout)(
 wait);let left=end2()-performance.now();if(left<=0)throw givenUp(name,last,patience2);let trouble=await within2(left,probe());
 if(trouble==="late")throw givenUp(name,last,patience2);if(trouble===void 0||!isAboutLink(trouble))break;if(!isOutage(trouble))
 throw trouble;last=trouble}news.push({kind:"connection_resumed",after:rounded((performance.now()-lost2)/1e3)})}};function isOutage(error2){
@@ -6106,7 +6108,7 @@ return error2 instanceof SavepointError&&(error2.name==="host-lost"||error2.name
 return isOutage(error2)?!0:error2 instanceof SavepointError&&linkErrors.has(error2.name)}var linkErrors=new Set(["host-a\
 uth-failed","host-key-unknown","host-key-changed","host-key-revoked","key-missing","key-unreadable","key-bad","known-hos\
 ts-missing"]);async function within2(milliseconds,asked){let timer2=new AbortController;try{return await Promise.race([asked.
-then(()=>{},error2=>error2),(0,import_promises16.setTimeout)(milliseconds,"late",{signal:timer2.signal})])}finally{timer2.
+then(()=>{},error2=>error2),(0,import_promises17.setTimeout)(milliseconds,"late",{signal:timer2.signal})])}finally{timer2.
 abort()}}async function unless(signal2,waited){if(!signal2)return waited;signal2.throwIfAborted();let ended=new AbortController,
 aborted3=new Promise((_,reject)=>{signal2.addEventListener("abort",()=>reject(signal2.reason),{signal:ended.signal})});try{
 await Promise.race([waited,aborted3])}finally{ended.abort()}}function givenUp(name,last,patience2){return new SavepointError(
@@ -6199,7 +6201,7 @@ begun.bootId),begun}catch(error2){if(!(error2 instanceof SavepointError&&error2.
 told=!0,await pause(LOCK_RETRY,this.#signal)}}async apply(change){let archive=await overlayArchive(change.overlay),remove=change.
 remove.map(path=>["remove",path]),asked=()=>this.#ask("apply",remove,archive);return appliedFrom(await this.#over(asked,
 {repeatable:!1}))}async exec(command,signal2){command.reboot!==void 0&&this.#boot===void 0&&await this.renew();let host={
-name:this.#site.host.name,before:this.#boot,now:async()=>(await this.renew(),this.#boot),pause:()=>(0,import_promises17.setTimeout)(
+name:this.#site.host.name,before:this.#boot,now:async()=>(await this.renew(),this.#boot),pause:()=>(0,import_promises18.setTimeout)(
 1e3)},away=this.#link.allowAway(command.reboot??0),end2=()=>away[Symbol.dispose]();try{let starting=startPhase(this.#site,
 this.#credentials(),command,this.#link,signal2),process2=await this.#explained(starting),exit=this.#explained(process2.exit).
 then(word=>exitOf(word,command,host));return exit.then(end2,end2),{...process2,exit}}catch(error2){throw end2(),error2}}async renew(){
@@ -6212,7 +6214,7 @@ again(attempt,attempts))}async#explained(asked){try{return await asked}catch(err
 SavepointError&&error2.name==="not-open")?error2:(this.#fate??=this.rollback("the host had ended it"),await explained(error2,
 this.#fate,this.record.request.lease))}}get login(){return this.#site.host}#credentials(){let{id,token,fence}=this.record;
 return[["id",id],["token",token],["fence",String(fence)]]}#ask(verb,fields,payload){let all=[...this.#credentials(),...fields];
-return ask3(this.#site,verb,all,payload&&(()=>payload))}};async function pause(seconds,signal2){try{await(0,import_promises17.setTimeout)(
+return ask3(this.#site,verb,all,payload&&(()=>payload))}};async function pause(seconds,signal2){try{await(0,import_promises18.setTimeout)(
 seconds*1e3,void 0,signal2?{signal:signal2}:{})}catch(error2){throw signal2?.throwIfAborted(),error2}}async function connect2(record,options={}){let{host:config2=record.host,passphrase,restart,...attaching}=options,controller=openLocal(),
 host,transaction;try{let open4=()=>openHost(config2,{...passphrase!==void 0&&{passphrase},...options.signal&&{signal:options.
 signal},later:options.fence!==void 0&&restart===void 0});host=await open4().catch(async error2=>{if(!(error2 instanceof SavepointError&&
@@ -6251,7 +6253,7 @@ found.sort(([a],[b])=>a-b);let merged=[];for(let[start2,end2]of found){let last=
 Math.max(last[1],end2):merged.push([start2,end2])}return merged}};init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();init_errors();function keepLease(transaction,onOver){let busy=!1,timer2=setInterval(async()=>{if(!busy){
 busy=!0;try{await transaction.renew()}catch(error2){let over=["not-open","fenced","bad-token","lease-expired","host-rebo\
 oted"];error2 instanceof SavepointError&&over.includes(error2.name)&&(clearInterval(timer2),onOver(error2))}finally{busy=
-!1}}},transaction.record.request.renew*1e3);return timer2.unref(),{[Symbol.dispose]:()=>clearInterval(timer2)}}init_define_SAVEPOINT();init_errors();init_define_SAVEPOINT();var import_promises18=require("node:stream/promises"),import_promises19=require("node:timers/promises");
+!1}}},transaction.record.request.renew*1e3);return timer2.unref(),{[Symbol.dispose]:()=>clearInterval(timer2)}}init_define_SAVEPOINT();init_errors();init_define_SAVEPOINT();var import_promises19=require("node:stream/promises"),import_promises20=require("node:timers/promises");
 init_errors();init_define_SAVEPOINT();async function*lines(chunks,masker2){let decoder=new TextDecoder("utf-8",{ignoreBOM:!0}),mask=masker2.stream(),splitter=new Splitter;
 for await(let chunk of chunks){let batch=splitter.push(mask.push(decoder.decode(chunk,{stream:!0})));batch.length>0&&(yield batch)}
 let rest=splitter.push(mask.push(decoder.decode())+mask.end());rest.push(...splitter.end()),rest.length>0&&(yield rest)}
@@ -6278,7 +6280,7 @@ end2)}catch(thrown){error2=asSavepointError(thrown)}finally{await limit2.stopped
 phase_fail",phase:phase.name,duration:duration3,...end2,error:errorRecord(error2)}:yield{kind:"phase_success",phase:phase.
 name,duration:duration3,exit:0}}catch(_){var _error=_,_hasError=!0}finally{__callDispose(_stack,_error,_hasError)}}function outputs(process2,masker2,news){
 let tagged=async function*(stream){for await(let batch of lines(process2[stream],masker2))yield{stream,batch}},over=Promise.
-allSettled([(0,import_promises18.finished)(process2.stdout),(0,import_promises18.finished)(process2.stderr)]);return[tagged(
+allSettled([(0,import_promises19.finished)(process2.stdout),(0,import_promises19.finished)(process2.stderr)]);return[tagged(
 "stdout"),tagged("stderr"),news.until(over)]}async function*progressOf({progress},{name}){for await(let now of progress??
 [])yield{kind:"progress",phase:name,...now}}function output({name},stream,line){return{kind:"output",phase:name,stream,...line}}
 function endOf2(exit){return exit.code===void 0?{signal:exit.signal}:{exit:exit.code}}var Limit=class{error;#over=new AbortController;notKilled;#phase;#cancel;#timer;#process;#killing;#onCancel=()=>this.#stop(
@@ -6291,11 +6293,11 @@ this.#process=void 0}settled(){this[Symbol.dispose]()}async stopped(){this.#proc
 await this.#killing}[Symbol.dispose](){clearTimeout(this.#timer),this.#cancel.removeEventListener("abort",this.#onCancel)}#stop(error2){
 this.error||(this.error=error2,this.#over.abort(error2),this.#process&&this.#kill())}#kill(){this.#killing??=kill(this.#process).
 catch(error2=>{this.notKilled=`Phase ${this.#phase.name} could not be killed: ${sentenceOf(error2)}`})}};async function kill(process2){
-let{stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,import_promises18.finished)(stdout),(0,import_promises18.finished)(
-stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises19.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
+let{stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,import_promises19.finished)(stdout),(0,import_promises19.finished)(
+stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises20.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
 let reason=new Error("The process was killed and its output did not end.");for(let stream of[stdout,stderr])stream.readableEnded||
 stream.destroy(reason)}}function cancellation(cancel){let{reason}=cancel;return reason instanceof SavepointError?reason:
-new SavepointError("job-cancelled")}init_define_SAVEPOINT();var import_node_path7=require("node:path"),import_node_stream13=require("node:stream"),import_promises24=require("node:stream/promises");
+new SavepointError("job-cancelled")}init_define_SAVEPOINT();var import_node_path7=require("node:path"),import_node_stream13=require("node:stream"),import_promises25=require("node:stream/promises");
 init_errors();init_define_SAVEPOINT();init_define_SAVEPOINT();init_define_SAVEPOINT();function ifThere(tool,script2){return`set -eu
 export HOME=/root PATH="$PATH:/usr/local/sbin:/usr/local/bin"
 command -v ${tool} >/dev/null 2>&1 || exit 0
@@ -6331,13 +6333,13 @@ probe:ifThere("npm","npm --loglevel=error ping")},docker:{about:"daemon configur
 roxies and credentials of docker",paths:["/etc/default/docker","/etc/docker","/etc/sysconfig/docker","/etc/systemd/syste\
 m/docker.service.d","/root/.docker/config.json"],refresh:ifThere("systemctl",`systemctl daemon-reload
 if systemctl -q is-active docker; then systemctl reload docker; fi`),probe:ifThere("systemctl","if systemctl -q is-enabl\
-ed docker; then docker info >/dev/null; fi")}},presetNames=Object.keys(presets);init_define_SAVEPOINT();var import_node_stream9=require("node:stream"),import_promises20=require("node:stream/promises"),
-import_promises21=require("node:timers/promises");init_errors();var PAUSE=1e3,MOST_BREAKS=5;function again(begin2,patience2){
+ed docker; then docker info >/dev/null; fi")}},presetNames=Object.keys(presets);init_define_SAVEPOINT();var import_node_stream9=require("node:stream"),import_promises21=require("node:stream/promises"),
+import_promises22=require("node:timers/promises");init_errors();var PAUSE=1e3,MOST_BREAKS=5;function again(begin2,patience2){
 let stderr=new import_node_stream9.PassThrough,stopped=!1,lostSince,breaks=0,current=begin2(),follow=transfer=>{transfer.
 stderr.pipe(stderr,{end:!1});let setFollowing=()=>{},following=new Promise(resolve3=>{setFollowing=resolve3});return{exit:(async()=>{
-try{return await transfer.exit}catch(error2){if(await(0,import_promises20.finished)(transfer.stderr,{writable:!1}),stopped||
+try{return await transfer.exit}catch(error2){if(await(0,import_promises21.finished)(transfer.stderr,{writable:!1}),stopped||
 !mayPass(error2)||(stderr.write(`the connection broke: beginning again
-`),await(0,import_promises21.setTimeout)(PAUSE),stopped))throw error2;current=begin2();let next=follow(current);return setFollowing(
+`),await(0,import_promises22.setTimeout)(PAUSE),stopped))throw error2;current=begin2();let next=follow(current);return setFollowing(
 next.one),await next.exit}finally{setFollowing(void 0)}})(),one:{transfer,following}}},mayPass=error2=>{let name=error2 instanceof
 SavepointError?error2.name:void 0;return name==="host-lost"&&(lostSince=performance.now(),breaks++),name!=="host-lost"&&
 name!=="host-unreachable"||lostSince===void 0||breaks>MOST_BREAKS?!1:performance.now()-lostSince<patience2*1e3},first=follow(
@@ -6414,7 +6416,7 @@ return{file:"a file",directory:"a directory",link:"a link",other:"no directory"}
 ...details}={}){let entry3=shownName(name);return new SavepointError("artifact-refused",{message:`The artifact ${entry3}\
  ${why}; nothing after it was fetched.`,details:{entry:entry3,...details},...hint!==void 0&&{hint}})}function unwritable2(folder,why,cause,entry3){
 return new SavepointError("output-unwritable",{message:`Artifacts cannot be written to ${folder}: ${why}`,details:{folder,
-...entry3!==void 0&&{entry:entry3}},...cause!==void 0&&{cause}})}init_define_SAVEPOINT();var import_node_stream10=require("node:stream"),import_promises22=require("node:stream/promises"),
+...entry3!==void 0&&{entry:entry3}},...cause!==void 0&&{cause}})}init_define_SAVEPOINT();var import_node_stream10=require("node:stream"),import_promises23=require("node:stream/promises"),
 AS_JOB_USER=`
 if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
   if command -v runuser >/dev/null; then exec runuser -u "$SUDO_USER" -- /bin/sh -c "$@"; fi
@@ -6423,17 +6425,17 @@ if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
 fi
 exec /bin/sh -c "$@"`;function asJobUser(script2,words){return["/bin/sh","-c",AS_JOB_USER,"sh",script2,"sh",...words]}var noNews=/(due to|delayed from) previous errors$/,
 LastWords=class extends import_node_stream10.Transform{#whole;#tail=Buffer.alloc(0);constructor({stderr}){super(),this.#whole=
-(0,import_promises22.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.pipe(this,{end:!1})}_transform(chunk,_encoding,done){
+(0,import_promises23.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.pipe(this,{end:!1})}_transform(chunk,_encoding,done){
 this.#tail=Buffer.concat([this.#tail,chunk]).subarray(-4096),done(null,chunk)}async of({code:code2,signal:signal2}){return await this.#whole,
 this.#tail.toString("utf8").split(`
 `).findLast(one=>one.trim()!==""&&!noNews.test(one))?.trim()||(code2===void 0?`it was ended by ${signal2}`:`exit status ${code2}`)}async close(lines2=[]){
 await this.#whole,this.end(lines2.map(line=>`${line}
-`).join(""))}};init_define_SAVEPOINT();var import_promises23=require("node:timers/promises"),FIRST=2e3,EVERY=1e3,LATELY=5;async function*progressOf2(counter,over){
+`).join(""))}};init_define_SAVEPOINT();var import_promises24=require("node:timers/promises"),FIRST=2e3,EVERY=1e3,LATELY=5;async function*progressOf2(counter,over){
 let began=performance.now(),ended=over.then(()=>!0,()=>{}),seen=[{at:began,bytes:0}],sample=()=>{let now=performance.now(),
 from=seen[0],{bytes:bytes2,entries,total}=counter,rate=(bytes2-from.bytes)/Math.max((now-from.at)/1e3,.001);seen.push({at:now,
 bytes:bytes2}),seen.length>LATELY&&seen.shift();let left=total===void 0?void 0:Math.max(0,total-bytes2);return{bytes:bytes2,
 entries,...total!==void 0&&{total},elapsed:Math.round(now-began)/1e3,rate:Math.round(rate),...left!==void 0&&rate>0&&{remaining:Math.
-round(left/rate)}}};for(let wait=FIRST;;wait=EVERY){let timer2=new AbortController,late=(0,import_promises23.setTimeout)(
+round(left/rate)}}};for(let wait=FIRST;;wait=EVERY){let timer2=new AbortController,late=(0,import_promises24.setTimeout)(
 wait,!1,{signal:timer2.signal}).catch(()=>!1),end2=await Promise.race([ended,late]);if(timer2.abort(),end2===void 0)return;
 if(!end2){yield sample();continue}let last=sample(),{remaining:_over,...rest}=last,average=Math.round(last.bytes/Math.max(
 last.elapsed,.001));yield{...rest,rate:average,done:!0};return}}init_define_SAVEPOINT();init_errors();var LONGEST_EXTENSION=1024*1024,LONGEST_END=1024*1024,MOST_EXTENSIONS=8,TarReader=class{#sink;#block=Buffer.alloc(512);#held=0;#content=0;#padding=0;#extension;#extensions=0;#inEntry=!1;#override={};#zeros=0;#afterEnd=0;constructor(sink){
@@ -6566,7 +6568,7 @@ ledger}){if(ledger.workDir!==void 0)return ledger.workDir;throw new SavepointErr
 no work directory."})}function alone({stderr,exit,progress,kill:kill2}){return{stdout:import_node_stream13.Readable.from(
 []),stderr,exit,progress,kill:kill2}}function followedBy(sending,command){let stdout=new import_node_stream13.PassThrough,
 stderr=new import_node_stream13.PassThrough;sending.stderr.pipe(stderr,{end:!1});let stopped=!1,current=sending,start2=async()=>{
-try{return await sending.exit,stopped?void 0:await command()}finally{await(0,import_promises24.finished)(sending.stderr,
+try{return await sending.exit,stopped?void 0:await command()}finally{await(0,import_promises25.finished)(sending.stderr,
 {writable:!1})}},exit=(async()=>{let process2=await start2().catch(error2=>{throw stdout.end(),stderr.end(),error2});return process2?
 (current=process2,stopped&&await process2.kill(),process2.stdout.on("error",error2=>stdout.destroy(error2)).pipe(stdout),
 process2.stderr.on("error",error2=>stderr.destroy(error2)).pipe(stderr),await process2.exit):(stdout.end(),stderr.end(),
@@ -6578,11 +6580,11 @@ artifacts",reason};return}let phase={name:"artifacts",where:"host",commands:1,..
 phase,{masker:run.masker,cancel:cancel.aborted?abandon:cancel,news:run.transaction.news})}function skipReason({ledger,abandon}){
 return ledger.opened?ledger.workDir===void 0?"there is no work directory":abandon.aborted?"the transaction ended early":
 void 0:"no transaction was opened"}init_define_SAVEPOINT();function eventName(body){switch(body.kind){case"phase_start":case"phase_success":case"phase_fail":case"\
-phase_skipped":return body.kind.replace("phase",body.phase);default:return body.kind}}init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();var import_promises25=require("node:fs/promises"),import_node_os4=require("node:os"),import_node_path8=require("node:path");
-async function startOnController(local,{script:script2,env},cwd2){let folder=await(0,import_promises25.mkdtemp)((0,import_node_path8.join)(
-(0,import_node_os4.tmpdir)(),"savepoint-phase-")),file=(0,import_node_path8.join)(folder,"script");await(0,import_promises25.writeFile)(
-file,script2),await(0,import_promises25.chmod)(file,448);let stop=new AbortController,{stdout,stderr,exit}=local.run({argv:script2.
-startsWith("#!")?[file]:["sh","-e",file],env,cwd:cwd2,signal:stop.signal}),ended=exit.finally(()=>(0,import_promises25.rm)(
+phase_skipped":return body.kind.replace("phase",body.phase);default:return body.kind}}init_define_SAVEPOINT();init_errors();init_target();init_define_SAVEPOINT();var import_promises26=require("node:fs/promises"),import_node_os4=require("node:os"),import_node_path8=require("node:path");
+async function startOnController(local,{script:script2,env},cwd2){let folder=await(0,import_promises26.mkdtemp)((0,import_node_path8.join)(
+(0,import_node_os4.tmpdir)(),"savepoint-phase-")),file=(0,import_node_path8.join)(folder,"script");await(0,import_promises26.writeFile)(
+file,script2),await(0,import_promises26.chmod)(file,448);let stop=new AbortController,{stdout,stderr,exit}=local.run({argv:script2.
+startsWith("#!")?[file]:["sh","-e",file],env,cwd:cwd2,signal:stop.signal}),ended=exit.finally(()=>(0,import_promises26.rm)(
 folder,{recursive:!0,force:!0}));return{stdout,stderr,exit:ended,kill:async()=>{stop.abort(),await ended.then(()=>{},()=>{})}}}function phasesOf(job){let names=job.phases.map(({name})=>name),last=names.at(-1)==="cleanup"?-1:names.length;return job.
 transfers?.artifacts.length&&names.splice(last,0,"artifacts"),[...job.check?["check"]:[],...names]}async function*runCleanup(run){let cleanup=run.job.phases.find(({name})=>name==="cleanup");if(!cleanup||run.ledger.phases.
 cleanup)return;if(!run.ledger.opened){yield{kind:"phase_skipped",phase:"cleanup",reason:"no transaction was opened"};return}
@@ -6619,7 +6621,7 @@ ledger}){let{running}=ledger;if(running){let{phase,since}=running,error2=new Sav
 ase ${phase} was cut off: the process that ran it ended before it did.`,details:{phase}}),duration3=Math.max(0,Date.now()-
 Date.parse(since))/1e3;yield{kind:"phase_fail",phase,duration:duration3,error:errorRecord(error2)}}for(let phase of phasesOf(
 job))phase==="cleanup"||phase==="artifacts"||ledger.phases[phase]||(yield{kind:"phase_skipped",phase,reason:"nothing had\
- run it when the job ended"})}init_define_SAVEPOINT();var import_promises26=require("node:fs/promises");async function removeScratchRoot(root){root!==void 0&&await(0,import_promises26.rm)(root,{recursive:!0,force:!0})}init_define_SAVEPOINT();var import_node_fs9=require("node:fs");init_errors();init_target();function removeCredentials(folder){(0,import_node_fs9.rmSync)(folder,{recursive:!0,force:!0})}init_define_SAVEPOINT();init_define_SAVEPOINT();var MOST_ANNOTATIONS=10,LONGEST_ANNOTATION=4096;function logGroups(log){return{on:event=>{event.kind==="phase_start"&&log.
+ run it when the job ended"})}init_define_SAVEPOINT();var import_promises27=require("node:fs/promises");async function removeScratchRoot(root){root!==void 0&&await(0,import_promises27.rm)(root,{recursive:!0,force:!0})}init_define_SAVEPOINT();var import_node_fs9=require("node:fs");init_errors();init_target();function removeCredentials(folder){(0,import_node_fs9.rmSync)(folder,{recursive:!0,force:!0})}init_define_SAVEPOINT();init_define_SAVEPOINT();var MOST_ANNOTATIONS=10,LONGEST_ANNOTATION=4096;function logGroups(log){return{on:event=>{event.kind==="phase_start"&&log.
 command("group",`savepoint: ${event.phase}`),(event.kind==="phase_success"||event.kind==="phase_fail")&&log.command("end\
 group")}}}function annotations(log){let left={error:MOST_ANNOTATIONS,warning:MOST_ANNOTATIONS},annotate=(level,title,message)=>{
 left[level]--<=0||log.command(level,message.slice(0,LONGEST_ANNOTATION),{title})},sentence=({reason,hint})=>[plain2(reason),

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Readable, type Writable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SavepointError, sentenceOf } from '../errors.ts';
 import type { Command } from './host.ts';
 
@@ -26,8 +27,10 @@ export async function feed(from: Command['stdin'], to: Writable, what: string): 
   try {
     const batch = new Batch(to);
     for await (const chunk of from) {
-      batch.add(chunk);
+      const full = batch.add(chunk);
       if (to.writableNeedDrain) await roomOrGone(to, gone.signal);
+      // A source that never waits and a command that takes all at once would let nobody else in.
+      if (full) await nextTurn();
     }
     batch.flush();
   } catch (error) {
@@ -56,12 +59,17 @@ class Batch {
     this.#to = to;
   }
 
-  add(chunk: Uint8Array | string): void {
+  /** Whether it was written at once, being large enough. */
+  add(chunk: Uint8Array | string): boolean {
     const piece = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     this.#pieces.push(piece);
     this.#size += piece.length;
-    if (this.#size >= batchSize) this.flush();
-    else this.#flushing ??= setImmediate(() => this.flush());
+    if (this.#size >= batchSize) {
+      this.flush();
+      return true;
+    }
+    this.#flushing ??= setImmediate(() => this.flush());
+    return false;
   }
 
   flush(): void {
