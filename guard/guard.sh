@@ -180,7 +180,8 @@ packages() { # what is installed. A transaction does not roll packages back; it 
 # ---- begin -----------------------------------------------------------------------------------------------------------
 begin() {
   read_request && [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'
-  admit begin "$track" "$refresh" "$probe"; [ -d "$state/lock" ] || mkdir -p "$state/tx" "$state/lock" || unwritten
+  admit begin "$track" "$refresh" "$probe" # apart from each other (T), since ext4 makes files slowly where many were just removed:
+  [ -d "$state/lock" ] || { mkdir -p "$state/tx" && { chattr +T "$state/tx" 2>/dev/null || :; } && mkdir -p "$state/lock"; } || unwritten
   lock && not_quarantined && claim && preflight && back_up && watchdog_start && boot_recovery_install && lease_write && put "$tx/armed" "$boot" ||
     abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
   begun
@@ -434,8 +435,7 @@ packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { 
 tell() { cat "$1/report" "$1/packages.changed"; warnings "$1"; } 2>/dev/null
 prune() { # ended transactions are kept for audit up to a number, an age and a size
   set -- "$state"/tx/* && [ $# -gt 1 ] || return 0
-  left=$# kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}
-  old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
+  left=$# kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*} old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
   ls -tr "$state/tx" | while IFS= read -r past; do
     past=$state/tx/$past && outcome_of "$past"
     case $past:$outcome in "$tx":* | *: | *:rollback-failed) continue ;; esac
@@ -644,7 +644,7 @@ follow() { # its status comes behind a nonce that the job does not know; `lost` 
   exec 3<"$spool/out" 4<"$spool/err" && naps=0 && echo $$ >"$spool/follower"
   [ "$out.$err" = 0.0 ] || { tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2; } || return
   while [ ! -e "$spool/status" ] && read -r lead <"$spool/life" && alive "$lead" && leads; do
-    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.03; else sleep 0.2; fi
+    naps=$((naps + 1)) && if [ $naps -lt 40 ]; then sleep 0.01; else sleep 0.2; fi
     pass_on || return; done
   leads && pass_on || return
   read -r code 2>/dev/null <"$spool/status" || code=lost

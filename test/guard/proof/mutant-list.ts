@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'no lock: two guards work at once',
-    edits: [['  [ -d "$state/lock" ] ||', '  return 0 ||']],
+    edits: [['  [ -d "$state/lock" ] || mkdir', '  return 0 || mkdir']],
     tries: [
       { sweep: 'race', scenario: 'who begins', fs: 'ext4' },
       { sweep: 'race', scenario: 'who decides', fs: 'ext4' },
