@@ -6,9 +6,11 @@
  *     [--sample N] [--mutants all|none|WORDS] [--docs FILE] [--json FILE]
  *     [--journal FILE] [--minutes N]
  *
- * With --journal each part that is done is kept there, and a later run of the same guard goes on from it; with
- * --minutes no part is begun later than that, and what is left to do is for the next run. With --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. A part of it for one violation again:
- * the same --sweep, --shell, --fs, --scenario and --seed. Exit 1 when something does not hold.
+ * With --journal each part that is done is kept there, and a later run of the same guard goes on from
+ * it; with --minutes no part is begun later than that, and what is left to do is for the next run. With
+ * --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. A
+ * part of it for one violation again: the same --sweep, --shell, --fs, --scenario and --seed. Exit 1
+ * when something does not hold.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
