@@ -29,7 +29,8 @@ export function appliedFrom({ fields, body }: Answer): Applied {
 
 /** @throws SavepointError `guard-protocol` for an outcome that this version does not know. */
 export function decidedFrom({ fields, body }: Answer): Decided {
-  const outcome = firstOf(fields, 'outcome') ?? '';
+  // A person may have cleared the host since; the transaction failed all the same.
+  const outcome = (firstOf(fields, 'outcome') ?? '').replace(/, cleared$/, '');
   if (!outcomes.includes(outcome)) {
     throw new SavepointError('guard-protocol', {
       message: `The guard ended the transaction with the unknown outcome '${outcome}'.`,

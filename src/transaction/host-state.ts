@@ -39,11 +39,15 @@ export async function hostState(site: GuardSite): Promise<HostState> {
       },
     }),
     ...(quarantine !== undefined && { quarantine }),
-    past: allOf(fields, 'past').map((line) => {
-      const [id = '', since = '', outcome = '', ...holder] = line.split(' ');
-      return { id, since, outcome, holder: holder.join(' ') };
-    }),
+    past: allOf(fields, 'past').map(pastFrom),
   };
+}
+
+/** `ID SINCE OUTCOME HOLDER`; only one outcome has a blank in it. */
+function pastFrom(line: string): HostState['past'][number] {
+  const [, id = '', since = '', outcome = '', holder = ''] =
+    /^(\S+) (\S+) (rollback-failed, cleared|\S+) ?(.*)$/.exec(line) ?? [];
+  return { id, since, outcome, holder };
 }
 
 export interface Recovered {
@@ -59,8 +63,8 @@ export async function recoverHost(site: GuardSite): Promise<Recovered> {
   const { fields, body } = await ask(site, 'recover', [['reason', 'recover']]);
   return {
     ended: allOf(fields, 'ended').map((line) => {
-      const [id = '', outcome = ''] = line.split(' ');
-      return { id, outcome };
+      const [id = '', ...outcome] = line.split(' ');
+      return { id, outcome: outcome.join(' ') };
     }),
     paths: pathsOf(fields),
     warnings: allOf(fields, 'warning'),
