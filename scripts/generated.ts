@@ -25,7 +25,7 @@ const classes: Record<ErrorClass, string> = {
   usage: "The person's input is wrong; nothing was touched.",
   job: "The job's own commands failed; the host is clean.",
   host: 'Unreachable, refused, busy or out of space; the host is clean.',
-  recovery: 'The host could not be brought back; a person must look.',
+  recovery: 'The host could not be brought back, or is not well since; a person must look.',
   internal: 'A defect in Savepoint.',
 };
 
@@ -77,7 +77,7 @@ A preset is a name for what the configuration of one package manager consists of
 keyrings, proxies and credentials. A path that is absent on a host is tracked too: if the change
 creates it, a rollback removes it.
 
-The commands run on the host as root, and only when \`root\` is \`/\`: they would speak to the wrong
+The commands run on the host as the guard's user, as a rule root, and only when \`root\` is \`/\`: they would speak to the wrong
 mirrors otherwise. \`refresh\` and \`probe\` of a job replace them. A probe that fails makes the
 outcome \`rolled-back-unhealthy\`.
 
