@@ -62,6 +62,9 @@ export const jobWrites: readonly string[] = [
 
 const token = 'b0a7c0ffee';
 
+/** How an error begins that says: this guard cannot even lead an undisturbed life. */
+export const stepFailed = 'undisturbed, a step failed';
+
 /** One host on a file system of its own, with the world on it, and a transaction that can be led. */
 export class Life implements Disposable {
   readonly ground: Ground;
@@ -121,7 +124,7 @@ export class Life implements Disposable {
       const { answer } = this.perform(step);
       if (answer.status !== 0) {
         throw new Error(
-          `${step} failed: ${answer.error} ${answer.head.join(' ')} ${answer.stderr}`,
+          `${stepFailed}: ${step}: ${answer.error} ${answer.head.join(' ')} ${answer.stderr}`,
         );
       }
     }

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Fault } from './faults.ts';
+import { stepFailed } from './life.ts';
 import { mutants } from './mutant-list.ts';
 import { runTask } from './pool.ts';
 import type { Share, Violation } from './tally.ts';
@@ -56,13 +57,15 @@ export async function tryMutant(
   writeFileSync(file, mutate(readFileSync(guard, 'utf8'), mutant));
   let runs = 0;
   for (const attempt of mutant.tries) {
-    // A mutant so broken that a life cannot even be prepared has been noticed too.
     // What no sweep can see is looked for all the same, at a sample of the points.
     const sample = mutant.unseen ? 12 : undefined;
     const task = taskOf(attempt, file, seed, sample);
     const tally = await runTask(task, signal).catch((error: Error) => error);
     signal.throwIfAborted();
     if (tally instanceof Error) {
+      // A mutant so broken that a life cannot even be prepared has been noticed; a worker that
+      // could not do its own work has noticed nothing.
+      if (!tally.message.includes(stepFailed)) throw tally;
       return {
         mutant,
         runs,
