@@ -5772,11 +5772,11 @@ split(`
 `).at(-1)??""}var import_consumers,init_client=__esm({"src/guard/client.ts"(){"use strict";init_define_SAVEPOINT();import_consumers=
 require("node:stream/consumers");init_errors();init_bootstrap();init_protocol();init_refusal()}});function begunFrom({fields}){return{entries:Number(firstOf(fields,"entries")),bytes:Number(firstOf(fields,"bytes")),bootId:firstOf(
 fields,"boot")??"",warnings:allOf(fields,"warning").map(readableName)}}function appliedFrom({fields,body}){return{changed:pathsOf(
-fields).map(({path,state})=>({path,change:state})),diff:readableName(body)}}function decidedFrom({fields,body}){let outcome=firstOf(
-fields,"outcome")??"";if(!outcomes.includes(outcome))throw new SavepointError("guard-protocol",{message:`The guard ended\
- the transaction with the unknown outcome '${outcome}'.`,details:{outcome,known:outcomes}});return{decision:firstOf(fields,
-"decision")==="commit"?"commit":"rollback",outcome,by:firstOf(fields,"by")??"",paths:pathsOf(fields),diff:readableName(body),
-packages:allOf(fields,"package").map(line=>`${line}
+fields).map(({path,state})=>({path,change:state})),diff:readableName(body)}}function decidedFrom({fields,body}){let outcome=(firstOf(
+fields,"outcome")??"").replace(/, cleared$/,"");if(!outcomes.includes(outcome))throw new SavepointError("guard-protocol",
+{message:`The guard ended the transaction with the unknown outcome '${outcome}'.`,details:{outcome,known:outcomes}});return{
+decision:firstOf(fields,"decision")==="commit"?"commit":"rollback",outcome,by:firstOf(fields,"by")??"",paths:pathsOf(fields),
+diff:readableName(body),packages:allOf(fields,"package").map(line=>`${line}
 `).join(""),warnings:allOf(fields,"warning").map(readableName)}}function pathsOf(fields){return allOf(fields,"path").map(
 line=>{let space=line.indexOf(" ");return{state:line.slice(0,space),path:readableName(line.slice(space+1))}})}function readableName(text6){
 return text6.replaceAll("","\\n").replaceAll("","\\t")}var outcomes,init_answers=__esm({"src/transaction/answers.ts"(){
@@ -9365,12 +9365,13 @@ Examples:
   savepoint rollback --reason 'the device is needed'`}});async function hostState(site){let{fields}=await ask2(site,"status",[]),value=key=>firstOf(fields,key)??"",decision=firstOf(
 fields,"decision"),quarantine=firstOf(fields,"quarantine");return{guardVersion:value("guard_version"),...value("open")&&
 {open:{id:value("open"),holder:value("holder"),since:value("since"),leaseLeft:Number(value("lease_left")),...decision!==
-void 0&&{decision},track:allOf(fields,"track")}},...quarantine!==void 0&&{quarantine},past:allOf(fields,"past").map(line=>{
-let[id="",since="",outcome="",...holder]=line.split(" ");return{id,since,outcome,holder:holder.join(" ")}})}}async function recoverHost(site){
-let{fields,body}=await ask2(site,"recover",[["reason","recover"]]);return{ended:allOf(fields,"ended").map(line=>{let[id="",
-outcome=""]=line.split(" ");return{id,outcome}}),paths:pathsOf(fields),warnings:allOf(fields,"warning"),diff:body}}async function clearHost(site){
-await ask2(site,"clear",[])}var init_host_state=__esm({"src/transaction/host-state.ts"(){"use strict";init_define_SAVEPOINT();
-init_client();init_protocol();init_answers()}});async function rootShell(host2,sudo){let who=await capture(host2.run({argv:["/bin/sh","-c",identity,"sh",sudo?"yes":"no"]})),
+void 0&&{decision},track:allOf(fields,"track")}},...quarantine!==void 0&&{quarantine},past:allOf(fields,"past").map(pastFrom)}}
+function pastFrom(line){let[,id="",since="",outcome="",holder=""]=/^(\S+) (\S+) (rollback-failed, cleared|\S+) ?(.*)$/.exec(
+line)??[];return{id,since,outcome,holder}}async function recoverHost(site){let{fields,body}=await ask2(site,"recover",[[
+"reason","recover"]]);return{ended:allOf(fields,"ended").map(line=>{let[id="",...outcome]=line.split(" ");return{id,outcome:outcome.
+join(" ")}}),paths:pathsOf(fields),warnings:allOf(fields,"warning"),diff:body}}async function clearHost(site){await ask2(
+site,"clear",[])}var init_host_state=__esm({"src/transaction/host-state.ts"(){"use strict";init_define_SAVEPOINT();init_client();
+init_protocol();init_answers()}});async function rootShell(host2,sudo){let who=await capture(host2.run({argv:["/bin/sh","-c",identity,"sh",sudo?"yes":"no"]})),
 [login="",root=login]=who.stdout.trim().split(`
 `);if(who.exit.code!==0||root!=="0"){let said=who.stderr.trim().split(`
 `).at(-1);throw new SavepointError("no-sudo",{message:`Root is needed on ${host2.name} for this, and the login is not${said?

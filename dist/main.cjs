@@ -7848,11 +7848,11 @@ split(`
 `).at(-1)??""}init_define_SAVEPOINT();init_errors();var outcomes2=["committed","rolled-back","rolled-back-unhealthy","conflict","rollback-failed"];function begunFrom({fields}){
 return{entries:Number(firstOf(fields,"entries")),bytes:Number(firstOf(fields,"bytes")),bootId:firstOf(fields,"boot")??"",
 warnings:allOf(fields,"warning").map(readableName)}}function appliedFrom({fields,body}){return{changed:pathsOf(fields).map(
-({path,state})=>({path,change:state})),diff:readableName(body)}}function decidedFrom({fields,body}){let outcome=firstOf(
-fields,"outcome")??"";if(!outcomes2.includes(outcome))throw new SavepointError("guard-protocol",{message:`The guard ende\
-d the transaction with the unknown outcome '${outcome}'.`,details:{outcome,known:outcomes2}});return{decision:firstOf(fields,
-"decision")==="commit"?"commit":"rollback",outcome,by:firstOf(fields,"by")??"",paths:pathsOf(fields),diff:readableName(body),
-packages:allOf(fields,"package").map(line=>`${line}
+({path,state})=>({path,change:state})),diff:readableName(body)}}function decidedFrom({fields,body}){let outcome=(firstOf(
+fields,"outcome")??"").replace(/, cleared$/,"");if(!outcomes2.includes(outcome))throw new SavepointError("guard-protocol",
+{message:`The guard ended the transaction with the unknown outcome '${outcome}'.`,details:{outcome,known:outcomes2}});return{
+decision:firstOf(fields,"decision")==="commit"?"commit":"rollback",outcome,by:firstOf(fields,"by")??"",paths:pathsOf(fields),
+diff:readableName(body),packages:allOf(fields,"package").map(line=>`${line}
 `).join(""),warnings:allOf(fields,"warning").map(readableName)}}function pathsOf(fields){return allOf(fields,"path").map(
 line=>{let space=line.indexOf(" ");return{state:line.slice(0,space),path:readableName(line.slice(space+1))}})}function readableName(text6){
 return text6.replaceAll("","\\n").replaceAll("","\\t")}init_define_SAVEPOINT();var import_promises21=require("node:timers/promises");init_errors();var FIRST_PAUSE=250,LONGEST_PAUSE=5e3,
