@@ -23,8 +23,7 @@ read_request() { # lines "key value" up to an empty one; `read` takes single byt
   reason='' running='' nonce='' phase=$$ out=0 err=0 reboot=0 track='' remove='' refresh='' probe=''
   IFS= read -r line && [ "$line" = "savepoint $PROTOCOL" ] || fail guard-protocol "the request begins '${line:-}', not 'savepoint $PROTOCOL'"
   while IFS= read -r line || fail guard-protocol 'the request ends within its header'; do
-    key=${line%% *} value=${line#* }
-    case $key in
+    key=${line%% *} value=${line#* } && case $key in
       '') break ;;
       track | remove | refresh | probe) eval "$key=\$$key\$value\$NL" ;;
       id | token | fence | guard | root | state_dir | holder | lease | deadline | on_conflict | degraded | reason | \
@@ -33,7 +32,7 @@ read_request() { # lines "key value" up to an empty one; `read` takes single byt
   done
   case $id in *[!a-z0-9-]*) fail guard-protocol "the id '$id' has other characters than a-z, 0-9 and -" ;; esac
   case $guard:$phase in *[!a-f0-9]*:* | *: | *:.* | *:*[!A-Za-z0-9._-]*) fail guard-protocol "'$guard', '$phase': no digest, no key" ;; esac
-  case .$fence.$lease.$deadline.$out.$err.$reboot. in *[!0-9.]* | *..*) fail guard-protocol 'numbers have to be whole' ;; esac
+  case :$fence:$lease:$deadline:$out:$err:$reboot: in *[!0-9:]* | *::*) fail guard-protocol 'numbers have to be whole' ;; esac
   case $root in '' | /*) root=${root%/} ;; *) fail guard-protocol "the root '$root' is not absolute" ;; esac
   admit root "$root$state_dir"; state=$root/var/lib/savepoint
   if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=${state_dir:-${XDG_STATE_HOME:-${HOME:-}/.local/state}/savepoint}; fi
@@ -49,10 +48,7 @@ admit() { ! bound || said=$(/bin/sh $POLICY "$@" 2>&1) || fail guard-refused-by-
 echo() { printf '%s\n' "$*"; } # some shells' own would read \c or \n in what a request says
 # ok KEY VALUE...: the verb was done, and what there is to say; fail NAME TEXT: it is refused, by a name of the catalogue.
 ok() { printf 'savepoint %s ok\n' "$PROTOCOL" && while [ $# -gt 1 ]; do printf '%s %s\n' "$1" "$2" && shift 2; done; }
-fail() {
-  unlock; printf 'savepoint %s error %s\nmessage %s\n\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\n\001' '  ')"
-  exit 1
-}
+fail() { unlock; printf 'savepoint %s error %s\nmessage %s\n\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\n\001' '  ')"; exit 1; }
 unwritten() { fail host-write-failed "cannot write ${1:-below $state}"; }
 mine() { # this verb may act on the transaction: it is here, and the token is right
   [ -n "$id" ] && [ -e "$tx/token" ] || fail not-open "there is no transaction '$id' on this host"
@@ -168,7 +164,8 @@ pack() {
 # shellcheck disable=SC2086
 unpack() {
   set -- "$2" tar -xpf "$tx/backup.tar" -C "$1"
-  if [ "$tools" != gnu ]; then on "$@"; elif few "$1"; then on "$@" --same-owner --occurrence=1 $metadata --
+  if [ "$tools" != gnu ]; then case $(tar --version 2>/dev/null) in *'GNU tar'*) set -- "$@" --no-recursion ;; esac; on "$@"
+  elif few "$1"; then on "$@" --same-owner --occurrence=1 $metadata --
   else names <"$1" >"$work/names" && shift && "$@" --same-owner --same-order $metadata --null -T "$work/names"; fi
 }
 packages() { # what is installed. A transaction does not roll packages back; it shows how they differ
@@ -182,7 +179,7 @@ begin() {
   read_request && [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'
   admit begin "$track" "$refresh" "$probe" # apart from each other (T), since ext4 makes files slowly where many were just removed:
   [ -d "$state/lock" ] || { mkdir -p "$state/tx" && { chattr +T "$state/tx" 2>/dev/null || :; } && mkdir -p "$state/lock"; } || unwritten
-  lock && not_quarantined && claim && preflight && back_up && watchdog_start && boot_recovery_install && lease_write && put "$tx/armed" "$boot" ||
+  lock && not_quarantined && claim && boot_recovery_install && preflight && back_up && watchdog_start && lease_write && put "$tx/armed" "$boot" ||
     abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
   begun
 }
@@ -195,15 +192,14 @@ warnings() { while IFS= read -r line; do echo "warning $line"; done <"$1/warning
 claim() { # makes this the one open transaction of the host, or says who holds it. One whose time is over is ended first
   read -r held 2>/dev/null <"$state/open" || held='' && other=$state/tx/$held
   if [ "$held" = "$id" ] && [ -e "$tx/armed" ]; then
-    mine && undecided && begun && unlock && exit 0
+    mine && undecided && { begun || fail host-read-failed "cannot tell what is in $tx"; } && unlock && exit 0
   elif [ -n "$held" ] && [ "$held" != "$id" ]; then
     lease_left "$other" && [ -e "$other/decision" ] || [ "$left" -eq 0 ] ||
       fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $left s"
-    unlock; by_its_guard "$held" 'the next begin' >/dev/null 2>&1
-    lock && not_quarantined
+    unlock; by_its_guard "$held" 'the next begin' >/dev/null 2>&1; lock && not_quarantined
     [ ! -e "$state/open" ] || fail host-busy "transaction $held could not be finished"
   fi
-  { [ ! -e "$tx" ] || rm -rf "$tx"; } && mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&
+  { [ ! -e "$tx" ] || forget "$tx"; } && mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&
     echo "$fence" >"$tx/fence" && printf '%s\n' "$holder" >"$tx/holder" && echo "$guard" >"$tx/guard" &&
     date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&
     echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && true >"$tx/mounts" &&
@@ -213,9 +209,10 @@ claim() { # makes this the one open transaction of the host, or says who holds i
 }
 abandon() { discard; fail "$1" "$2"; } # ends a begin that did not come as far as `armed`: nothing was changed
 discard() { clear_stages; leave; rm -rf "$tx"; }
+forget() { rm -f "$1/token" && sync "$1" && rm -rf "$1"; } # what lost its token is never carried out any more
 leave() { read -r held 2>/dev/null <"$state/open" && [ "$held" = "$id" ] && set -- "$state/open"; rm -f "$state"/*.[0-9]* "$@"; }
 preflight() { # whatever would stop a rollback later is found now, while nothing is changed
-  for tool in awk cat chmod chown cmp cp date df find grep head mkdir mkfifo mv rm rmdir sed sha256sum sleep \
+  for tool in awk cat chmod chown cmp cp date df du env find grep head id ln ls mkdir mkfifo mv rm rmdir sed setsid sha256sum sleep \
     sort stat sync tail tar touch tr wc xargs; do command -v $tool >/dev/null ||
     abandon host-tools-missing "this host has no $tool, which the guard needs"; done
   tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
@@ -224,11 +221,9 @@ preflight() { # whatever would stop a rollback later is found now, while nothing
       "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
     echo "degraded: $lost are not kept" >>"$tx/warnings" ;;
   esac
-  case $(sync --help 2>&1) in *-f*) sync_f=-f ;; esac && echo "$tools $sync_f" >"$tx/tools" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
-  point=$(here=${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
-    index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
-      for (; p != ""; sub(/\/[^\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo)
-  [ -z "$point" ] || abandon path-not-replaceable "$point is a mount point"
+  case $(sync --help 2>&1) in *-f*) sync_f=-f ;; esac && echo "$tools $sync_f" >"$tx/tools" && true >"$tx/above" || unwritten "$tx/tools"
+  checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
+  point=$(mounted) && [ -z "$point" ] || abandon path-not-replaceable "$point is a mount point"
   stuck=$(present frozen) && [ -z "$stuck" ] || abandon path-not-replaceable "${stuck#.} is immutable or append-only (see lsattr)"
   look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
   ! IFS= read -r odd <"$tx/before.odd" ||
@@ -236,15 +231,20 @@ preflight() { # whatever would stop a rollback later is found now, while nothing
   ! [ -s "$tx/before.other" ] || sed 's|^\./|left alone (socket, pipe or device): /|' "$tx/before.other" >>"$tx/warnings"
   room || abandon host-write-failed "cannot write below $tx"
 }
+mounted() { here=${root%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
+    index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
+      for (; p != ""; sub(/\/[^\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo; } # the first that is a tracked path or lies in one
 frozen() { lsattr -aR -- "$@" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\.\// { print $2; exit }'; }
 check_place() { # PATH: it could be renamed over, and it is where its name says
-  case $1/ in *//* | */./* | */../*) abandon guard-protocol "'$1' is no plain absolute path" ;; esac
-  dir=.${1%/*} && while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\n' "$dir" >>"$tx/absent" && dir=${dir%/*}; done
+  case $1/ in *//* | */./* | */../* | *"$TAB"*) abandon guard-protocol "'$1' is no plain absolute path" ;; esac
+  dir=.${1%/*} && while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\n' "$dir" >>"$tx/absent" && dir=${dir%/*} || abandon host-write-failed "cannot write below $tx"; done
   if [ "$dir" != "$checked" ]; then
     straight "$dir" || abandon path-under-symlink "$1 is not below a directory of its own name but below '$real'; track that"
     mkdir "$dir/.savepoint.$id" 2>/dev/null && rmdir "$dir/.savepoint.$id" ||
       abandon path-not-replaceable "$1 cannot be replaced: ${dir#.}/ is read-only, immutable or not yours"
     if [ "$tools" = gnu ]; then mount=$(stat -c %m "$dir/"); else mount=$dir/; fi && checked=$dir
+    set -- "$1" && while [ "$dir" != . ]; do set -- "$@" "$dir" && dir=${dir%/*}; done
+    path=$1 && shift && { [ $# -eq 0 ] || find "$@" -prune ! -perm -001 >>"$tx/above"; } || abandon host-write-failed "cannot write below $tx"
   fi
   printf '%s\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
 }
@@ -274,7 +274,7 @@ differing() { # LIST LIST: a path that is not the same in both. Fails when a fil
       exit sums != count }' pass=0 "$tx/sums" pass=1 "$1" pass=2 "$2"
 }
 verify_backup() { # the archive holds the bytes that were hashed, for nothing has changed since
-  if [ "$tools" = gnu ]; then tar -df "$tx/backup.tar" >/dev/null 2>&1; return; fi
+  if [ ! -s "$tx/before" ]; then return; elif [ "$tools" = gnu ]; then tar -df "$tx/backup.tar" >/dev/null 2>&1; return; fi
   mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && digests "$tx/files") | cmp -s - "$tx/sums"
 }
 set_aside() { # the blocks and inodes that a rollback needs when the job has filled the disk. Freed first thing then
@@ -302,20 +302,22 @@ permitted() { # STRICT: the first thing that a change may not have, by the name 
     function refuse(name, words) { print name " " words; exit }
     function inside(name, p, q) { for (q = p; q != ""; sub(/\/?[^\/]*$/, "", q)) if (q in tracked) return
       refuse(name, substr(p, 2) " is in none of the tracked paths:" all) }
-    pass == "t" { tracked["." $0]; all = all " " $0; next } pass == "r" { inside("remove-outside-tracked", "." $0); next }
+    pass == "t" { tracked["." $0]; all = all " " $0; for (q = "." $0; q != ""; sub(/\/?[^\/]*$/, "", q)) above[q]; next }
+    pass == "r" { if ($0 "/" ~ /\/\.?\.?\//) refuse("remove-outside-tracked", $0 " is no plain path"); inside("remove-outside-tracked", "." $0); next }
     pass == "o" || strict && $1 != "l" && ($2 ~ /^[2-7]...$/ || $2 ~ /[2367]$/) {
       refuse("files-bad-entry", substr($NF, 2) " has a kind, rights or a name that nothing in a change may have") }
-    $1 == "d" { print $10 >dirs; next } { inside("files-outside-tracked", $10) }' \
+    $1 == "d" { print $10 >dirs; if ($10 in above) next } { inside("files-outside-tracked", $10) }' \
     pass=t "$tx/tracked" pass=o "$work/change.odd" "$work/change.other" pass=c "$work/change" pass=r "$work/remove"
 }
-remove_old() { [ ! -s "$work/remove" ] || sed 's/^/./' "$work/remove" | names | xargs -0 -r rm -rf --; }
+remove_old() { sed 's/^/./' "$work/remove" >"$work/removed" && each "$work/removed" remove_one; }
+remove_one() { [ ! -d "${1%/*}" ] || { straight "${1%/*}" && rm -rf -- "$1"; }; } # PATH: not through a link, also one that the change brought
 # stage_new DIR: its new entries, in a stage inside it, so that they get its label and default ACL. What replaces a file
 stage_new() { # keeps owner, mode, ACL, label and attributes: the new bytes go into a full copy of the old file
-  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then whole='cp -a --preserve=xattr'; else whole='cp -a'; fi
-  [ "$under" = . ] || [ ! -L "$under" ] || fail path-under-symlink "${under#.} is a symbolic link on this host"
+  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then whole='cp -a --preserve=xattr --no-preserve=links'; else whole='cp -p'; fi
+  [ "$under" = . ] || [ ! -d "$under" ] || straight "$under" || fail path-under-symlink "${under#.} lies behind a symbolic link on this host"
   [ ! -d "$under" ] || { stage over "$whole" && stage bytes 'cp -P' && stage fresh 'cp -RPp'; }
 }
-need_stage() { under=$1 && [ ! -d "$1" ] || [ -L "$1" ] || stage need ''; } # DIR: notes a stage if there is anything for it
+need_stage() { under=$1 && [ ! -d "$1" ] || ! straight "$1" || stage need ''; } # DIR: notes a stage if there is anything for it
 stage() { # need, or over|bytes|fresh COMMAND: for the files that are replaced, their new bytes, all that is new
   what=$1 copy=$2 && set -- && for entry in "$new/$under"/* "$new/$under"/.[!.]* "$new/$under"/..?*; do
     old=$under/${entry##*/} kind=fresh
@@ -351,7 +353,8 @@ compare() {
   written=$tx/written && [ -e "$written" ] || written=$tx/before
   awk -F "$TAB" -v to="$work/" -v find="$find" -v keep="$(keeping && echo yes)" -v changed="$2" -v gone="$3" -v added="$4" -v stage="/.savepoint.$id" '
     function put(list, p) { print p >(to list) } function up(p) { sub(/\/?[^\/]*$/, "", p); return p }
-    function secret(line, f) { split(line, f, FS); return f[1] == "f" && f[2] !~ /[4-7]$/ }
+    function secret(line, f, q) { split(line, f, FS); for (q = up(f[10]); q != ""; q = up(q)) if (q in closed) return 1
+      return f[1] == "f" && f[2] !~ /[4-7]$/ }
     function text(line, f) { split(line, f, FS); return line == "" || f[1] == "f" && f[5] <= 1048576 }
     function show(p, a, b) { if (shown++ >= 100) return; if (secret(a) || secret(b)) put("secret", substr(p, 2))
       else if (text(a) && text(b)) { if (a) put("text.a", p); if (b) put("text.b", p) } }
@@ -361,14 +364,15 @@ compare() {
       put("report", "path " added " " substr(p, 2)); if (!(p in dir)) show(p, "", now[p])
       if (!theirs(p)) clear(p) } }
     function bring(p, spare, q, m) {
-      for (q = p; !(q in mount); q = up(q));
+      for (q = p; q != "" && !(q in mount); q = up(q));
       if (!((m = mount[q]) in nth)) { nth[m] = ++mounts; put("stage." mounts, up(q) stage) }
       m = nth[m]; put("need." m, p); if ($1 == "f") put("files." m, p)
       if (spare) { put("spare." m, p); return }
       if (p in lost) put("whole." m, p)
       if (!(up(p) in got)) { got[up(p)]; put("parents." m, up(p)) } }
     pass == "c" && changed != "restored" { exit }
-    pass == "t" { root[FNR] = "." $0; next } pass == "m" { mount[root[FNR]] = $0; next } pass == "w" { wrote[$10] = $0; next }
+    pass == "t" { root[FNR] = "." $0; next } pass == "m" { mount[root[FNR]] = $0; next } pass == "h" { closed[$0]; next }
+    (pass == "n" || pass == "b") && $1 == "d" && $2 !~ /[1357]$/ { closed[$10] } pass == "w" { wrote[$10] = $0; next }
     pass == "d" { doubted[$0]; next } pass == "e" { edited[$0]; next }
     pass == "n" { now[$10] = $0; if ($1 == "d") dir[$10]; else if (find && !($10 in wrote && wrote[$10] == $0)) edited[$10]; next }
     pass == "b" { p = $10; was[p]; same = p in now && now[p] == $0; there = p in now && !(p in dir)
@@ -380,7 +384,7 @@ compare() {
       if (!theirs(p)) { wanted[p]; moved[up(p)]; if ($1 == "f") link[$7, $8]; if (p in dir) clear(p) }; next }
     !done++ { additions() } $10 in wanted { bring($10) } !($10 in wanted) && $1 == "f" && ($7, $8) in link { bring($10, 1) }
     $1 == "d" && ($10 in moved || $10 in lost) { put("dirs", $10) }
-    END { if (!done) additions() }' pass=t "$tx/tracked" pass=m "$tx/mounts" ${find:+pass=w "$written"} \
+    END { if (!done) additions() }' pass=t "$tx/tracked" pass=m "$tx/mounts" pass=h "$tx/above" ${find:+pass=w "$written"} \
     ${doubted:+pass=d "$work/doubted"} ${kept:+pass=e "$tx/edited"} pass=n "$1" pass=b "$tx/before" pass=c "$tx/before"
 }
 copy_parents() { cp --parents -- "$@" "$work/b/"; }
@@ -407,27 +411,24 @@ commit() { # what the tracked paths hold by now, whoever wrote it, is made durab
   settle commit
 }
 rollback() {
-  read_request && mine full # the job that filled the disk goes before the reserve is freed
-  kill_job; rm -rf "$tx/reserve"; lock
+  read_request && mine full; kill_job; rm -rf "$tx/reserve"; lock # the job that filled the disk goes before the reserve is freed
   [ -e "$tx/armed" ] || { discard; ok id "$id" decision rollback by "${reason:-controller}" outcome rolled-back; echo; return; }
   settle rollback
 }
 settle() { # WORD: decides, carries out what is decided, and answers
   decide "$1" "${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
   conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on trying"
-  ok id "$id" decision "$decision" by "$by" outcome "$outcome" && tell "$tx"
-  echo; cat "$tx/diff" 2>/dev/null
+  ok id "$id" decision "$decision" by "$by" outcome "$outcome" && tell "$tx"; echo; cat "$tx/diff" 2>/dev/null
 }
 conclude() { # anyone may run it, again, after it was killed anywhere. The marker goes last: the rest is found by it
   outcome_of "$tx" && case $outcome in '' | rollback-failed)
     { [ ! -e "$tx/reserve" ] || rm -rf "$tx/reserve"; } && { [ -d "$work" ] || mkdir -p "$work"; }
-    if [ "$decision" = rollback ]; then restore
+    if [ "$decision" = rollback ]; then restore || return 1
     else outcome=committed && look "$work/now" && compare "$work/now" changed removed added && sort "$work/report" >"$tx/report" &&
       show_diff a b >"$tx/diff"; fi
-    packages >"$work/packages" && packages_changed >"$tx/packages.changed"
-    put "$tx/outcome" "$outcome" || return 1 ;;
+    packages >"$work/packages" && packages_changed >"$tx/packages.changed"; put "$tx/outcome" "$outcome" || return 1 ;;
   esac
-  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && leave && sync "$tx" "$state"
+  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]*; prune; leave && sync "$tx" "$state"
 }
 outcome_of() { read -r outcome 2>/dev/null <"$1/outcome" || outcome=''; }
 packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { was[$0]; next } $0 in was { delete was[$0]; next }
@@ -435,31 +436,33 @@ packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { 
 tell() { cat "$1/report" "$1/packages.changed"; warnings "$1"; } 2>/dev/null
 prune() { # ended transactions are kept for audit up to a number, an age and a size
   set -- "$state"/tx/* && [ $# -gt 1 ] || return 0
-  left=$# kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*} old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
-  ls -tr "$state/tx" | while IFS= read -r past; do
-    past=$state/tx/$past && outcome_of "$past"
+  left=$# kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
+  ls -tr "$state/tx" | while IFS= read -r past; do past=$state/tx/$past && outcome_of "$past"
     case $past:$outcome in "$tx":* | *: | *:rollback-failed) continue ;; esac
     case $NL$old$NL in *"$NL$past/outcome$NL"*) ;; *) [ "$left" -gt $KEEP ] || [ "${kib:-0}" -gt $KEEP_KIB ] || continue ;; esac
-    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; done
+    forget "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; done
 }
 # ---- restore ---------------------------------------------------------------------------------------------------------
 restore() { # every tracked path as it was, proved. After a reboot, or a failed attempt, times prove nothing of bytes
   for attempt in 1 2 3; do
-    kill_job; clear_stages; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restored removed || continue
+    kill_job; clear_stages; unmount; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restored removed || continue
     [ -e "$tx/diff" ] || { keep_edits && sort "$work/report" >"$tx/report" &&
       show_diff b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
     { [ $attempt = 1 ] && same_boot; } || doubt || continue
-    put_back && restore_directories && { verify || { each "$work/extra" drop && restore_directories && verify; }; } && flush_tracked || continue
-    if [ -s "$tx/edited" ]; then outcome=conflict; else outcome=rolled-back; fi
-    refresh_and_probe
-    ! read -r _ held _ 2>/dev/null <"$state/quarantine" || [ "$held" != "$id" ] || rm -f "$state/quarantine"
-    return
-  done; outcome=rollback-failed why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\n\t\001' ';  ')"
-  echo "$why" >>"$tx/warnings" && put "$state/quarantine" "$why"
+    put_back 2>"$work/errors" && restore_directories && { verify || { each "$work/extra" drop && restore_directories && verify; }; } && flush_tracked || continue
+    if [ -s "$tx/edited" ]; then outcome=conflict; else outcome=rolled-back; fi; refresh_and_probe
+    ! read -r _ held _ 2>/dev/null <"$state/quarantine" || [ "$held" != "$id" ] || rm -f "$state/quarantine"; return
+  done; outcome=rollback-failed why="transaction $id could not be rolled back: $(cat "$work/differences" "$work/errors" 2>/dev/null | head -n 3 | tr '\n\t\001' ';  ')"
+  echo "$why" >>"$tx/warnings"; put "$state/quarantine" "$why"
 }
 keeping() { read -r resolve <"$tx/on_conflict" && [ "$resolve" = keep ]; }
-# remove_odd: names that no list can hold cannot have been there at the backup.
-remove_odd() { [ ! -s "$work/now.odd" ] || { present remove_named && look "$work/now"; }; }
+# remove_odd: names that no list can hold cannot have been there at the backup; pipes, sockets and devices are removed unless they were.
+remove_odd() {
+  [ ! -s "$work/now.odd" ] || { present remove_named && look "$work/now"; } || return 1
+  if [ ! -s "$work/now.other" ]; then return; fi; awk 'pass == 1 { was[$0]; next } !($0 in was)' pass=1 "$tx/before.other" pass=2 "$work/now.other" >"$work/other"
+  [ ! -s "$work/other" ] || { each "$work/other" rm -f -- && look "$work/now"; }
+}
+unmount() { while point=$(mounted) && [ -n "$point" ]; do umount "$point" || umount -l "$point" || break; done; } 2>/dev/null # what the job mounted there
 remove_named() { if [ "$tools" != gnu ]; then find "$@" -xdev -depth -name "*[$ODD$TAB$NL]*" -exec rm -rf -- {} +; return; fi
   find "$@" -xdev -depth \( -name "*[$ODD]*" -o -lname "*[$ODD]*" \) -exec rm -rf -- {} +
 }
@@ -471,9 +474,11 @@ keep_edits() { # with a warning each
   true >"$tx/edited" && [ -s "$work/edited" ] || return 0
   sort "$work/edited" >"$work/all" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
   awk 'pass == 1 { edited[$0]; next } $0 in edited' pass=1 "$work/all" pass=2 "$work/now.paths" >"$work/theirs"
-  said="; their version is $tx/theirs\\1" && [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&
-    tar -xpf "$work/theirs.tar" -C "$tx/theirs" || { rm -rf "$tx/theirs" && said='; their version could not be kept'; }
-  rm -f "$work/theirs.tar" && sed "s|^\.\(.*\)|edited by someone else: \1$said|" "$work/all" >>"$tx/warnings" && mv -f "$work/all" "$tx/edited"
+  said="their version is $tx/theirs" && { [ ! -s "$work/theirs" ] || { [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&
+    tar -xpf "$work/theirs.tar" -C "$tx/theirs"; }; } || { rm -rf "$tx/theirs" && said='their version could not be kept'; }
+  rm -f "$work/theirs.tar" && said=$said awk 'pass == 1 { there[$0]; next } { p = substr($0, 2); print "edited by someone else: " p "; " \
+    (!($0 in there) ? "they removed it" : ENVIRON["said"] (ENVIRON["said"] ~ /kept$/ ? "" : p)) }' \
+    pass=1 "$work/theirs" pass=2 "$work/all" >>"$tx/warnings" && mv -f "$work/all" "$tx/edited"
 }
 doubt() { # files that hash otherwise than they did are taken for touched, and nothing stays immutable
   present thaw 2>/dev/null
@@ -495,8 +500,7 @@ clear_way() {
 }
 remove_tree() { ! is_dir "$1" || { find "$1" -xdev ! -type d -exec rm -f -- {} + && find "$1" -xdev -depth -exec rmdir -- {} +; }; }
 put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leave it
-  IFS= read -r stage <"$work/stage.$1" && echo yes >"$tx/stages" || return 1
-  [ ! -e "$stage" ] || rm -rf "$stage"
+  IFS= read -r stage <"$work/stage.$1" && echo yes >"$tx/stages" && { [ ! -e "$stage" ] || rm -rf "$stage"; } || return 1
   mkdir "$stage" && unpack "$stage" "$work/need.$1" && staged_well "$work/files.$1" && flush "$stage/" || return 1
   [ ! -e "$work/spare.$1" ] || (cd "$stage" && on "$work/spare.$1" rm -f --) || return 1
   [ ! -e "$work/whole.$1" ] || each "$work/whole.$1" move_whole || return 1
@@ -515,15 +519,16 @@ restore_directories() { # last, since a rename inside one moves its times
 # drop ATTRIBUTE-TAB-NAME: an archive can only add attributes to directories that are there: others go.
 drop() { ! is_dir "${1#*"$TAB"}" || setfattr -h -x "${1%%"$TAB"*}" -- "${1#*"$TAB"}"; }
 verify() { # bytes were hashed before they were renamed, and those of what was not restored when they were doubted
+  point=$(mounted) && [ -z "$point" ] || { echo "$point is a mount point" >"$work/differences"; return 1; }
   true >"$work/dirs" && true >"$work/extra" && look "$work/now" && attributes "$work/now.paths" "$work/attributes" && awk -F "$TAB" -v keep="$(keeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '
     function key() { return $1 " " $2 " " $3 " " $4 " " $5 " " $6 " " $9 }
-    function differs(p, text) { if (keep && (p in edited || p in dir)) return; print substr(p, 2) ": " text; if (p in dir) print p >dirs }
+    function differs(p, text) { if (keep && (p in edited || p in dir)) return; bad = 1; print substr(p, 2) ": " text; if (p in dir) print p >dirs }
     pass == "e" { edited[$0]; next } pass == "a" { had[$1] = $0; next } pass == "b" { if ($1 == "d") dir[$10]; was[$10] = key(); next }
     pass == "n" { if (!($10 in was)) differs($10, "was not there"); else if (was[$10] != key()) differs($10, key() ", not " was[$10])
       delete was[$10]; next }
     had[$1] != $0 { differs($1, "other attributes"); if ($1 in dir) for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i FS $1 >extra } }
     { delete had[$1] }
-    END { for (p in was) differs(p, "is gone"); for (p in had) differs(p, "has lost its attributes") }' pass=e "$tx/edited" \
+    END { for (p in was) differs(p, "is gone"); for (p in had) differs(p, "has lost its attributes"); exit bad }' pass=e "$tx/edited" \
     pass=b "$tx/before" pass=a "$tx/attributes" pass=n "$work/now" pass=x "$work/attributes" >"$work/differences" && [ ! -s "$work/differences" ]
 }
 refresh_and_probe() { # caches must keep nothing from the patch's mirror; at boot, with no network, a probe says nothing
@@ -563,29 +568,26 @@ boot_recovery_install() { # for the host's own root: ends open transactions befo
   own_path && wanted="exec /bin/sh $self boot \"\" $state"
   { IFS= read -r line 2>/dev/null <"$state/boot" && [ "$line" = "$wanted" ]; } || put "$state/boot" "$wanted" || return 1
   units=/etc/systemd/system unit=savepoint-recover.service
-  if systemd; then
-    [ ! -L $units/sysinit.target.wants/$unit ] || return 0
+  if systemd; then [ ! -e $units/sysinit.target.wants/$unit ] || return 0
     mkdir -p $units/sysinit.target.wants && put $units/$unit "$(printf '%s\n' '[Unit]' 'Description=End Savepoint transactions open when the host went down' \
       'DefaultDependencies=no' 'After=local-fs.target systemd-remount-fs.service' 'Before=sysinit.target network-pre.target ssh.service sshd.service' \
       '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target')" &&
       chmod 644 $units/$unit && ln -sf ../$unit $units/sysinit.target.wants/$unit && sync $units $units/sysinit.target.wants
-  elif [ -d /etc/local.d ]; then
+  elif [ -e /etc/runlevels/default/local ]; then # OpenRC runs what is in local.d
     put /etc/local.d/savepoint.start "#!/bin/sh$NL/bin/sh $state/boot" && chmod 755 /etc/local.d/savepoint.start
-  elif [ -d /etc/cron.d ]; then
+  elif [ -d /etc/cron.d ] && { command -v cron || command -v crond; } >/dev/null; then
     put /etc/cron.d/savepoint "@reboot root /bin/sh $state/boot" && chmod 644 /etc/cron.d/savepoint
   else echo 'nothing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/warnings"; fi
 }
 watch() { # the watchdog. Ends with its transaction
-  read -r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5
   while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
     if lease_left "$tx" && [ "$left" -eq 0 ] || [ -e "$tx/decision" ]; then (finish watchdog); fi
-    sleep "$nap"; done
+    sleep 1; done
 }
 finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
   if [ "$1" = boot ] && resume; then return; fi
   kill_job; rm -rf "$tx/reserve"; lock
-  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rollback "$1" && conclude; fi
-  unlock
+  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then discard; else decide rollback "$1" && conclude; fi; unlock
 }
 resume() { # a phase has said that the host may reboot: the lease runs from here, for as long as it said
   [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] && read -r away left 2>/dev/null <"$tx/reboot" &&
@@ -602,9 +604,9 @@ unfinished() { # the ids of transactions that have not come to their end
 }
 boot() { for one in $(unfinished); do by_its_guard "$one" boot; done; }
 recover() { # what a person asks for: end whatever is open here, whoever holds it
-  read_request && ended=$(unfinished)
+  read_request && ended=$(unfinished) && { [ "$reason" != boot ] || reason=recover; }
   for one in $ended; do by_its_guard "$one" "${reason:-recover}" >/dev/null 2>&1; done
-  ok && for one in $ended; do outcome_of "$state/tx/$one"; echo "ended $one ${outcome:-rolled-back}" && tell "$state/tx/$one"; done
+  ok && for one in $ended; do outcome_of "$state/tx/$one"; [ -n "$outcome" ] || [ ! -e "$state/tx/$one/armed" ] || outcome=rollback-failed; echo "ended $one ${outcome:-rolled-back}" && tell "$state/tx/$one"; done
   echo && for one in $ended; do cat "$state/tx/$one/diff" 2>/dev/null; done
 }
 status() { # what is here. Needs no token and changes nothing
@@ -624,8 +626,7 @@ clear() { # a person has looked at the host; it may be used again
 }
 # ---- the job's processes ---------------------------------------------------------------------------------------------
 run_phase() { # starts the shell text that follows, unless it was before; passes on its output from a byte onwards
-  read_request && lock && mine && undecided
-  spool=$tx/run/$phase
+  read_request && lock && mine && undecided; spool=$tx/run/$phase
   if [ ! -d "$spool" ]; then
     { [ ! -e "$spool.new" ] || rm -rf "$spool.new"; } && mkdir -p "$spool.new" && true >"$spool.new/out" && true >"$spool.new/err" &&
       printf '%4096s' '' >"$spool.new/ended" && echo yes >"$tx/running" && read -r _ last <"$tx/deadline" && clock || unwritten "$spool"
@@ -655,7 +656,7 @@ leads() { read -r follower <"$spool/follower" && [ "$follower" = $$ ]; } # nobod
 supervise() { # PHASE PATH: runs it as the job's user, marked so that all its descendants can be found
   trap : TERM
   spool=$tx/run/$1 job_path=$2 && life_of $$ && { read -r lead 2>/dev/null <"$spool/life" && [ "$lead" = "$life" ] ||
-    { echo "$life" >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life"; }; } && text=$(cat && echo .) || return 1
+    { echo "$life" >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life"; }; } && text=$(cat && echo .) && [ ! -e "$tx/decision" ] || return 1
   me='' user='' && [ -z "${SUDO_USER:-}" ] || { me=$(id -un) && user=$me && [ "$user" != root ] || user=$SUDO_USER; }
   ! bound || { admit user && user=${said:-$user}; }
   mkfifo "$spool/1" "$spool/2" && { [ "$user" = "$me" ] || chown "$user" "$spool/1" "$spool/2"; } || return 1
@@ -663,8 +664,7 @@ supervise() { # PHASE PATH: runs it as the job's user, marked so that all its de
   (trap '' TERM && exec cat <"$spool/2" >>"$spool/err") & two=$!
   set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="${root:-/}" PATH="$job_path" /bin/sh -s
   # Not through PAM where that can be had: it would move the phase out of its scope into a session's.
-  if [ "$user" = "$me" ]; then :
-  elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
+  if [ "$user" = "$me" ]; then :; elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
   else set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"; fi
   (umask "$job_umask" && cd / && printf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
   code=$? naps=0 # when the host goes down with it, which it may, it has no status and is not over

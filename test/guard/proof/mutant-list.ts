@@ -106,7 +106,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'an attribute that could not be copied is passed over',
-    edits: [["whole='cp -a --preserve=xattr'", "whole='cp -a'"]],
+    edits: [["whole='cp -a --preserve=xattr --no", "whole='cp -a --no"]],
     tries: [{ sweep: 'fault', scenario: 'apply', fs: 'ext4', fault: 'EROFS' }],
   },
   {
@@ -132,7 +132,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'directories do not get their metadata back',
     edits: [
-      ['put_back && restore_directories &&', 'put_back &&'],
+      [' && restore_directories && {', ' && {'],
       ['each "$work/extra" drop && restore_directories &&', 'each "$work/extra" drop &&'],
     ],
     tries: kill('rollback'),
@@ -156,8 +156,8 @@ export const mutants: readonly Mutant[] = [
     name: 'the outcome is recorded before the restore',
     edits: [
       [
-        '    if [ "$decision" = rollback ]; then restore\n',
-        '    put "$tx/outcome" rolled-back\n    if [ "$decision" = rollback ]; then restore\n',
+        '    if [ "$decision" = rollback ]; then restore ||',
+        '    put "$tx/outcome" rolled-back\n    if [ "$decision" = rollback ]; then restore ||',
       ],
     ],
     tries: kill('rollback'),
