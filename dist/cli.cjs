@@ -3051,19 +3051,25 @@ e strict";init_define_SAVEPOINT();import_promises11=require("node:dns/promises")
 import_node_net=require("node:net");init_ssh_errors();init_ssh_reading()}});function parseKeysOnce(client){client.on("handshake",()=>{let{_cipher,_decipher}=client._protocol;Buffer.isBuffer(_cipher.
 _encKey)&&(_cipher._encKey=(0,import_node_crypto5.createSecretKey)(_cipher._encKey)),Buffer.isBuffer(_decipher._decipherKey)&&
 (_decipher._decipherKey=(0,import_node_crypto5.createSecretKey)(_decipher._decipherKey))})}function roundTrip(client){let internals=client;
-return new Promise(resolve9=>{internals._callbacks.push(()=>resolve9()),internals._protocol.ping()})}function signAtOnce(client){
-let protocol=client._protocol,offer=protocol.authPK.bind(protocol);protocol.authPK=(user,key,algorithm,sign)=>{if(sign||
-!key.isPrivateKey())return offer(user,key,algorithm,sign);offer(user,key,algorithm,(data,done)=>{let signature=key.sign(
-data,algorithm&&hashes[algorithm]);signature instanceof Error?offer(user,key,algorithm):done(signature)})}}function sendSignal(client,channel,name){
-let{outgoing}=channel;outgoing.state!=="open"&&outgoing.state!=="eof"||client._protocol.signal(outgoing.id,name)}function windowGrower(client,channel,roundTrip2){
+return new Promise(resolve9=>{internals._callbacks.push(()=>resolve9()),internals._protocol.ping()})}function openSession(client){
+let{_chanMgr,_protocol}=client;return new Promise((resolve9,reject)=>{let opened2=(error2,channel)=>error2?reject(error2):
+resolve9(channel);opened2.type="session";let id=_chanMgr.add(opened2);id===-1?reject(new Error("there are no free channe\
+ls")):_protocol.session(id,usualWindow,packetSize)})}function requestExec(client,channel,line){let internals=channel;return internals.
+subtype="exec",internals.allowHalfOpen=!0,new Promise(resolve9=>{internals._callbacks.push(failed=>resolve9(!failed)),client.
+_protocol.exec(internals.outgoing.id,line,!0)})}function signAtOnce(client){let protocol=client._protocol,offer=protocol.
+authPK.bind(protocol);protocol.authPK=(user,key,algorithm,sign)=>{if(sign||!key.isPrivateKey())return offer(user,key,algorithm,
+sign);offer(user,key,algorithm,(data,done)=>{let signature=key.sign(data,algorithm&&hashes[algorithm]);signature instanceof
+Error?offer(user,key,algorithm):done(signature)})}}function sendSignal(client,channel,name){let{outgoing}=channel;outgoing.
+state!=="open"&&outgoing.state!=="eof"||client._protocol.signal(outgoing.id,name)}function windowGrower(client,channel,roundTrip2){
 let most=Math.min(bulkWindow,roundTrip2*bulkWindowEach);if(most<usualWindow)return()=>{};let{incoming,outgoing}=channel,
 protocol=client._protocol,received=0;return bytes2=>{if(received+=bytes2,received<bulkAfter||incoming.window>most/2||outgoing.
 state!=="open"&&outgoing.state!=="eof")return;let more=Math.floor(most)-incoming.window;incoming.window+=more,protocol.channelWindowAdjust(
 outgoing.id,more)}}function endWasSent(client,channel){let{incoming}=channel,broke2=!1,onClose=()=>{broke2=incoming.state===
 "open"};return client.once("close",onClose),channel.once("close",()=>client.off("close",onClose)),()=>!broke2}var import_node_crypto5,
-bulkWindow,bulkWindowEach,usualWindow,bulkAfter,hashes,init_ssh_internals=__esm({"src/host/ssh-internals.ts"(){"use stri\
-ct";init_define_SAVEPOINT();import_node_crypto5=require("node:crypto");bulkWindow=8*1024*1024,bulkWindowEach=320*1024,usualWindow=
-2*1024*1024,bulkAfter=4*1024*1024;hashes={"rsa-sha2-256":"sha256","rsa-sha2-512":"sha512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interval=usualInterval,aliveCountMax=usualCountMax}=target;
+bulkWindow,bulkWindowEach,usualWindow,packetSize,bulkAfter,hashes,init_ssh_internals=__esm({"src/host/ssh-internals.ts"(){
+"use strict";init_define_SAVEPOINT();import_node_crypto5=require("node:crypto");bulkWindow=8*1024*1024,bulkWindowEach=320*
+1024,usualWindow=2*1024*1024,packetSize=32*1024,bulkAfter=4*1024*1024;hashes={"rsa-sha2-256":"sha256","rsa-sha2-512":"sh\
+a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interval=usualInterval,aliveCountMax=usualCountMax}=target;
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
@@ -4290,30 +4296,30 @@ T (${name})`);let handler=self2._handlers.GLOBAL_REQUEST;handler?handler(self2,n
 "Inbound: REQUEST_SUCCESS");let handler=self2._handlers.REQUEST_SUCCESS;handler&&handler(self2,data)},[MESSAGE.REQUEST_FAILURE]:(self2,payload)=>{
 self2._debug&&self2._debug("Inbound: Received REQUEST_FAILURE");let handler=self2._handlers.REQUEST_FAILURE;handler&&handler(
 self2)},[MESSAGE.CHANNEL_OPEN]:(self2,payload)=>{bufferParser.init(payload,1);let type=bufferParser.readString(!0),sender=bufferParser.
-readUInt32BE(),window2=bufferParser.readUInt32BE(),packetSize=bufferParser.readUInt32BE(),channelInfo;switch(type){case"\
+readUInt32BE(),window2=bufferParser.readUInt32BE(),packetSize2=bufferParser.readUInt32BE(),channelInfo;switch(type){case"\
 forwarded-tcpip":case"direct-tcpip":{let destIP=bufferParser.readString(!0),destPort=bufferParser.readUInt32BE(),srcIP=bufferParser.
-readString(!0),srcPort=bufferParser.readUInt32BE();srcPort!==void 0&&(channelInfo={type,sender,window:window2,packetSize,
+readString(!0),srcPort=bufferParser.readUInt32BE();srcPort!==void 0&&(channelInfo={type,sender,window:window2,packetSize:packetSize2,
 data:{destIP,destPort,srcIP,srcPort}});break}case"forwarded-streamlocal@openssh.com":case"direct-streamlocal@openssh.com":{
-let socketPath=bufferParser.readString(!0);socketPath!==void 0&&(channelInfo={type,sender,window:window2,packetSize,data:{
-socketPath}});break}case"x11":{let srcIP=bufferParser.readString(!0),srcPort=bufferParser.readUInt32BE();srcPort!==void 0&&
-(channelInfo={type,sender,window:window2,packetSize,data:{srcIP,srcPort}});break}default:channelInfo={type,sender,window:window2,
-packetSize,data:{}}}if(bufferParser.clear(),channelInfo===void 0)return doFatalError(self2,"Inbound: Malformed CHANNEL_O\
-PEN packet");self2._debug&&self2._debug(`Inbound: CHANNEL_OPEN (s:${sender}, ${type})`);let handler=self2._handlers.CHANNEL_OPEN;
-handler?handler(self2,channelInfo):self2.channelOpenFail(channelInfo.sender,CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED,
-"","")},[MESSAGE.CHANNEL_OPEN_CONFIRMATION]:(self2,payload)=>{bufferParser.init(payload,1);let recipient=bufferParser.readUInt32BE(),
-sender=bufferParser.readUInt32BE(),window2=bufferParser.readUInt32BE(),packetSize=bufferParser.readUInt32BE(),data=bufferParser.
-avail()?bufferParser.readRaw():void 0;if(bufferParser.clear(),packetSize===void 0)return doFatalError(self2,"Inbound: Ma\
-lformed CHANNEL_OPEN_CONFIRMATION packet");self2._debug&&self2._debug(`Inbound: CHANNEL_OPEN_CONFIRMATION (r:${recipient}\
-, s:${sender})`);let handler=self2._handlers.CHANNEL_OPEN_CONFIRMATION;handler&&handler(self2,{recipient,sender,window:window2,
-packetSize,data})},[MESSAGE.CHANNEL_OPEN_FAILURE]:(self2,payload)=>{bufferParser.init(payload,1);let recipient=bufferParser.
-readUInt32BE(),reason=bufferParser.readUInt32BE(),description=bufferParser.readString(!0),lang=bufferParser.readString();
-if(bufferParser.clear(),lang===void 0)return doFatalError(self2,"Inbound: Malformed CHANNEL_OPEN_FAILURE packet");self2.
-_debug&&self2._debug(`Inbound: CHANNEL_OPEN_FAILURE (r:${recipient})`);let handler=self2._handlers.CHANNEL_OPEN_FAILURE;
-handler&&handler(self2,recipient,reason,description)},[MESSAGE.CHANNEL_WINDOW_ADJUST]:(self2,payload)=>{bufferParser.init(
-payload,1);let recipient=bufferParser.readUInt32BE(),bytesToAdd=bufferParser.readUInt32BE();if(bufferParser.clear(),bytesToAdd===
-void 0)return doFatalError(self2,"Inbound: Malformed CHANNEL_WINDOW_ADJUST packet");self2._debug&&self2._debug(`Inbound:\
- CHANNEL_WINDOW_ADJUST (r:${recipient}, ${bytesToAdd})`);let handler=self2._handlers.CHANNEL_WINDOW_ADJUST;handler&&handler(
-self2,recipient,bytesToAdd)},[MESSAGE.CHANNEL_DATA]:(self2,payload)=>{bufferParser.init(payload,1);let recipient=bufferParser.
+let socketPath=bufferParser.readString(!0);socketPath!==void 0&&(channelInfo={type,sender,window:window2,packetSize:packetSize2,
+data:{socketPath}});break}case"x11":{let srcIP=bufferParser.readString(!0),srcPort=bufferParser.readUInt32BE();srcPort!==
+void 0&&(channelInfo={type,sender,window:window2,packetSize:packetSize2,data:{srcIP,srcPort}});break}default:channelInfo=
+{type,sender,window:window2,packetSize:packetSize2,data:{}}}if(bufferParser.clear(),channelInfo===void 0)return doFatalError(
+self2,"Inbound: Malformed CHANNEL_OPEN packet");self2._debug&&self2._debug(`Inbound: CHANNEL_OPEN (s:${sender}, ${type})`);
+let handler=self2._handlers.CHANNEL_OPEN;handler?handler(self2,channelInfo):self2.channelOpenFail(channelInfo.sender,CHANNEL_OPEN_FAILURE.
+ADMINISTRATIVELY_PROHIBITED,"","")},[MESSAGE.CHANNEL_OPEN_CONFIRMATION]:(self2,payload)=>{bufferParser.init(payload,1);let recipient=bufferParser.
+readUInt32BE(),sender=bufferParser.readUInt32BE(),window2=bufferParser.readUInt32BE(),packetSize2=bufferParser.readUInt32BE(),
+data=bufferParser.avail()?bufferParser.readRaw():void 0;if(bufferParser.clear(),packetSize2===void 0)return doFatalError(
+self2,"Inbound: Malformed CHANNEL_OPEN_CONFIRMATION packet");self2._debug&&self2._debug(`Inbound: CHANNEL_OPEN_CONFIRMAT\
+ION (r:${recipient}, s:${sender})`);let handler=self2._handlers.CHANNEL_OPEN_CONFIRMATION;handler&&handler(self2,{recipient,
+sender,window:window2,packetSize:packetSize2,data})},[MESSAGE.CHANNEL_OPEN_FAILURE]:(self2,payload)=>{bufferParser.init(
+payload,1);let recipient=bufferParser.readUInt32BE(),reason=bufferParser.readUInt32BE(),description=bufferParser.readString(
+!0),lang=bufferParser.readString();if(bufferParser.clear(),lang===void 0)return doFatalError(self2,"Inbound: Malformed C\
+HANNEL_OPEN_FAILURE packet");self2._debug&&self2._debug(`Inbound: CHANNEL_OPEN_FAILURE (r:${recipient})`);let handler=self2.
+_handlers.CHANNEL_OPEN_FAILURE;handler&&handler(self2,recipient,reason,description)},[MESSAGE.CHANNEL_WINDOW_ADJUST]:(self2,payload)=>{
+bufferParser.init(payload,1);let recipient=bufferParser.readUInt32BE(),bytesToAdd=bufferParser.readUInt32BE();if(bufferParser.
+clear(),bytesToAdd===void 0)return doFatalError(self2,"Inbound: Malformed CHANNEL_WINDOW_ADJUST packet");self2._debug&&self2.
+_debug(`Inbound: CHANNEL_WINDOW_ADJUST (r:${recipient}, ${bytesToAdd})`);let handler=self2._handlers.CHANNEL_WINDOW_ADJUST;
+handler&&handler(self2,recipient,bytesToAdd)},[MESSAGE.CHANNEL_DATA]:(self2,payload)=>{bufferParser.init(payload,1);let recipient=bufferParser.
 readUInt32BE(),data=bufferParser.readString();if(bufferParser.clear(),data===void 0)return doFatalError(self2,"Inbound: \
 Malformed CHANNEL_DATA packet");self2._debug&&self2._debug(`Inbound: CHANNEL_DATA (r:${recipient}, ${data.length})`);let handler=self2.
 _handlers.CHANNEL_DATA;handler&&handler(self2,recipient,data)},[MESSAGE.CHANNEL_EXTENDED_DATA]:(self2,payload)=>{bufferParser.
@@ -5020,9 +5026,9 @@ var{Duplex:DuplexStream,Readable:ReadableStream,Writable:WritableStream}=require
 super(streamOpts),this._channel=channel}_read(n){this._channel._waitChanDrain&&(this._channel._waitChanDrain=!1,this._channel.
 incoming.window<=WINDOW_THRESHOLD&&windowAdjust(this._channel))}},ServerStderr=class extends WritableStream{constructor(channel){
 super({highWaterMark:MAX_WINDOW}),this._channel=channel}_write(data,encoding,cb){let channel=this._channel,protocol=channel.
-_client._protocol,outgoing=channel.outgoing,packetSize=outgoing.packetSize,id=outgoing.id,window2=outgoing.window,len=data.
+_client._protocol,outgoing=channel.outgoing,packetSize2=outgoing.packetSize,id=outgoing.id,window2=outgoing.window,len=data.
 length,p=0;if(outgoing.state==="open"){for(;len-p>0&&window2>0;){let sliceLen=len-p;sliceLen>window2&&(sliceLen=window2),
-sliceLen>packetSize&&(sliceLen=packetSize),p===0&&sliceLen===len?protocol.channelExtData(id,data,STDERR):protocol.channelExtData(
+sliceLen>packetSize2&&(sliceLen=packetSize2),p===0&&sliceLen===len?protocol.channelExtData(id,data,STDERR):protocol.channelExtData(
 id,bufferSlice(data,p,p+sliceLen),STDERR),p+=sliceLen,window2-=sliceLen}if(outgoing.window=window2,len-p>0){window2===0&&
 (channel._waitWindow=!0),p>0?channel._chunkErr=bufferSlice(data,p,len):channel._chunkErr=data,channel._chunkcbErr=cb;return}
 cb()}}},Channel=class extends DuplexStream{constructor(client,info,opts){let streamOpts={highWaterMark:MAX_WINDOW,allowHalfOpen:!opts||
@@ -5033,24 +5039,24 @@ stdin=this.stdout=this,server?this.stderr=new ServerStderr(this):this.stderr=new
 !1,this._waitChanDrain=!1,this._chunk=void 0,this._chunkcb=void 0,this._chunkErr=void 0,this._chunkcbErr=void 0,this.on(
 "finish",onFinish).on("prefinish",onFinish),this.on("end",onEnd).on("close",onEnd)}_read(n){this._waitChanDrain&&(this._waitChanDrain=
 !1,this.incoming.window<=WINDOW_THRESHOLD&&windowAdjust(this))}_write(data,encoding,cb){let protocol=this._client._protocol,
-outgoing=this.outgoing,packetSize=outgoing.packetSize,id=outgoing.id,window2=outgoing.window,len=data.length,p=0;if(outgoing.
-state==="open"){for(;len-p>0&&window2>0;){let sliceLen=len-p;sliceLen>window2&&(sliceLen=window2),sliceLen>packetSize&&(sliceLen=
-packetSize),p===0&&sliceLen===len?protocol.channelData(id,data):protocol.channelData(id,bufferSlice(data,p,p+sliceLen)),
-p+=sliceLen,window2-=sliceLen}if(outgoing.window=window2,len-p>0){window2===0&&(this._waitWindow=!0),p>0?this._chunk=bufferSlice(
-data,p,len):this._chunk=data,this._chunkcb=cb;return}cb()}}eof(){this.outgoing.state==="open"&&(this.outgoing.state="eof",
-this._client._protocol.channelEOF(this.outgoing.id))}close(){(this.outgoing.state==="open"||this.outgoing.state==="eof")&&
-(this.outgoing.state="closing",this._client._protocol.channelClose(this.outgoing.id))}destroy(){return this.end(),this.close(),
-this}setWindow(rows,cols,height,width){if(this.server)throw new Error("Client-only method called in server mode");this.type===
-"session"&&(this.subtype==="shell"||this.subtype==="exec")&&this.writable&&this.outgoing.state==="open"&&this._client._protocol.
-windowChange(this.outgoing.id,rows,cols,height,width)}signal(signalName){if(this.server)throw new Error("Client-only met\
-hod called in server mode");this.type==="session"&&this.writable&&this.outgoing.state==="open"&&this._client._protocol.signal(
-this.outgoing.id,signalName)}exit(statusOrSignal,coreDumped,msg){if(!this.server)throw new Error("Server-only method cal\
-led in client mode");this.type==="session"&&this.writable&&this.outgoing.state==="open"&&(typeof statusOrSignal=="number"?
-this._client._protocol.exitStatus(this.outgoing.id,statusOrSignal):this._client._protocol.exitSignal(this.outgoing.id,statusOrSignal,
-coreDumped,msg))}};function onFinish(){this.eof(),(this.server||!this.allowHalfOpen)&&this.close(),this.writable=!1}function onEnd(){
-this.readable=!1}function windowAdjust(self2){if(self2.outgoing.state==="closed")return;let amt=MAX_WINDOW-self2.incoming.
-window;amt<=0||(self2.incoming.window+=amt,self2._client._protocol.channelWindowAdjust(self2.outgoing.id,amt))}module2.exports=
-{Channel,MAX_WINDOW,PACKET_SIZE,windowAdjust,WINDOW_THRESHOLD}}});var require_utils2=__commonJS({"node_modules/ssh2/lib/utils.js"(exports2,module2){"use strict";init_define_SAVEPOINT();var{
+outgoing=this.outgoing,packetSize2=outgoing.packetSize,id=outgoing.id,window2=outgoing.window,len=data.length,p=0;if(outgoing.
+state==="open"){for(;len-p>0&&window2>0;){let sliceLen=len-p;sliceLen>window2&&(sliceLen=window2),sliceLen>packetSize2&&
+(sliceLen=packetSize2),p===0&&sliceLen===len?protocol.channelData(id,data):protocol.channelData(id,bufferSlice(data,p,p+
+sliceLen)),p+=sliceLen,window2-=sliceLen}if(outgoing.window=window2,len-p>0){window2===0&&(this._waitWindow=!0),p>0?this.
+_chunk=bufferSlice(data,p,len):this._chunk=data,this._chunkcb=cb;return}cb()}}eof(){this.outgoing.state==="open"&&(this.
+outgoing.state="eof",this._client._protocol.channelEOF(this.outgoing.id))}close(){(this.outgoing.state==="open"||this.outgoing.
+state==="eof")&&(this.outgoing.state="closing",this._client._protocol.channelClose(this.outgoing.id))}destroy(){return this.
+end(),this.close(),this}setWindow(rows,cols,height,width){if(this.server)throw new Error("Client-only method called in s\
+erver mode");this.type==="session"&&(this.subtype==="shell"||this.subtype==="exec")&&this.writable&&this.outgoing.state===
+"open"&&this._client._protocol.windowChange(this.outgoing.id,rows,cols,height,width)}signal(signalName){if(this.server)throw new Error(
+"Client-only method called in server mode");this.type==="session"&&this.writable&&this.outgoing.state==="open"&&this._client.
+_protocol.signal(this.outgoing.id,signalName)}exit(statusOrSignal,coreDumped,msg){if(!this.server)throw new Error("Serve\
+r-only method called in client mode");this.type==="session"&&this.writable&&this.outgoing.state==="open"&&(typeof statusOrSignal==
+"number"?this._client._protocol.exitStatus(this.outgoing.id,statusOrSignal):this._client._protocol.exitSignal(this.outgoing.
+id,statusOrSignal,coreDumped,msg))}};function onFinish(){this.eof(),(this.server||!this.allowHalfOpen)&&this.close(),this.
+writable=!1}function onEnd(){this.readable=!1}function windowAdjust(self2){if(self2.outgoing.state==="closed")return;let amt=MAX_WINDOW-
+self2.incoming.window;amt<=0||(self2.incoming.window+=amt,self2._client._protocol.channelWindowAdjust(self2.outgoing.id,
+amt))}module2.exports={Channel,MAX_WINDOW,PACKET_SIZE,windowAdjust,WINDOW_THRESHOLD}}});var require_utils2=__commonJS({"node_modules/ssh2/lib/utils.js"(exports2,module2){"use strict";init_define_SAVEPOINT();var{
 SFTP}=require_SFTP(),MAX_CHANNEL=2**32-1;function onChannelOpenFailure(self2,recipient,info,cb){if(self2._chanMgr.remove(
 recipient),typeof cb!="function")return;let err;info instanceof Error?err=info:typeof info=="object"&&info!==null?(err=new Error(
 `(SSH) Channel open failure: ${info.description}`),err.reason=info.reason):(err=new Error("(SSH) Channel open failure: s\
@@ -5570,33 +5576,37 @@ passedOver:this.#passedOver,accepts:this.#accepts,partial:this.#partial},cause)}
 target)??begin(login.target,signal2)),client=await logIn(login,sock,signal2);previous=new SshConnection(login.target,client,
 sock,previous)}catch(error2){throw await previous?.end(),signal2?.aborted?new SavepointError("job-cancelled",{message:`C\
 onnecting to ${targetName(login.target)} was given up.`,cause:signal2.reason}):error2}if(!previous)throw new RangeError(
-"A route has at least one host.");let{target}=previous;return target.localCommand!==void 0&&await runLocally(target,target.
-localCommand),previous}async function begin(target,signal2){let{proxyCommand}=target;return proxyCommand===void 0?dial(target,
-signal2):dialThrough(target,proxyCommand)}async function withinSeconds(seconds2,opening){let inTime=new AbortController,
+"A route has at least one host.");previous.expectCommand();let{target}=previous;return target.localCommand!==void 0&&await runLocally(
+target,target.localCommand),previous}async function begin(target,signal2){let{proxyCommand}=target;return proxyCommand===
+void 0?dial(target,signal2):dialThrough(target,proxyCommand)}async function withinSeconds(seconds2,opening){let inTime=new AbortController,
 late=(0,import_promises15.setTimeout)(seconds2*1e3,void 0,{signal:inTime.signal}).then(()=>{throw opening.then(channel=>channel.
 destroy()).catch(()=>{}),new ChannelRefused(`no answer within ${seconds2} s`)});try{return await Promise.race([opening,late])}finally{
 inTime.abort(),late.catch(()=>{})}}function endOf(channel){return new Promise(resolve9=>{channel.once("exit",(code,signal2)=>{
 resolve9(code===null?{signal:signal2??"SIGKILL"}:{code})}),channel.once("close",()=>resolve9(void 0))})}var import_promises15,
 farewell,ChannelRefused,SshConnection,init_ssh_connection=__esm({"src/host/ssh-connection.ts"(){"use strict";init_define_SAVEPOINT();
 import_promises15=require("node:timers/promises");init_errors();init_ssh_dial();init_ssh_errors();init_ssh_internals();init_ssh_liveness();
-init_ssh_login();init_ssh_programs();init_ssh_target();farewell=1e3,ChannelRefused=class extends Error{};SshConnection=class{target;client;over;#sock;#via;#over=!1;#why="\
+init_ssh_login();init_ssh_programs();init_ssh_target();farewell=1e3,ChannelRefused=class extends Error{};SshConnection=class{target;client;over;#sock;#via;#spare;#roundTrip=0;#over=!1;#why="\
 the other side closed it";constructor(target,client,sock,via){this.target=target,this.client=client,this.#sock=sock,this.#via=
 via,client.setMaxListeners(0),client.on("error",error2=>{this.#why=clauseOf(error2)});let stopWatching=watchLink(target,
 client,sock,why=>{this.#why=why,sock.destroy()});this.over=new Promise(resolve9=>{client.once("close",()=>{this.#over=!0,
 stopWatching(),resolve9()})})}get isOver(){return this.#over}get why(){return this.#via?.isOver?`that to ${targetName(this.#via.
-target)} on the way did (${this.#via.why})`:this.#why}async exec(line){let asked=performance.now();return this.#open(line,
-done=>this.client.exec(line,(error2,channel)=>{let roundTrip2=(performance.now()-asked)/2,ending=error2?Promise.resolve(
-void 0):endOf(channel);done(error2,{channel,ending,roundTrip:roundTrip2})}))}async forward(to){try{let opening=this.#open(
-`a connection to ${to.name}`,done=>this.client.forwardOut("127.0.0.1",0,to.name,to.port,done));return await withinSeconds(
-to.connectTimeout,opening)}catch(error2){if(!(error2 instanceof ChannelRefused))throw error2;let hop=targetName(this.target);
-throw unreachable(to,`${hop} did not get through to it (${error2.message})`,{details:{via:hop},cause:error2})}}async roundTrip(){
-this.#over||await Promise.race([roundTrip(this.client),this.over])}async end(){if(!this.#over){this.#why="it was closed \
-from this side";let sent=new Promise(resolve9=>this.#sock.once("finish",resolve9));this.client.end();let late=new AbortController;
-await Promise.race([sent,this.over,(0,import_promises15.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),
-late.abort(),this.#sock.destroy()}await this.#via?.end()}#open(what,start2){return new Promise((resolve9,reject)=>{let fail=error2=>{
-this.#over||!this.#sock.writable?reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};
-try{start2((error2,channel)=>error2?fail(error2):resolve9(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(
-String(error2)))}})}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+target)} on the way did (${this.#via.why})`:this.#why}async exec(line){let channel=await this.#session(line),ending=endOf(
+channel),running=requestExec(this.client,channel,line),started=Promise.race([running,ending.then(exit=>exit!==void 0)]);
+return this.expectCommand(),{channel,started,ending,roundTrip:this.#roundTrip}}expectCommand(){let asked=performance.now(),
+spare=openSession(this.client);this.#spare=spare,spare.then(channel=>{this.#roundTrip=performance.now()-asked,channel.once(
+"close",()=>this.#forget(spare))},()=>this.#forget(spare))}async forward(to){try{let opening=this.#open(`a connection to\
+ ${to.name}`,done=>this.client.forwardOut("127.0.0.1",0,to.name,to.port,done));return await withinSeconds(to.connectTimeout,
+opening)}catch(error2){if(!(error2 instanceof ChannelRefused))throw error2;let hop=targetName(this.target);throw unreachable(
+to,`${hop} did not get through to it (${error2.message})`,{details:{via:hop},cause:error2})}}async roundTrip(){this.#over||
+await Promise.race([roundTrip(this.client),this.over])}async end(){if(!this.#over){this.#why="it was closed from this si\
+de";let sent=new Promise(resolve9=>this.#sock.once("finish",resolve9));this.client.end();let late=new AbortController;await Promise.
+race([sent,this.over,(0,import_promises15.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),late.abort(),
+this.#sock.destroy()}await this.#via?.end()}#forget(spare){this.#spare===spare&&(this.#spare=void 0)}async#session(what){
+let ready=this.#spare;this.#spare=void 0;let channel=await ready?.catch(()=>{});return channel?.writable?channel:this.#open(
+what,done=>{openSession(this.client).then(opened2=>done(void 0,opened2),done)})}#open(what,start2){return new Promise((resolve9,reject)=>{
+let fail=error2=>{this.#over||!this.#sock.writable?reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.
+message,{cause:error2}))};try{start2((error2,channel)=>error2?fail(error2):resolve9(channel))}catch(error2){fail(error2 instanceof
+Error?error2:new Error(String(error2)))}})}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
 =${mark}`,roundsUntilKill]}}var script,init_ssh_kill=__esm({"src/host/ssh-kill.ts"(){"use strict";init_define_SAVEPOINT();
 init_processes();script=`
 marked() {
@@ -5620,25 +5630,27 @@ while [ -n "$(marked "$1")" ]; do
   nap
 done
 `}});async function execute2(connection,task){let{command:command4,stdout,stderr,stop}=task,mark=command4.signal||command4.stdin instanceof
-import_node_stream6.Readable?newMark():void 0,env2={...command4.env,...mark&&{[markVariable]:mark}},{channel,ending,roundTrip:roundTrip2}=await connection.
-exec(commandLine(command4,env2)),started=performance.now(),isWhole=endWasSent(connection.client,channel),grow=windowGrower(
-connection.client,channel,roundTrip2);stdout.attach(channel,grow),stderr.attach(channel.stderr,grow);let failure3,kill2=()=>{
-stopCommand(connection,channel,mark,ending,task)};stop.addEventListener("abort",kill2),stop.aborted&&kill2(),feed(command4.
-stdin,channel,command4.argv[0]).catch(error2=>{failure3=error2,kill2()});let exit=await ending;if(await drained([stdout,
-stderr],stop,()=>connection.roundTrip()),stop.removeEventListener("abort",kill2),channel.close(),failure3!==void 0)throw failure3;
-if(exit&&isWhole())return exit;let after2=`${((performance.now()-started)/1e3).toFixed(1)} s`;throw notReported(connection,
-command4,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){let ended=!1,
-within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
-client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
-await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
-await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
+import_node_stream6.Readable?newMark():void 0,env2={...command4.env,...mark&&{[markVariable]:mark}},{channel,started,ending,
+roundTrip:roundTrip2}=await connection.exec(commandLine(command4,env2)),asked=performance.now(),isWhole=endWasSent(connection.
+client,channel),grow=windowGrower(connection.client,channel,roundTrip2);stdout.attach(channel,grow),stderr.attach(channel.
+stderr,grow);let failure3,kill2=()=>{stopCommand(connection,channel,mark,ending,task)};if(stop.addEventListener("abort",
+kill2),stop.aborted&&kill2(),!await started&&(stop.removeEventListener("abort",kill2),channel.close(),!connection.isOver))
+throw new ChannelRefused("the command was not started");feed(command4.stdin,channel,command4.argv[0]).catch(error2=>{failure3=
+error2,kill2()});let exit=await ending;if(await drained([stdout,stderr],stop,()=>connection.roundTrip()),stop.removeEventListener(
+"abort",kill2),channel.close(),failure3!==void 0)throw failure3;if(exit&&isWhole())return exit;let after2=`${((performance.
+now()-asked)/1e3).toFixed(1)} s`;throw notReported(connection,command4,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){
+let ended=!1,within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(
+connection.client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,
+timer(searchLimit)])}else await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),
+!ended&&(channel.close(),await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command4,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command4.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command4.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
 lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises16,searchLimit,
 reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
 import_promises16=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
-init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
+init_ssh_connection();init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,
+reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
 for(let refusals=1,alone2=1;;refusals++){let slot=[...this.#slots].find(hasRoom)??this.#add();slot.inUse++;try{return await use(

@@ -5,7 +5,7 @@ import { SavepointError } from '../errors.ts';
 import type { Exit } from './host.ts';
 import { dial } from './ssh-dial.ts';
 import { clauseOf, lost, unreachable } from './ssh-errors.ts';
-import { roundTrip } from './ssh-internals.ts';
+import { openSession, requestExec, roundTrip } from './ssh-internals.ts';
 import { watchLink } from './ssh-liveness.ts';
 import { type Login, logIn } from './ssh-login.ts';
 import { dialThrough, runLocally } from './ssh-programs.ts';
@@ -42,6 +42,7 @@ export async function openConnection(
     }
   }
   if (!previous) throw new RangeError('A route has at least one host.');
+  previous.expectCommand();
   const { target } = previous;
   if (target.localCommand !== undefined) await runLocally(target, target.localCommand);
   return previous;
@@ -73,6 +74,8 @@ async function withinSeconds(
 
 export interface Execution {
   readonly channel: ClientChannel;
+  /** Whether the server runs it. */
+  readonly started: Promise<boolean>;
   /** How the command ended; undefined when the channel was closed without a word about it. */
   readonly ending: Promise<Exit | undefined>;
   /** Milliseconds that the way to the host and back takes, about. */
@@ -96,6 +99,9 @@ export class SshConnection {
   readonly over: Promise<void>;
   readonly #sock: Duplex;
   readonly #via: SshConnection | undefined;
+  /** A channel that is open, or being opened, for the next command. */
+  #spare: Promise<ClientChannel> | undefined;
+  #roundTrip = 0;
   #over = false;
   #why = 'the other side closed it';
 
@@ -139,15 +145,27 @@ export class SshConnection {
    * @throws SavepointError `host-lost`
    */
   async exec(line: string): Promise<Execution> {
+    const channel = await this.#session(line);
+    // At once: the exit of a short command comes with the answer to the request.
+    const ending = endOf(channel);
+    const running = requestExec(this.client, channel, line);
+    const started = Promise.race([running, ending.then((exit) => exit !== undefined)]);
+    this.expectCommand();
+    return { channel, started, ending, roundTrip: this.#roundTrip };
+  }
+
+  /** Has a channel ready for the next command, which then takes a round trip less. */
+  expectCommand(): void {
     const asked = performance.now();
-    return this.#open(line, (done: (error: Error | undefined, execution: Execution) => void) =>
-      this.client.exec(line, (error, channel) => {
-        // One for the channel and one for the command.
-        const roundTrip = (performance.now() - asked) / 2;
-        // At once: the exit of a short command comes with the answer to the request.
-        const ending = error ? Promise.resolve(undefined) : endOf(channel);
-        done(error, { channel, ending, roundTrip });
-      }),
+    const spare = openSession(this.client);
+    this.#spare = spare;
+    spare.then(
+      (channel) => {
+        this.#roundTrip = performance.now() - asked;
+        channel.once('close', () => this.#forget(spare));
+      },
+      // Whether the server allows another is for the next command to find out.
+      () => this.#forget(spare),
     );
   }
 
@@ -195,9 +213,24 @@ export class SshConnection {
     await this.#via?.end();
   }
 
+  #forget(spare: Promise<ClientChannel>): void {
+    if (this.#spare === spare) this.#spare = undefined;
+  }
+
+  /** The channel that is ready, or a new one. */
+  async #session(what: string): Promise<ClientChannel> {
+    const ready = this.#spare;
+    this.#spare = undefined;
+    const channel = await ready?.catch(() => undefined);
+    if (channel?.writable) return channel;
+    return this.#open<ClientChannel>(what, (done) => {
+      openSession(this.client).then((opened) => done(undefined, opened), done);
+    });
+  }
+
   #open<T>(
     what: string,
-    start: (done: (error: Error | undefined, channel: T) => void) => unknown,
+    start: (done: (error: Error | undefined, channel?: T) => void) => unknown,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const fail = (error: Error) => {
@@ -205,7 +238,7 @@ export class SshConnection {
         else reject(new ChannelRefused(error.message, { cause: error }));
       };
       try {
-        start((error, channel) => (error ? fail(error) : resolve(channel)));
+        start((error, channel) => (error ? fail(error) : resolve(channel as T)));
       } catch (error) {
         fail(error instanceof Error ? error : new Error(String(error)));
       }

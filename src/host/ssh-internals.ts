@@ -11,18 +11,26 @@ interface ClientInternals {
     ping(): void;
     signal(channel: number, name: string): void;
     channelWindowAdjust(channel: number, bytes: number): void;
+    session(channel: number, window: number, packet: number): void;
+    exec(channel: number, line: string, wantReply: boolean): void;
     authPK: OfferKey;
     /** Only where ssh2 encrypts by Node's own AES-GCM have these a key. */
     _cipher: { _encKey?: Buffer | KeyObject };
     _decipher: { _decipherKey?: Buffer | KeyObject };
   };
   _callbacks: ((failed: unknown) => void)[];
+  _chanMgr: { add(opened: Opened): number };
 }
+
+type Opened = ((error: Error | undefined, channel: ClientChannel) => void) & { type?: 'session' };
 
 type Sign = (data: Buffer, done: (signature: Buffer) => void) => void;
 type OfferKey = (user: string, key: ParsedKey, algorithm?: string, sign?: Sign) => void;
 
 interface ChannelInternals {
+  subtype: 'exec';
+  allowHalfOpen: boolean;
+  _callbacks: ((failed: unknown) => void)[];
   outgoing: { id: number; state: string };
   incoming: { window: number; state: 'open' | 'eof' | 'closed' };
 }
@@ -53,6 +61,9 @@ const bulkWindowEach = 320 * 1024;
 /** ssh2 itself lets this much be under way, and more once it is down to half. */
 const usualWindow = 2 * 1024 * 1024;
 
+/** What ssh2 takes in one packet (its Channel.js). */
+const packetSize = 32 * 1024;
+
 /** A channel that brought this much is a bulk one. */
 const bulkAfter = 4 * 1024 * 1024;
 
@@ -65,6 +76,40 @@ export function roundTrip(client: Client): Promise<void> {
   return new Promise((resolve) => {
     internals._callbacks.push(() => resolve());
     internals._protocol.ping();
+  });
+}
+
+/**
+ * Opens a channel for a command that is named later. ssh2 names it as soon as the channel is open,
+ * and opens none before.
+ * @throws Error when the server refuses
+ */
+export function openSession(client: Client): Promise<ClientChannel> {
+  const { _chanMgr, _protocol } = client as unknown as ClientInternals;
+  return new Promise((resolve, reject) => {
+    const opened: Opened = (error, channel) => (error ? reject(error) : resolve(channel));
+    opened.type = 'session';
+    const id = _chanMgr.add(opened);
+    if (id === -1) reject(new Error('there are no free channels'));
+    else _protocol.session(id, usualWindow, packetSize);
+  });
+}
+
+/**
+ * Asks for a command line to be run in an open session.
+ * @returns whether the server runs it. Never resolves once the connection is lost.
+ */
+export function requestExec(
+  client: Client,
+  channel: ClientChannel,
+  line: string,
+): Promise<boolean> {
+  const internals = channel as unknown as ChannelInternals;
+  internals.subtype = 'exec';
+  internals.allowHalfOpen = true;
+  return new Promise((resolve) => {
+    internals._callbacks.push((failed) => resolve(!failed));
+    (client as unknown as ClientInternals)._protocol.exec(internals.outgoing.id, line, true);
   });
 }
 

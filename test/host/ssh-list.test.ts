@@ -21,6 +21,7 @@ import { type KeyType, makeKey, type Sshd, startSshd } from './sshd.ts';
 const execute = promisify(execFile);
 const folder = configFolder();
 const passphrase = 'correct horse battery staple';
+const isRoot = process.getuid?.() === 0;
 const names = ['gate', 'hall', 'stairs', 'device'] as const;
 type Name = (typeof names)[number];
 
@@ -122,7 +123,6 @@ describe('configuration that people have', () => {
     ['Host patterns, one of several', `Host lab-* *vice\n${base()}Host *\n  Port 1\n`],
     ['Match host', `Match host dev*\n${base()}Match all\n  Port 1\n`],
     ['HostName', `Host *\n${base('HostName')}Host device\n  HostName 127.0.0.1\n`],
-    ['User', `Match user nobody-else\n  Port 1\nHost *\n${base()}`],
     ['Port', `Host device\n${base()}Host *\n  Port 1\n`],
     ['IdentityFile', `Host device\n${base('IdentityFile')}  IdentityFile KEY\n`],
     ['IdentityFile, several', `Host device\n  IdentityFile FOLDER/absent\n${base()}`],
@@ -146,6 +146,17 @@ describe('configuration that people have', () => {
   ])('%s', async (_, config) => {
     await writeFile(join(folder.path, 'alias'), fill('rack-7 ED25519\n'));
     await reaches(config);
+  });
+
+  // The user of the tests is who logs in by default, so it takes another one.
+  test.runIf(isRoot)('User', async () => {
+    await using other = await startSshd({ user: 'lab' });
+    const { user, port, keyPath, knownHostsFile } = other;
+    const without = base('User', 'Port', 'IdentityFile', 'UserKnownHostsFile');
+    const way = `  Port ${port}\n  IdentityFile ${keyPath}\n  UserKnownHostsFile ${knownHostsFile}\n${without}`;
+    const reached = reach(`Host dev*\n  User ${user}\nMatch user ${user}\n${way}`);
+    expect(await reached).toBe(port);
+    await expect.poll(other.logs).toContain(`Accepted publickey for ${user} `);
   });
 
   test('Include', async () => {
