@@ -177,6 +177,8 @@ packages() { # what is installed. A transaction does not roll packages back; it 
 # ---- begin -----------------------------------------------------------------------------------------------------------
 begin() {
   read_request && [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'
+  for tool in awk cat chmod chown cmp cp date df du env find grep head id ln ls mkdir mkfifo mv rm rmdir sed setsid sha256sum sleep \
+    sort stat sync tail tar touch tr wc xargs; do command -v $tool >/dev/null || fail host-tools-missing "this host has no $tool, which the guard needs"; done
   admit begin "$track" "$refresh" "$probe" # apart from each other (T), since ext4 makes files slowly where many were just removed:
   [ -d "$state/lock" ] || { mkdir -p "$state/tx" && { chattr +T "$state/tx" 2>/dev/null || :; } && mkdir -p "$state/lock"; } || unwritten
   lock && not_quarantined && claim && boot_recovery_install && preflight && back_up && watchdog_start && lease_write && put "$tx/armed" "$boot" ||
@@ -212,9 +214,6 @@ discard() { clear_stages; leave; rm -rf "$tx"; }
 forget() { rm -f "$1/token" && sync "$1" && rm -rf "$1"; } # what lost its token is never carried out any more
 leave() { read -r held 2>/dev/null <"$state/open" && [ "$held" = "$id" ] && set -- "$state/open"; rm -f "$state"/*.[0-9]* "$@"; }
 preflight() { # whatever would stop a rollback later is found now, while nothing is changed
-  for tool in awk cat chmod chown cmp cp date df du env find grep head id ln ls mkdir mkfifo mv rm rmdir sed setsid sha256sum sleep \
-    sort stat sync tail tar touch tr wc xargs; do command -v $tool >/dev/null ||
-    abandon host-tools-missing "this host has no $tool, which the guard needs"; done
   tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
   case $(find / -maxdepth 0 -printf '%y' 2>/dev/null; tar --version 2>/dev/null) in d*'GNU tar'*) ;; *)
     tools=plain && [ "$degraded" = yes ] || abandon host-degraded \
@@ -323,6 +322,7 @@ stage() { # need, or over|bytes|fresh COMMAND: for the files that are replaced, 
     old=$under/${entry##*/} kind=fresh
     if [ ! -e "$entry" ] && [ ! -L "$entry" ] || { is_dir "$old" && is_dir "$entry"; }; then continue; fi
     ! is_dir "$old" || fail files-bad-entry "${old#.} is a directory on this host"
+    ! is_dir "$entry" || [ ! -e "$old" ] || [ -L "$old" ] || fail files-bad-entry "${old#.} is no directory on this host"
     if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$entry" ] && [ ! -L "$entry" ]; then kind=over; fi
     case $what.$kind in need.*) echo "$line/.savepoint.$id" >>"$work/stages"; return ;; over.over) set -- "$@" "$old" ;; bytes.over | fresh.fresh) set -- "$@" "$entry" ;; esac
     [ $# -lt 100 ] || { $copy -- "$@" "$stage/" && set --; } || return 1; done
@@ -374,11 +374,12 @@ compare() {
     pass == "t" { root[FNR] = "." $0; next } pass == "m" { mount[root[FNR]] = $0; next } pass == "h" { closed[$0]; next }
     (pass == "n" || pass == "b") && $1 == "d" && $2 !~ /[1357]$/ { closed[$10] } pass == "w" { wrote[$10] = $0; next }
     pass == "d" { doubted[$0]; next } pass == "e" { edited[$0]; next }
-    pass == "n" { now[$10] = $0; if ($1 == "d") dir[$10]; else if (find && !($10 in wrote && wrote[$10] == $0)) edited[$10]; next }
+    pass == "n" { now[$10] = $0; if ($1 == "d") dir[$10]
+      if (find && !($10 in wrote && ($1 == "d" ? wrote[$10] ~ /^d/ : wrote[$10] == $0))) edited[$10]; next }
     pass == "b" { p = $10; was[p]; same = p in now && now[p] == $0; there = p in now && !(p in dir)
       if (find && same) delete edited[p]; else if (find && p in wrote && !(p in now)) edited[p]
       if ($1 == "d" && p in dir) { if (!same) moved[p]; next }
-      if ($1 == "d") { theirs(p); wanted[p]; lost[p]; moved[up(p)]; if (there) { show(p, "", now[p]); clear(p) }; next }
+      if ($1 == "d") { if (theirs(p)) next; wanted[p]; lost[p]; moved[up(p)]; if (there) { show(p, "", now[p]); clear(p) }; next }
       if (same && !(p in doubted)) { if ($1 == "f") put("same", p); next }
       if (!same) { put("report", "path " (p in now ? changed : gone) " " substr(p, 2)); show(p, $0, there ? now[p] : "") }
       if (!theirs(p)) { wanted[p]; moved[up(p)]; if ($1 == "f") link[$7, $8]; if (p in dir) clear(p) }; next }
@@ -490,13 +491,12 @@ thaw() { [ -z "$(frozen "$@")" ] || find "$@" -xdev \( -type f -o -type d \) -ex
 put_back() { # what was touched is staged on its own mount, proved by hash, made durable and renamed into place
   while IFS= read -r path && parent=.${path%/*}; do
     [ -d "$parent" ] || grep -q -x -F -e "$parent" "$tx/absent" || (umask 022 && mkdir -p "$parent") || return 1
-    [ ! -d "$parent" ] || straight "$parent" || return 1
+    [ ! -d "$parent" ] || straight "$parent" || { echo "${parent#.} is not where it was, but $real" >&2; return 1; }
   done <"$tx/tracked"
   clear_way && nth=1 && while [ -e "$work/stage.$nth" ]; do put_back_on "$nth" || return 1; nth=$((nth + 1)); done
 }
 clear_way() {
-  on "$work/way.files" rm -f -- 2>/dev/null; each "$work/way.dirs" remove_tree || return 1
-  on "$tx/absent" rmdir -- 2>/dev/null || :
+  on "$work/way.files" rm -f -- 2>/dev/null; each "$work/way.dirs" remove_tree || return 1; on "$tx/absent" rmdir -- 2>/dev/null || :
 }
 remove_tree() { ! is_dir "$1" || { find "$1" -xdev ! -type d -exec rm -f -- {} + && find "$1" -xdev -depth -exec rmdir -- {} +; }; }
 put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leave it
