@@ -463,7 +463,7 @@ remove_odd() {
   if [ ! -s "$work/now.other" ]; then return; fi; awk 'pass == 1 { was[$0]; next } !($0 in was)' pass=1 "$tx/before.other" pass=2 "$work/now.other" >"$work/other"
   [ ! -s "$work/other" ] || { each "$work/other" rm -f -- && look "$work/now"; }
 }
-unmount() { while point=$(mounted) && [ -n "$point" ]; do umount "$point" || umount -l "$point" || break; done; } 2>/dev/null # what the job mounted there
+unmount() { while point=$(mounted) && [ -n "$point" ]; do killed=yes && umount "$point" || umount -l "$point" || break; done; } 2>/dev/null # what the job left
 remove_named() { if [ "$tools" != gnu ]; then find "$@" -xdev -depth -name "*[$ODD$TAB$NL]*" -exec rm -rf -- {} +; return; fi
   find "$@" -xdev -depth \( -name "*[$ODD]*" -o -lname "*[$ODD]*" \) -exec rm -rf -- {} +
 }
