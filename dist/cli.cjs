@@ -1346,15 +1346,16 @@ place=options.place}get reason(){return this.message}get exitCode(){return exitC
 return cause===void 0?[]:cause instanceof AggregateError?[...cause.errors]:[cause]}toJSON(){return{code:this.code,name:this.
 name,class:this.class,reason:this.reason,details:this.details,...this.place&&{place:this.place},...this.hint&&{hint:this.
 hint},causes:this.causes.map(causeJson)}}}}});function newLedger(){return{seq:0,opened:!1,phases:{},troubles:[]}}function mayBeOpen({opened:opened2,unclear,troubles,outcome}){
-return outcome!==void 0?!1:opened2||unclear===!0||troubles.length===0}function note(ledger,event){switch(ledger.seq=event.
-seq,event.kind){case"transaction_begin":ledger.opened=!0;break;case"work_dir":ledger.workDir=event.path;break;case"phase\
-_start":ledger.running={phase:event.phase,since:event.time};break;case"phase_success":delete ledger.running,ledger.phases[event.
-phase]="success";break;case"phase_fail":delete ledger.running,ledger.phases[event.phase]="failure",ledger.troubles.push(
-{error:event.error,phase:event.phase});break;case"phase_skipped":ledger.phases[event.phase]="skipped";break;case"error":
-!ledger.opened&&unclearBegins.has(event.error.name)&&(ledger.unclear=!0),ledger.troubles.push({error:event.error});break;case"\
-transaction_commit":case"transaction_rollback":ledger.outcome=event.outcome;break;default:break}}function wasCancelled(ledger){
-return ledger.troubles.some(({error:error2})=>error2.name==="job-cancelled")}var unclearBegins,init_ledger=__esm({"src/r\
-un/ledger.ts"(){"use strict";init_define_SAVEPOINT();unclearBegins=new Set(["host-lost","guard-protocol","defect"])}});function jobEnd(job,ledger,told){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?"cancelle\
+return outcome!==void 0?!1:opened2||unclear===!0||troubles.length===0}function tryAgain(ledger){ledger.outcome==="rollba\
+ck-failed"&&delete ledger.outcome}function note(ledger,event){switch(ledger.seq=event.seq,event.kind){case"transaction_b\
+egin":ledger.opened=!0;break;case"work_dir":ledger.workDir=event.path;break;case"phase_start":ledger.running={phase:event.
+phase,since:event.time};break;case"phase_success":delete ledger.running,ledger.phases[event.phase]="success";break;case"\
+phase_fail":delete ledger.running,ledger.phases[event.phase]="failure",ledger.troubles.push({error:event.error,phase:event.
+phase});break;case"phase_skipped":ledger.phases[event.phase]="skipped";break;case"error":!ledger.opened&&unclearBegins.has(
+event.error.name)&&(ledger.unclear=!0),ledger.troubles.push({error:event.error});break;case"transaction_commit":case"tra\
+nsaction_rollback":ledger.outcome=event.outcome;break;default:break}}function wasCancelled(ledger){return ledger.troubles.
+some(({error:error2})=>error2.name==="job-cancelled")}var unclearBegins,init_ledger=__esm({"src/run/ledger.ts"(){"use st\
+rict";init_define_SAVEPOINT();unclearBegins=new Set(["host-lost","guard-protocol","defect"])}});function jobEnd(job,ledger,told){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?"cancelle\
 d":"failure":"success";return{kind:"job_end",status:own2==="success"?told:own2,...ledger.outcome?{outcome:ledger.outcome}:
 mayBeOpen(ledger)&&{undecided:!0},...ledger.outcome&&ledger.outcome===job.expect&&{expected:!0},...worst&&{error:worst.error},
 exit:worst?exitOf(worst.error):told==="success"?0:exitCodes.job}}function exitSince(job,ledger,before){let worst=worstOf(
@@ -9356,15 +9357,15 @@ toLowerCase()){case"success":return"success";case"cancelled":case"canceled":case
 failed":case"unstable":return"failure";default:return io.stderr.write(`savepoint: --status ${JSON.stringify(word)} is no\
 t known: a failure.
 `),"failure"}}async function end2(flags,io,status,asked){var _stack=[];try{let path=statePath(flags.state,io.env);let state=readState(
-path);let{job,record:record2,ledger,output:output2}=state;let before=ledger.troubles.length;record2.fence++;writeState(path,
-state);let taken=__using(_stack,await takeUp(state,flags,io,{fence:record2.fence,away:"restart"}),!0);let fold=new ResultFold;
+path);let{job,record:record2,ledger,output:output2}=state;let before=ledger.troubles.length;tryAgain(ledger);record2.fence++;
+writeState(path,state);let taken=__using(_stack,await takeUp(state,flags,io,{fence:record2.fence,away:"restart"}),!0);let fold=new ResultFold;
 await replay(output2,fold)||screenOf(io,flags.json).line(`The events of the job are not in ${output2} any more.`);let unwritten=await follow(
 io,finishJob(taken.run,status,asked),output2,{json:flags.json,fold,first:[stateListener(path,state)]});let exit=exitOfFinish(
 job,ledger,before);let ended=ledger.outcome!==void 0&&ledger.outcome!=="rollback-failed";(ended||exit===0)&&(removeState(
 path),await removeScratchRoot(state.scratch));return exit||unwritten}catch(_){var _error=_,_hasError=!0}finally{var _promise=__callDispose(
 _stack,_error,_hasError);_promise&&await _promise}}var finishHelp,rollbackHelp,init_finish_commands=__esm({"src/cli/fini\
-sh-commands.ts"(){"use strict";init_define_SAVEPOINT();init_replay();init_result();init_ending();init_run();init_scratch();
-init_follow();init_io();init_split_options();init_split_run();init_state_file();finishHelp=`
+sh-commands.ts"(){"use strict";init_define_SAVEPOINT();init_replay();init_result();init_ending();init_ledger();init_run();
+init_scratch();init_follow();init_io();init_split_options();init_split_run();init_state_file();finishHelp=`
 Commits only when the status is success, every phase and command passed, and the job does not ask
 for a rollback. The exit status tells whether the host is as it should be, not how the job went.
 

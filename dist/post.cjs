@@ -5980,14 +5980,14 @@ type==="ssh"?` ${hostArgument(host)}`:"";return new SavepointError(cause.name,{m
 ecided: ${cause.reason}`,details:cause.details,hint:cause.hint??`When the host answers again, run \`savepoint recover${where}\
 \`.`,cause,...cause.place&&{place:cause.place}})}init_define_SAVEPOINT();function newLedger(){return{seq:0,opened:!1,phases:{},troubles:[]}}var unclearBegins=new Set(["h\
 ost-lost","guard-protocol","defect"]);function mayBeOpen({opened,unclear,troubles,outcome}){return outcome!==void 0?!1:opened||
-unclear===!0||troubles.length===0}function note(ledger,event){switch(ledger.seq=event.seq,event.kind){case"transaction_b\
-egin":ledger.opened=!0;break;case"work_dir":ledger.workDir=event.path;break;case"phase_start":ledger.running={phase:event.
-phase,since:event.time};break;case"phase_success":delete ledger.running,ledger.phases[event.phase]="success";break;case"\
-phase_fail":delete ledger.running,ledger.phases[event.phase]="failure",ledger.troubles.push({error:event.error,phase:event.
-phase});break;case"phase_skipped":ledger.phases[event.phase]="skipped";break;case"error":!ledger.opened&&unclearBegins.has(
-event.error.name)&&(ledger.unclear=!0),ledger.troubles.push({error:event.error});break;case"transaction_commit":case"tra\
-nsaction_rollback":ledger.outcome=event.outcome;break;default:break}}function wasCancelled(ledger){return ledger.troubles.
-some(({error:error2})=>error2.name==="job-cancelled")}function restartOf(backend){if(!backend?.use.can.includes("reboot"))return{};let{use,options}=backend;return{restart:async()=>{
+unclear===!0||troubles.length===0}function note(ledger,event){switch(ledger.seq=event.seq,event.kind){case"transaction_begin":ledger.opened=!0;break;case"\
+work_dir":ledger.workDir=event.path;break;case"phase_start":ledger.running={phase:event.phase,since:event.time};break;case"\
+phase_success":delete ledger.running,ledger.phases[event.phase]="success";break;case"phase_fail":delete ledger.running,ledger.
+phases[event.phase]="failure",ledger.troubles.push({error:event.error,phase:event.phase});break;case"phase_skipped":ledger.
+phases[event.phase]="skipped";break;case"error":!ledger.opened&&unclearBegins.has(event.error.name)&&(ledger.unclear=!0),
+ledger.troubles.push({error:event.error});break;case"transaction_commit":case"transaction_rollback":ledger.outcome=event.
+outcome;break;default:break}}function wasCancelled(ledger){return ledger.troubles.some(({error:error2})=>error2.name==="\
+job-cancelled")}function restartOf(backend){if(!backend?.use.can.includes("reboot"))return{};let{use,options}=backend;return{restart:async()=>{
 await callBackend(use,"reboot",options)}}}async function*releaseBackend(run){let{backend,ledger}=run;if(!backend)return;
 let call=async function*(verb,did){try{let done=await callBackend(backend.use,verb,backend.options);return done&&did&&(yield{
 kind:"warning",message:did}),done}catch(thrown){return yield{kind:"error",error:errorRecord(asSavepointError(thrown))},!1}};

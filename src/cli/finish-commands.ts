@@ -3,6 +3,7 @@ import { replay } from '../report/replay.ts';
 import { ResultFold } from '../report/result.ts';
 import { exitOfFinish } from '../run/ending.ts';
 import type { JobStatus } from '../run/events.ts';
+import { tryAgain } from '../run/ledger.ts';
 import { finishJob } from '../run/run.ts';
 import { removeScratchRoot } from '../run/scratch.ts';
 import type { Verdict } from '../run/verdict.ts';
@@ -84,6 +85,7 @@ async function end(
   const state = readState(path);
   const { job, record, ledger, output } = state;
   const before = ledger.troubles.length;
+  tryAgain(ledger);
   // Recorded first: should this process be killed, the next one must be newer still.
   record.fence++;
   writeState(path, state);

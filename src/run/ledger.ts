@@ -38,6 +38,11 @@ export function mayBeOpen({ opened, unclear, troubles, outcome }: Ledger): boole
   return opened || unclear === true || troubles.length === 0;
 }
 
+/** A rollback that failed may be asked for again: somebody may have mended the host. */
+export function tryAgain(ledger: Ledger): void {
+  if (ledger.outcome === 'rollback-failed') delete ledger.outcome;
+}
+
 /** Takes one event into account. */
 export function note(ledger: Ledger, event: RunEvent): void {
   ledger.seq = event.seq;
