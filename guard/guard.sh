@@ -645,7 +645,7 @@ follow() { # its status comes behind a nonce that the job does not know; `lost` 
   exec 3<"$spool/out" 4<"$spool/err" && naps=0 && echo $$ >"$spool/follower"
   [ "$out.$err" = 0.0 ] || { tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2; } || return
   while [ ! -e "$spool/status" ] && read -r lead <"$spool/life" && alive "$lead" && leads; do
-    naps=$((naps + 1)) && if [ $naps -lt 40 ]; then sleep 0.01; else sleep 0.2; fi
+    naps=$((naps + 1)) && if [ $naps -lt 9 ]; then sleep 0.004; elif [ $naps -lt 40 ]; then sleep 0.01; else sleep 0.2; fi
     pass_on || return; done
   leads && pass_on || return
   read -r code 2>/dev/null <"$spool/status" || code=lost
