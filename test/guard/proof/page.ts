@@ -46,9 +46,8 @@ has recovered by its watchdog or at boot (all old, or all of the commit; nothing
 the guard's state lies on a file system of its own. In begin,
 apply, commit and rollback, dash on ext4 is killed at every call, and every third time again within the recovery;
 bash, busybox and mksh are, and the power is cut on ext4 and xfs, at every call but those on the guard's scratch
-files, of which one in six is tried. Recovery by the watchdog, at boot and by hand is itself killed at every call but
-those, of which one in twelve is. Of the empty files that the guard sets aside, all alike, one call in forty is. The
-rest is a sample drawn by the seed (\`plan.ts\`).`;
+files, of which one in six is tried. Of the empty files that the guard sets aside, all alike, one call in forty is.
+The rest is a sample drawn by the seed (\`plan.ts\`).`;
 
 const scaleText = `Ratios to \`cp -a\` and sync of the same tree in the same run; ${changedFiles} files are changed whatever the size.`;
 

@@ -28,11 +28,10 @@ const main = ['begin', 'apply', 'commit', 'rollback'];
 /**
  * The whole proof: an hour on two cores, three on slow ones, in as many pieces as one likes (--journal). In
  * the main verbs dash on ext4 is killed at every call, with both ways of recovering after each, and after
- * each third a kill inside the recovery; in recoveries at every call on what outlives them, and at one in
- * twelve on the guard's scratch files. bash, busybox and mksh are at every call of the main verbs on what
- * outlives them, and so is the power cut on ext4 and xfs, and at one in six on scratch files. Of the
- * reserve's empty files, all alike, one call in forty is tried. Faults, races and other steps, made of the
- * same functions, take samples that the seed draws. Parts keep a worker busy for some minutes.
+ * each third a kill inside the recovery; bash, busybox and mksh are at every call on what outlives the verb,
+ * and so is the power cut on ext4 and xfs, and at one in six on the guard's scratch files. Of the reserve's
+ * empty files, all alike, one call in forty is tried. Faults, races and other steps, made of the same
+ * functions, take samples that the seed draws. Parts keep a worker busy for a minute.
  */
 export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
   const tasks = scenarios.flatMap(({ name }) => [
