@@ -81,9 +81,7 @@ is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 lines() { tr '\n\000\t\003' '\001\n\002\t'; }
 names() { tr '\n\001\002' '\000\n\t'; }
 plain() { case $1 in *[$ODD]*) name=$(printf '%s.' "$1" | tr '\001\002' '\n\t') && name=${name%.} ;; *) name=$1 ;; esac; } # LINE: sets name
-each() { # LIST COMMAND...: runs COMMAND with every name of LIST
-  list=$1 && shift && while IFS= read -r line; do plain "$line" && "$@" "$name" || return 1; done <"$list"
-}
+each() { list=$1 && shift && while IFS= read -r line; do plain "$line" && "$@" "$name" || return 1; done <"$list"; } # LIST COMMAND...: with every name
 on() { # LIST COMMAND...: runs COMMAND once with all names of LIST, if there are any; COMMAND is a program where they are many
   if few "$1"; then
     from=$1 && shift && while IFS= read -r line; do plain "$line" && set -- "$@" "$name"; done <"$from"
@@ -103,11 +101,11 @@ lock() { # one guard at a time. Each puts its own name down, then looks for othe
   [ -d "$state/lock" ] || mkdir -p "$state/lock" || unwritten
   life_of $$ && locked=$state/lock/$life tries=0 && clock && since=$now
   while true >"$locked" || unwritten "$locked"; do
-    holds='' && for other in "$state/lock"/*; do
-      if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi
+    holds='' listed='' && for other in "$state/lock"/*; do # a list without its own name is none: it could not be read
+      if [ "$other" = "$locked" ]; then listed=yes && continue; elif [ ! -e "$other" ]; then continue; fi
       if alive "${other##*/}"; then holds=${other##*/} && break; else rm -f "$other"; fi
     done
-    [ -n "$holds" ] || return 0
+    [ -n "$holds" ] || [ -z "$listed" ] || return 0
     rm -f "$locked" && clock && [ $((now - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process ${holds%%.*} is at work for over $LOCK_WAIT s"
     tries=$((tries + 1)) && sleep "0.$(((($$ + tries * 7) % 20) + 10))"
   done
@@ -116,8 +114,7 @@ unlock() { [ -z "${locked:-}" ] || rm -f "$locked" || :; locked=''; }
 # ---- what is there ---------------------------------------------------------------------------------------------------
 present() { # COMMAND...: runs COMMAND with the tracked paths that are there, if any are
   given=$# && while IFS= read -r path; do if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi; done <"$tx/tracked"
-  [ $# -eq $given ] || "$@"
-}
+  [ $# -eq $given ] || "$@"; }
 # look FILE: lists every entry of the tracked paths, in the order in which they lie there, tab-separated:
 #   type mode uid gid size mtime inode ctime | target of a link | path
 # All but inode and ctime comes back. These tell that nobody has touched an entry, since no one can set a change time.
@@ -314,17 +311,18 @@ remove_one() { [ ! -d "${1%/*}" ] || { straight "${1%/*}" && rm -rf -- "$1"; }; 
 stage_new() { # keeps owner, mode, ACL, label and attributes: the new bytes go into a full copy of the old file
   under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then whole='cp -a --preserve=xattr --no-preserve=links'; else whole='cp -p'; fi
   [ "$under" = . ] || [ ! -d "$under" ] || straight "$under" || fail path-under-symlink "${under#.} lies behind a symbolic link on this host"
-  [ ! -d "$under" ] || { stage over "$whole" && stage bytes 'cp -P' && stage fresh 'cp -RPp'; }
+  # All three find as many, or a list could not be read: the shell takes such a directory for empty.
+  [ ! -d "$under" ] || { stage over "$whole" && many=$found && stage bytes 'cp -P' && [ "$found" = "$many" ] && stage fresh 'cp -RPp' && [ "$found" = "$many" ]; }
 }
 need_stage() { under=$1 && [ ! -d "$1" ] || ! straight "$1" || stage need ''; } # DIR: notes a stage if there is anything for it
 stage() { # need, or over|bytes|fresh COMMAND: for the files that are replaced, their new bytes, all that is new
-  what=$1 copy=$2 && set -- && for entry in "$new/$under"/* "$new/$under"/.[!.]* "$new/$under"/..?*; do
+  what=$1 copy=$2 found=0 && set -- && for entry in "$new/$under"/* "$new/$under"/.[!.]* "$new/$under"/..?*; do
     old=$under/${entry##*/} kind=fresh
     if [ ! -e "$entry" ] && [ ! -L "$entry" ] || { is_dir "$old" && is_dir "$entry"; }; then continue; fi
     ! is_dir "$old" || fail files-bad-entry "${old#.} is a directory on this host"
     ! is_dir "$entry" || [ ! -e "$old" ] || [ -L "$old" ] || fail files-bad-entry "${old#.} is no directory on this host"
     if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$entry" ] && [ ! -L "$entry" ]; then kind=over; fi
-    case $what.$kind in need.*) echo "$line/.savepoint.$id" >>"$work/stages"; return ;; over.over) set -- "$@" "$old" ;; bytes.over | fresh.fresh) set -- "$@" "$entry" ;; esac
+    found=$((found + 1)) && case $what.$kind in need.*) echo "$line/.savepoint.$id" >>"$work/stages"; return ;; over.over) set -- "$@" "$old" ;; bytes.over | fresh.fresh) set -- "$@" "$entry" ;; esac
     [ $# -lt 100 ] || { $copy -- "$@" "$stage/" && set --; } || return 1; done
   [ $# -eq 0 ] || $copy -- "$@" "$stage/"
 }
@@ -599,7 +597,7 @@ by_its_guard() { # ID WHO: a transaction is always ended by the very guard that 
 }
 unfinished() { # the ids of transactions that have not come to their end
   read -r held 2>/dev/null <"$state/open" || held=''
-  for one in "$state"/tx/*; do outcome_of "$one" && case $outcome:$held in
+  set -- "$state"/tx/* && [ -e "$1" ] || set -- "$state"/tx/*; for one; do outcome_of "$one" && case $outcome:$held in
     :* | rollback-failed:* | *:"${one##*/}") [ ! -d "$one" ] || echo "${one##*/}" ;; esac; done
 }
 boot() { for one in $(unfinished); do by_its_guard "$one" boot; done; }
@@ -684,7 +682,8 @@ kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, u
     [ -n "$pids" ] || return 0; done
 }
 job_pids() { # sets pids to those that have the mark of this transaction
-  pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null); do
+  set -- /proc/[0-9]*/environ && [ -e "$1" ] || set -- /proc/[0-9]*/environ # a list that could not be read looks like none
+  pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do
     pid=${pid#/proc/} && pid=${pid%/environ} && [ "$pid" = $$ ] || pids="$pids $pid"; done
   [ -n "$pids" ]
 }
