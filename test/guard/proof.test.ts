@@ -1,8 +1,9 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { guards } from './which.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
@@ -15,17 +16,7 @@ const possible = process.getuid?.() === 0 && existsSync('/dev/loop-control');
 /** GITHUB_RUN_NUMBER and the like give each run another sample; the seed is in the output. */
 const seed = process.env.SAVEPOINT_PROOF_SEED ?? '1';
 
-const guards = join(here, '../../guard');
-const pin = JSON.parse(readFileSync(join(guards, 'pin.json'), 'utf8')) as { version: string };
-const pinned = join(guards, 'releases', pin.version, 'guard.sh');
-const candidate = join(guards, 'guard.sh');
-
-/** The candidate and the pinned guard; once, as long as they are the same. */
-const proved: [string, string][] = [[`the pinned guard ${pin.version}`, pinned]];
-if (!readFileSync(pinned).equals(readFileSync(candidate)))
-  proved.push(['the candidate', candidate]);
-
-describe.skipIf(!possible).each(proved)('%s survives', (_name, file) => {
+describe.skipIf(!possible).each(guards)('%s survives', (_name, file) => {
   // Two to six minutes, by the machine and by what else it does.
   test('a seeded sample of kills, power cuts, faults and races', {
     timeout: 1_800_000,

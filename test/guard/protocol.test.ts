@@ -7,9 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { loaderExit, loaderLine } from '../../src/guard/bootstrap.ts';
 import { guardInUse } from '../../src/guard/releases.ts';
 import { Conversation, heard } from './spoken.ts';
-
-const pinned = `guard/releases/${guardInUse().version}/guard.sh`;
-const candidate = process.env.SAVEPOINT_CANDIDATE ?? 'guard/guard.sh';
+import { guards, pinned } from './which.ts';
 
 /** The change that is applied: one file has other bytes, one is new; another is removed. */
 async function change(name = 'etc/lab/file'): Promise<Buffer> {
@@ -22,10 +20,7 @@ async function change(name = 'etc/lab/file'): Promise<Buffer> {
 }
 
 /** Every statement of docs/guard-protocol.md that a guard can be asked about. */
-describe.each([
-  ['the pinned guard', pinned],
-  ['the candidate', candidate],
-])('%s', (_which, file) => {
+describe.each(guards)('%s', (_which, file) => {
   const version = spawnSync('sh', [file, 'version'], { encoding: 'utf8' }).stdout.trim();
   const [major = 0, minor = 0] = version.split('.').map(Number);
   /** Phases outlive their calls since 1.1.0. */

@@ -99,10 +99,7 @@ describe('a guard is rehearsed on a host, under a transaction of the pinned one'
   });
 
   test('one that takes anything for a commit is found out when it is killed', async () => {
-    const file = candidate(
-      /^ +\[ "\$decision" = commit \] \|\| decision=rollback$/m,
-      'decision=commit',
-    );
+    const file = candidate(/\[ "\$decision" = commit \] \|\| decision=rollback/, 'decision=commit');
     const { failed, code } = await check(file, 1);
     expect(code).toBe(3);
     expect(failed.length).toBeGreaterThan(1);
