@@ -102,10 +102,10 @@ function powerTasks({ guard, seed }: Choice, scenario: string): Task[] {
 
 function faultTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const place = { guard, shell: 'dash', fs: 'ext4', scenario } as const;
-  const tasks: Task[] = [{ sweep: 'full disk', ...place, plan: { seed, sample: 30 } }];
+  const tasks: Task[] = [{ sweep: 'full disk', ...place, plan: { seed, sample: 60 } }];
   for (const fault of faults) {
     for (const lasting of [false, true]) {
-      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 30, fault, lasting };
+      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 90, fault, lasting };
       tasks.push({ sweep: 'fault', ...place, plan });
     }
   }
