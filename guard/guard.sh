@@ -45,14 +45,15 @@ place() { # all work is done from the root, by relative names ("./etc/apt"), whi
 # admit WHAT WORD...: where root has put a policy of the host's own there, it is asked about whoever comes by sudo.
 bound() { [ -n "${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ] && [ -e $POLICY ]; }
 admit() { ! bound || said=$(/bin/sh $POLICY "$@" 2>&1) || fail guard-refused-by-host "the policy of this host: $said"; }
+case ${KSH_VERSION:-} in *MIRBSD* | *LEGACY*) say() { print -rn -- "$1"; } ;; *) say() { printf %s "$1"; } ;; esac # a program to mksh: others see its words
 echo() { printf '%s\n' "$*"; } # some shells' own would read \c or \n in what a request says
 # ok KEY VALUE...: the verb was done, and what there is to say; fail NAME TEXT: it is refused, by a name of the catalogue.
 ok() { printf 'savepoint %s ok\n' "$PROTOCOL" && while [ $# -gt 1 ]; do printf '%s %s\n' "$1" "$2" && shift 2; done; }
-fail() { unlock; printf 'savepoint %s error %s\nmessage %s\n\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\n\001' '  ')"; exit 1; }
+fail() { unlock; printf 'savepoint %s error %s\nmessage %s\n\n' "$PROTOCOL" "$1" "$(say "$2" | tr '\n\001' '  ')"; exit 1; }
 unwritten() { fail host-write-failed "cannot write ${1:-below $state}"; }
 mine() { # this verb may act on the transaction: it is here, and the token is right
   [ -n "$id" ] && [ -e "$tx/token" ] || fail not-open "there is no transaction '$id' on this host"
-  read -r known <"$tx/token" && [ "$(printf %s "$token" | sha256sum)" = "$known" ] || fail bad-token "the token is not that of transaction $id"
+  read -r known <"$tx/token" && [ "$(say "$token" | sha256sum)" = "$known" ] || fail bad-token "the token is not that of transaction $id"
   latest
   [ "$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"
 }
@@ -198,9 +199,9 @@ claim() { # makes this the one open transaction of the host, or says who holds i
     unlock; by_its_guard "$held" 'the next begin' >/dev/null 2>&1; lock && not_quarantined
     [ ! -e "$state/open" ] || fail host-busy "transaction $held could not be finished"
   fi
-  { [ ! -e "$tx" ] || forget "$tx"; } && mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&
+  { [ ! -e "$tx" ] || forget "$tx"; } && mkdir -p "$work" && say "$track" >"$tx/tracked" && say "$token" | sha256sum >"$tx/token" &&
     echo "$fence" >"$tx/fence" && printf '%s\n' "$holder" >"$tx/holder" && echo "$guard" >"$tx/guard" &&
-    date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&
+    date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && say "$refresh" >"$tx/refresh" && say "$probe" >"$tx/probe" &&
     echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && true >"$tx/mounts" &&
     echo "$lease" >"$tx/seconds" && clock && echo "$boot $((now + deadline))" >"$tx/deadline" &&
     echo "$boot $((now + lease))" >"$tx/lease" && sync "$tx/tracked" && put "$state/open" "$id" ||
@@ -223,7 +224,7 @@ preflight() { # whatever would stop a rollback later is found now, while nothing
   stuck=$(present frozen) && [ -z "$stuck" ] || abandon path-not-replaceable "${stuck#.} is immutable or append-only (see lsattr)"
   look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
   ! IFS= read -r odd <"$tx/before.odd" ||
-    abandon path-not-replaceable "the name $(printf %s "${odd#.}" | tr "$ODD" '???') holds a character that the guard cannot keep"
+    abandon path-not-replaceable "the name $(say "${odd#.}" | tr "$ODD" '???') holds a character that the guard cannot keep"
   ! [ -s "$tx/before.other" ] || sed 's|^\./|left alone (socket, pipe or device): /|' "$tx/before.other" >>"$tx/warnings"
   room || abandon host-write-failed "cannot write below $tx"
 }
@@ -283,7 +284,7 @@ apply() { # lays the tar archive that follows over the tracked paths: staged bes
   new=$tx/new.$$ && mkdir -p "$work" "$new" && cd "$new" || unwritten "below $tx"
   said=$(tar -xpmf - --no-same-owner 2>&1) || fail host-write-failed "the change cannot be unpacked: ${said%%"$NL"*}"
   lock && latest && undecided # not before: a controller that stalls in the middle of its change must not hold the lock
-  no_more "$work/change" && look_into "$work/change" . && place && printf %s "$remove" >"$work/remove" && true >"$work/stages" ||
+  no_more "$work/change" && look_into "$work/change" . && place && say "$remove" >"$work/remove" && true >"$work/stages" ||
     unwritten "below $tx"
   refused=$(bound && strict=yes || strict=''; permitted "$strict") || fail host-write-failed 'the change could not be listed'
   [ -z "$refused" ] || fail "${refused%% *}" "${refused#* }"
@@ -664,7 +665,7 @@ supervise() { # PHASE PATH: runs it as the job's user, marked so that all its de
   # Not through PAM where that can be had: it would move the phase out of its scope into a session's.
   if [ "$user" = "$me" ]; then :; elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
   else set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='${root:-/}' /bin/sh -s"; fi
-  (umask "$job_umask" && cd / && printf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
+  (umask "$job_umask" && cd / && say "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
   code=$? naps=0 # when the host goes down with it, which it may, it has no status and is not over
   ! systemd || [ ! -e "$tx/reboot" ] || case $(trap '' TERM && systemctl is-system-running 2>/dev/null) in
     initializing | starting | running | degraded | maintenance) ;; *) return ;; esac

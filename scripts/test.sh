@@ -11,7 +11,7 @@ packages=(
   openssh-client openssh-server sudo                                    # hosts over SSH
   apt createrepo-c dnf rpm                                              # real package managers
   iproute2 mmdebstrap systemd-container user-mode-linux                 # whole machines with systemd
-  git shellcheck
+  git shellcheck strace
 )
 
 missing=()

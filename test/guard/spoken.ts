@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Call, Guard } from './guard.ts';
+import { type Call, Guard, type Shell } from './guard.ts';
 
 const nonce = 'a-word-the-phase-does-not-know';
 
@@ -24,11 +24,11 @@ export class Conversation implements Disposable {
   readonly id = `spoken-${randomBytes(6).toString('hex')}`;
   readonly #credentials: readonly string[];
 
-  constructor(file: string) {
+  constructor(file: string, shell: Shell = 'dash') {
     mkdirSync(join(this.root, 'etc/lab'), { recursive: true });
     writeFileSync(join(this.root, 'etc/lab/file'), 'old\n', { mode: 0o644 });
     writeFileSync(join(this.root, 'etc/lab/gone'), 'old\n', { mode: 0o644 });
-    this.guard = new Guard(this.root, file, 'dash');
+    this.guard = new Guard(this.root, file, shell);
     this.guard.install();
     this.#credentials = [`id ${this.id}`, 'token secret', 'fence 3', ...this.site];
   }
