@@ -1355,7 +1355,7 @@ phase});break;case"phase_skipped":ledger.phases[event.phase]="skipped";break;cas
 event.error.name)&&(ledger.unclear=!0),ledger.troubles.push({error:event.error});break;case"transaction_commit":case"tra\
 nsaction_rollback":ledger.outcome=event.outcome;break;default:break}}function wasCancelled(ledger){return ledger.troubles.
 some(({error:error2})=>error2.name==="job-cancelled")}var unclearBegins,init_ledger=__esm({"src/run/ledger.ts"(){"use st\
-rict";init_define_SAVEPOINT();unclearBegins=new Set(["host-lost","guard-protocol","defect"])}});function jobEnd(job,ledger,told){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?"cancelle\
+rict";init_define_SAVEPOINT();unclearBegins=new Set(["host-lost","host-read-failed","guard-protocol","defect"])}});function jobEnd(job,ledger,told){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?"cancelle\
 d":"failure":"success";return{kind:"job_end",status:own2==="success"?told:own2,...ledger.outcome?{outcome:ledger.outcome}:
 mayBeOpen(ledger)&&{undecided:!0},...ledger.outcome&&ledger.outcome===job.expect&&{expected:!0},...worst&&{error:worst.error},
 exit:worst?exitOf(worst.error):told==="success"?0:exitCodes.job}}function exitSince(job,ledger,before){let worst=worstOf(

@@ -7743,8 +7743,8 @@ but ${by} had committed it.`,details:{by}})}function undecided({transaction},cau
 where2=host2.type==="ssh"?` ${hostArgument(host2)}`:"";return new SavepointError(cause.name,{message:`Transaction ${id} \
 could not be decided: ${cause.reason}`,details:cause.details,hint:cause.hint??`When the host answers again, run \`savepoi\
 nt recover${where2}\`.`,cause,...cause.place&&{place:cause.place}})}init_define_SAVEPOINT();function newLedger(){return{seq:0,opened:!1,phases:{},troubles:[]}}var unclearBegins=new Set(["h\
-ost-lost","guard-protocol","defect"]);function mayBeOpen({opened,unclear,troubles,outcome}){return outcome!==void 0?!1:opened||
-unclear===!0||troubles.length===0}function note(ledger,event){switch(ledger.seq=event.seq,event.kind){case"transaction_begin":ledger.opened=!0;break;case"\
+ost-lost","host-read-failed","guard-protocol","defect"]);function mayBeOpen({opened,unclear,troubles,outcome}){return outcome!==
+void 0?!1:opened||unclear===!0||troubles.length===0}function note(ledger,event){switch(ledger.seq=event.seq,event.kind){case"transaction_begin":ledger.opened=!0;break;case"\
 work_dir":ledger.workDir=event.path;break;case"phase_start":ledger.running={phase:event.phase,since:event.time};break;case"\
 phase_success":delete ledger.running,ledger.phases[event.phase]="success";break;case"phase_fail":delete ledger.running,ledger.
 phases[event.phase]="failure",ledger.troubles.push({error:event.error,phase:event.phase});break;case"phase_skipped":ledger.

@@ -186,13 +186,13 @@ begin() {
 not_quarantined() { [ ! -e "$state/quarantine" ] || fail host-quarantined "$(cat "$state/quarantine")"; }
 begun() { # the answer, also for a controller that asks again because it lost the first one
   read -r entries bytes <"$tx/size" && read -r armed <"$tx/armed" && ok id "$id" guard_version "$VERSION" tools "$tools" \
-    boot "$armed" entries "$entries" bytes "$bytes" && warnings "$tx" && echo
+    boot "$armed" entries "$entries" bytes "$bytes" && warnings "$tx" && echo || fail host-read-failed "cannot tell what is in $tx"
 }
 warnings() { while IFS= read -r line; do echo "warning $line"; done <"$1/warnings"; } # TX
 claim() { # makes this the one open transaction of the host, or says who holds it. One whose time is over is ended first
   read -r held 2>/dev/null <"$state/open" || held='' && other=$state/tx/$held
   if [ "$held" = "$id" ] && [ -e "$tx/armed" ]; then
-    mine && undecided && { begun || fail host-read-failed "cannot tell what is in $tx"; } && unlock && exit 0
+    mine && undecided && begun && unlock && exit 0
   elif [ -n "$held" ] && [ "$held" != "$id" ]; then
     lease_left "$other" && [ -e "$other/decision" ] || [ "$left" -eq 0 ] ||
       fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $left s"

@@ -30,7 +30,12 @@ export function newLedger(): Ledger {
 }
 
 /** Failures of begin after which the transaction may be open all the same. */
-const unclearBegins: ReadonlySet<string> = new Set(['host-lost', 'guard-protocol', 'defect']);
+const unclearBegins: ReadonlySet<string> = new Set([
+  'host-lost',
+  'host-read-failed',
+  'guard-protocol',
+  'defect',
+]);
 
 /** True unless the host certainly has no open transaction of this run. */
 export function mayBeOpen({ opened, unclear, troubles, outcome }: Ledger): boolean {

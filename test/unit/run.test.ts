@@ -95,9 +95,12 @@ describe('a job', () => {
     expect(end.outcome).toBeUndefined();
   });
 
-  test('whose host fell silent during begin is rolled back all the same', async () => {
+  test.each([
+    ['fell silent during begin', 'host-lost'],
+    ['could not tell what begin had done', 'host-read-failed'],
+  ] as const)('whose host %s is rolled back all the same', async (_what, name) => {
     const lost = async () => {
-      throw new SavepointError('host-lost');
+      throw new SavepointError(name);
     };
     const { verbs, end } = await outcomeOf(job(), { transaction: { begin: lost } });
     expect(verbs).toEqual(['begin', 'rollback']);
