@@ -210,7 +210,8 @@ claim() { # makes this the one open transaction of the host, or says who holds i
 abandon() { discard; fail "$1" "$2"; } # ends a begin that did not come as far as `armed`: nothing was changed
 discard() { clear_stages; leave; rm -rf "$tx"; }
 forget() { rm -f "$1/token" && sync "$1" && rm -rf "$1"; } # what lost its token is never carried out any more
-leave() { read -r held 2>/dev/null <"$state/open" && [ "$held" = "$id" ] && set -- "$state/open"; rm -f "$state"/*.[0-9]* "$@"; }
+leave() { leftovers "$state" && { [ ! -e "$state/open" ] || { read -r held <"$state/open" && { [ "$held" != "$id" ] || rm -f "$state/open"; }; }; }; }
+leftovers() { set -- "$1"/*.[0-9]* && [ -e "$1" ] || set -- "${1%/*}"/*.[0-9]*; rm -rf -- "$@"; } # DIR: of guards that were killed
 preflight() { # whatever would stop a rollback later is found now, while nothing is changed
   tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
   case $(find / -maxdepth 0 -printf '%y' 2>/dev/null; tar --version 2>/dev/null) in d*'GNU tar'*) ;; *)
@@ -428,7 +429,7 @@ conclude() { # anyone may run it, again, after it was killed anywhere. The marke
       show_diff a b >"$tx/diff"; fi
     packages >"$work/packages" && packages_changed >"$tx/packages.changed"; put "$tx/outcome" "$outcome" || return 1 ;;
   esac
-  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]*; prune; leave && sync "$tx" "$state"
+  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" && leftovers "$tx" && { prune; leave; } && sync "$tx" "$state"
 }
 outcome_of() { read -r outcome 2>/dev/null <"$1/outcome" || outcome=''; }
 packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { was[$0]; next } $0 in was { delete was[$0]; next }
@@ -503,7 +504,7 @@ put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leav
   mkdir "$stage" && unpack "$stage" "$work/need.$1" && staged_well "$work/files.$1" && flush "$stage/" || return 1
   [ ! -e "$work/spare.$1" ] || (cd "$stage" && on "$work/spare.$1" rm -f --) || return 1
   [ ! -e "$work/whole.$1" ] || each "$work/whole.$1" move_whole || return 1
-  each "$work/parents.$1" move_back && rm -rf "$stage" && true >"$tx/stages"
+  each "$work/parents.$1" move_back && find "$stage" -depth -exec rmdir -- {} + && true >"$tx/stages" # a file in it would have been passed over
 }
 move_whole() { [ ! -d "$stage/$1" ] || is_dir "$1" || mv -f -T "$stage/$1" "$1"; }
 move_back() { [ ! -d "$stage/$1" ] || move_entries files "$stage/$1" "$1"; }
@@ -580,8 +581,7 @@ boot_recovery_install() { # for the host's own root: ends open transactions befo
 }
 watch() { # the watchdog. Ends with its transaction
   while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
-    if lease_left "$tx" && [ "$left" -eq 0 ] || [ -e "$tx/decision" ]; then (finish watchdog); fi
-    sleep 1; done
+    if lease_left "$tx" && [ "$left" -eq 0 ] || [ -e "$tx/decision" ]; then (finish watchdog); fi; sleep 1; done
 }
 finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
   if [ "$1" = boot ] && resume; then return; fi
