@@ -5410,22 +5410,22 @@ via,client.setMaxListeners(0),client.on("error",error2=>{this.#why=clauseOf(erro
 client,sock,why=>{this.#why=why,sock.destroy()});this.over=new Promise(resolve3=>{client.once("close",()=>{this.#over=!0,
 stopWatching(),resolve3()})})}get isOver(){return this.#over}get why(){return this.#via?.isOver?`that to ${targetName(this.#via.
 target)} on the way did (${this.#via.why})`:this.#why}async exec(line){let channel=await this.#session(line),ending=endOf(
-channel),running=requestExec(this.client,channel,line),started=Promise.race([running,ending.then(exit=>exit!==void 0)]);
-return this.expectCommand(),{channel,started,ending,roundTrip:this.#roundTrip}}expectCommand(){let asked=performance.now(),
-spare=openSession(this.client);this.#spare=spare,spare.then(channel=>{this.#roundTrip=performance.now()-asked,channel.once(
-"close",()=>this.#forget(spare))},()=>this.#forget(spare))}async forward(to){try{let opening=this.#open(`a connection to\
- ${to.name}`,done=>this.client.forwardOut("127.0.0.1",0,to.name,to.port,done));return await withinSeconds(to.connectTimeout,
-opening)}catch(error2){if(!(error2 instanceof ChannelRefused))throw error2;let hop=targetName(this.target);throw unreachable(
-to,`${hop} did not get through to it (${error2.message})`,{details:{via:hop},cause:error2})}}async roundTrip(){this.#over||
-await Promise.race([roundTrip(this.client),this.over])}async end(){if(!this.#over){this.#why="it was closed from this si\
-de";let sent=new Promise(resolve3=>this.#sock.once("finish",resolve3));this.client.end();let late=new AbortController;await Promise.
-race([sent,this.over,(0,import_promises15.setTimeout)(farewell,void 0,{signal:late.signal}).catch(()=>{})]),late.abort(),
-this.#sock.destroy()}await this.#via?.end()}#forget(spare){this.#spare===spare&&(this.#spare=void 0)}async#session(what){
-let ready=this.#spare;this.#spare=void 0;let channel=await ready?.catch(()=>{});return channel?.writable?channel:this.#open(
-what,done=>{openSession(this.client).then(opened=>done(void 0,opened),done)})}#open(what,start2){return new Promise((resolve3,reject)=>{
-let fail=error2=>{this.#over||!this.#sock.writable?reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.
-message,{cause:error2}))};try{start2((error2,channel)=>error2?fail(error2):resolve3(channel))}catch(error2){fail(error2 instanceof
-Error?error2:new Error(String(error2)))}})}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+channel),runs=requestExec(this.client,channel,line);if(this.expectCommand(),await Promise.race([runs,ending.then(exit=>exit!==
+void 0)]))return{channel,ending,roundTrip:this.#roundTrip};throw channel.close(),this.#over?lost(this.target,line,this.why):
+new ChannelRefused("the command was not started")}expectCommand(){let asked=performance.now(),spare=openSession(this.client);
+this.#spare=spare,spare.then(channel=>{this.#roundTrip=performance.now()-asked,channel.once("close",()=>this.#forget(spare))},
+()=>this.#forget(spare))}async forward(to){try{let opening=this.#open(`a connection to ${to.name}`,done=>this.client.forwardOut(
+"127.0.0.1",0,to.name,to.port,done));return await withinSeconds(to.connectTimeout,opening)}catch(error2){if(!(error2 instanceof
+ChannelRefused))throw error2;let hop=targetName(this.target);throw unreachable(to,`${hop} did not get through to it (${error2.
+message})`,{details:{via:hop},cause:error2})}}async roundTrip(){this.#over||await Promise.race([roundTrip(this.client),this.
+over])}async end(){if(!this.#over){this.#why="it was closed from this side";let sent=new Promise(resolve3=>this.#sock.once(
+"finish",resolve3));this.client.end();let late=new AbortController;await Promise.race([sent,this.over,(0,import_promises15.setTimeout)(
+farewell,void 0,{signal:late.signal}).catch(()=>{})]),late.abort(),this.#sock.destroy()}await this.#via?.end()}#forget(spare){
+this.#spare===spare&&(this.#spare=void 0)}async#session(what){let ready=this.#spare;this.#spare=void 0;let channel=await ready?.
+catch(()=>{});return channel?.writable?channel:this.#open(what,done=>{openSession(this.client).then(opened=>done(void 0,
+opened),done)})}#open(what,start2){return new Promise((resolve3,reject)=>{let fail=error2=>{this.#over||!this.#sock.writable?
+reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};try{start2((error2,channel)=>error2?
+fail(error2):resolve3(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(String(error2)))}})}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
 =${mark}`,roundsUntilKill]}}var script,init_ssh_kill=__esm({"src/host/ssh-kill.ts"(){"use strict";init_define_SAVEPOINT();
 init_processes();script=`
 marked() {
@@ -5449,27 +5449,25 @@ while [ -n "$(marked "$1")" ]; do
   nap
 done
 `}});async function execute2(connection,task){let{command,stdout,stderr,stop}=task,mark=command.signal||command.stdin instanceof
-import_node_stream6.Readable?newMark():void 0,env={...command.env,...mark&&{[markVariable]:mark}},{channel,started,ending,
-roundTrip:roundTrip2}=await connection.exec(commandLine(command,env)),asked=performance.now(),isWhole=endWasSent(connection.
-client,channel),grow=windowGrower(connection.client,channel,roundTrip2);stdout.attach(channel,grow),stderr.attach(channel.
-stderr,grow);let failure3,kill2=()=>{stopCommand(connection,channel,mark,ending,task)};if(stop.addEventListener("abort",
-kill2),stop.aborted&&kill2(),!await started&&(stop.removeEventListener("abort",kill2),channel.close(),!connection.isOver))
-throw new ChannelRefused("the command was not started");feed(command.stdin,channel,command.argv[0]).catch(error2=>{failure3=
-error2,kill2()});let exit=await ending;if(await drained([stdout,stderr],stop,()=>connection.roundTrip()),stop.removeEventListener(
-"abort",kill2),channel.close(),failure3!==void 0)throw failure3;if(exit&&isWhole())return exit;let after2=`${((performance.
-now()-asked)/1e3).toFixed(1)} s`;throw notReported(connection,command,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){
-let ended=!1,within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(
-connection.client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,
-timer(searchLimit)])}else await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),
-!ended&&(channel.close(),await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
+import_node_stream6.Readable?newMark():void 0,env={...command.env,...mark&&{[markVariable]:mark}},{channel,ending,roundTrip:roundTrip2}=await connection.
+exec(commandLine(command,env)),started=performance.now(),isWhole=endWasSent(connection.client,channel),grow=windowGrower(
+connection.client,channel,roundTrip2);stdout.attach(channel,grow),stderr.attach(channel.stderr,grow);let failure3,kill2=()=>{
+stopCommand(connection,channel,mark,ending,task)};stop.addEventListener("abort",kill2),stop.aborted&&kill2(),feed(command.
+stdin,channel,command.argv[0]).catch(error2=>{failure3=error2,kill2()});let exit=await ending;if(await drained([stdout,stderr],
+stop,()=>connection.roundTrip()),stop.removeEventListener("abort",kill2),channel.close(),failure3!==void 0)throw failure3;
+if(exit&&isWhole())return exit;let after2=`${((performance.now()-started)/1e3).toFixed(1)} s`;throw notReported(connection,
+command,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){let ended=!1,
+within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
+client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
+await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
+await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
 lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises16,searchLimit,
 reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
 import_promises16=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
-init_ssh_connection();init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,
-reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
+init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
 for(let refusals=1,alone2=1;;refusals++){let slot=[...this.#slots].find(hasRoom)??this.#add();slot.inUse++;try{return await use(

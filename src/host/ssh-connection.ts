@@ -74,8 +74,6 @@ async function withinSeconds(
 
 export interface Execution {
   readonly channel: ClientChannel;
-  /** Whether the server runs it. */
-  readonly started: Promise<boolean>;
   /** How the command ended; undefined when the channel was closed without a word about it. */
   readonly ending: Promise<Exit | undefined>;
   /** Milliseconds that the way to the host and back takes, about. */
@@ -148,10 +146,14 @@ export class SshConnection {
     const channel = await this.#session(line);
     // At once: the exit of a short command comes with the answer to the request.
     const ending = endOf(channel);
-    const running = requestExec(this.client, channel, line);
-    const started = Promise.race([running, ending.then((exit) => exit !== undefined)]);
+    const runs = requestExec(this.client, channel, line);
     this.expectCommand();
-    return { channel, started, ending, roundTrip: this.#roundTrip };
+    // OpenSSH takes no input for a command that does not run yet.
+    const started = await Promise.race([runs, ending.then((exit) => exit !== undefined)]);
+    if (started) return { channel, ending, roundTrip: this.#roundTrip };
+    channel.close();
+    if (this.#over) throw lost(this.target, line, this.why);
+    throw new ChannelRefused('the command was not started');
   }
 
   /** Has a channel ready for the next command, which then takes a round trip less. */

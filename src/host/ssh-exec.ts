@@ -7,7 +7,7 @@ import type { Command, Exit } from './host.ts';
 import { drained, type Output } from './output.ts';
 import { killGrace, markVariable, newMark } from './processes.ts';
 import { commandLine, quoteWords } from './quote.ts';
-import { ChannelRefused, type SshConnection } from './ssh-connection.ts';
+import type { SshConnection } from './ssh-connection.ts';
 import { lost } from './ssh-errors.ts';
 import { endWasSent, sendSignal, windowGrower } from './ssh-internals.ts';
 import { killCommand } from './ssh-kill.ts';
@@ -41,8 +41,8 @@ export async function execute(connection: SshConnection, task: Task): Promise<Ex
   // caller or because its input broke off. Other commands are sent as they are.
   const mark = command.signal || command.stdin instanceof Readable ? newMark() : undefined;
   const env = { ...command.env, ...(mark && { [markVariable]: mark }) };
-  const { channel, started, ending, roundTrip } = await connection.exec(commandLine(command, env));
-  const asked = performance.now();
+  const { channel, ending, roundTrip } = await connection.exec(commandLine(command, env));
+  const started = performance.now();
   const isWhole = endWasSent(connection.client, channel);
   const grow = windowGrower(connection.client, channel, roundTrip);
   stdout.attach(channel, grow);
@@ -51,12 +51,6 @@ export async function execute(connection: SshConnection, task: Task): Promise<Ex
   const kill = () => void stopCommand(connection, channel, mark, ending, task);
   stop.addEventListener('abort', kill);
   if (stop.aborted) kill();
-  if (!(await started)) {
-    stop.removeEventListener('abort', kill);
-    channel.close();
-    if (!connection.isOver) throw new ChannelRefused('the command was not started');
-  }
-  // Not before: OpenSSH takes nothing for a command that does not run yet.
   feed(command.stdin, channel, command.argv[0]).catch((error: unknown) => {
     failure = error;
     kill();
@@ -67,7 +61,7 @@ export async function execute(connection: SshConnection, task: Task): Promise<Ex
   channel.close();
   if (failure !== undefined) throw failure;
   if (exit && isWhole()) return exit;
-  const after = `${((performance.now() - asked) / 1000).toFixed(1)} s`;
+  const after = `${((performance.now() - started) / 1000).toFixed(1)} s`;
   throw notReported(connection, command, { after, ...(exit && { exit }) }, stop.aborted);
 }
 
