@@ -229,7 +229,7 @@ preflight() { # whatever would stop a rollback later is found now, while nothing
   ! [ -s "$tx/before.other" ] || sed 's|^\./|left alone (socket, pipe or device): /|' "$tx/before.other" >>"$tx/warnings"
   room || abandon host-write-failed "cannot write below $tx"
 }
-mounted() { here=${root%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
+mounted() { here=$(pwd -P) && here=${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
     index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
       for (; p != ""; sub(/\/[^\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo; } # the first that is a tracked path or lies in one
 frozen() { lsattr -aR -- "$@" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\.\// { print $2; exit }'; }
