@@ -160,4 +160,18 @@ describe.each(guards)('%s', (_which, file) => {
     expect(answer).toMatchObject({ ok: false, error, status: 1 });
     expect(answer.head[0]).toMatch(says);
   });
+
+  test('begin sees a mount also where the root is reached by a link', async () => {
+    using it = new Conversation(file);
+    const link = join(it.root, 'link');
+    symlinkSync('.', link);
+    const script = 'mkdir "$1/etc/lab/sub" && mount -t tmpfs none "$1/etc/lab/sub"';
+    using mounts = await Mounts.made(script, it.root);
+    const site = [`root ${link}`, `guard ${it.guard.sha256}`];
+    const answer = it.guard.call('begin', {
+      headers: [`id ${it.id}`, 'token secret', 'fence 3', ...site, 'track /etc/lab'],
+      through: mounts.through,
+    });
+    expect(answer.error).toBe('path-not-replaceable');
+  });
 });
