@@ -1355,10 +1355,10 @@ phase});break;case"phase_skipped":ledger.phases[event.phase]="skipped";break;cas
 event.error.name)&&(ledger.unclear=!0),ledger.troubles.push({error:event.error});break;case"transaction_commit":case"tra\
 nsaction_rollback":ledger.outcome=event.outcome;break;default:break}}function wasCancelled(ledger){return ledger.troubles.
 some(({error:error2})=>error2.name==="job-cancelled")}var unclearBegins,init_ledger=__esm({"src/run/ledger.ts"(){"use st\
-rict";init_define_SAVEPOINT();unclearBegins=new Set(["host-lost","host-read-failed","guard-protocol","defect"])}});function jobEnd(job,ledger,told){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?"cancelle\
-d":"failure":"success";return{kind:"job_end",status:own2==="success"?told:own2,...ledger.outcome?{outcome:ledger.outcome}:
+rict";init_define_SAVEPOINT();unclearBegins=new Set(["host-lost","host-read-failed","guard-protocol","defect"])}});function jobEnd(job,ledger,told2){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?"cancell\
+ed":"failure":"success";return{kind:"job_end",status:own2==="success"?told2:own2,...ledger.outcome?{outcome:ledger.outcome}:
 mayBeOpen(ledger)&&{undecided:!0},...ledger.outcome&&ledger.outcome===job.expect&&{expected:!0},...worst&&{error:worst.error},
-exit:worst?exitOf(worst.error):told==="success"?0:exitCodes.job}}function exitSince(job,ledger,before){let worst=worstOf(
+exit:worst?exitOf(worst.error):told2==="success"?0:exitCodes.job}}function exitSince(job,ledger,before){let worst=worstOf(
 job,ledger,ledger.troubles.slice(before));return worst?exitOf(worst.error):0}function exitOfFinish(job,ledger,before){let own2=ledger.
 troubles.slice(before).filter(({phase})=>phase===void 0||ownPhases.has(phase)),worst=worstOf(job,ledger,own2);return worst?
 exitOf(worst.error):0}function worstOf(job,ledger,troubles){return troubles.filter(trouble=>!isPardoned(job,ledger,trouble)).
@@ -2963,11 +2963,53 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});function executableBackend(use){return{capabilities:async request=>{let{capabilities}=await ask(use,"capabilities",request);
+init_errors();init_ssh_url();init_known_hosts()}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+=${mark}`,roundsUntilKill]}}var script,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
+init_processes();script=`
+marked() {
+  head -n 100000 /proc/[0-9]*/environ 2>/dev/null | tr '\\000' '\\n' |
+    awk -v mark="$1" '$1 == "==>" { file = $2 } $0 == mark { print file }' |
+    while read -r environ; do
+      if { tr '\\000' '\\n' <"$environ" | grep -qxF "$1"; } 2>/dev/null; then
+        pid=\${environ#/proc/}
+        echo "\${pid%/environ}"
+      fi
+    done
+}
+tell() { for pid in $(marked "$2"); do kill -s "$1" "$pid" 2>/dev/null; done; }
+nap() { sleep 0.1 2>/dev/null || sleep 1; }
+tell TERM "$1"
+round=0
+while [ -n "$(marked "$1")" ]; do
+  [ "$round" -lt "$2" ] || tell KILL "$1"
+  [ "$round" -lt "$(($2 + 10))" ] || exit 1
+  round=$((round + 1))
+  nap
+done
+`}});function bySignal(exit){return exit.code===143?{signal:"SIGTERM"}:exit.code===137?{signal:"SIGKILL"}:exit}var import_node_stream5,
+requestVariable,searchLimit,ProgramRunner,init_program_runner=__esm({"src/host/backend/program-runner.ts"(){"use strict";
+init_define_SAVEPOINT();import_node_stream5=require("node:stream");init_capture();init_kill_marked();init_local();init_processes();
+init_quote();requestVariable="SAVEPOINT_REQUEST",searchLimit=killGrace+5e3,ProgramRunner=class{#program;#request;#local=openLocal();constructor(program2,request){
+this.#program=program2,this.#request=request}async check(signal2){let{exit,stderr}=await capture(this.run({argv:["true"],
+signal:signal2}));if(exit.code===0)return;let said=stderr.trim().split(`
+`).at(-1);throw new Error(said||`running true there ended with ${exit.code??exit.signal}`)}run(command4){let{stdin,signal:signal2}=command4,
+mark=signal2||stdin instanceof import_node_stream5.Readable?newMark():void 0,stop=new AbortController;signal2?.aborted&&
+stop.abort();try{let running=this.#start({...command4,env:{...command4.env,...mark&&{[markVariable]:mark}}},mark?stop.signal:
+void 0);if(!mark)return running;let exit=this.#watch(running.exit,mark,stop,signal2);return exit.catch(()=>{}),{...running,
+exit}}catch(error2){let exit=Promise.reject(error2);return exit.catch(()=>{}),{stdout:import_node_stream5.Readable.from(
+[]),stderr:import_node_stream5.Readable.from([]),exit}}}close(){return this.#local.close()}#start({stdin,env:env2,...command4},stop){
+return this.#local.run({argv:[this.#program,"run","/bin/sh","-c",commandLine(command4,env2)],env:{[requestVariable]:this.#request},
+cwd:"/",...stdin!==void 0&&{stdin},...stop&&{signal:stop}})}async#watch(running,mark,stop,signal2){let stopping,onAbort=()=>{
+stopping=this.#kill(mark).finally(()=>stop.abort())};signal2?.addEventListener("abort",onAbort);try{let exit=await running;
+return await stopping,stopping?bySignal(exit):exit}catch(error2){throw await this.#kill(mark),error2}finally{signal2?.removeEventListener(
+"abort",onAbort)}}async#kill(mark){let search=this.#start(killCommand(mark),AbortSignal.timeout(searchLimit));await capture(
+search).catch(()=>{})}}}});function executableBackend(use){return{capabilities:async request=>{let{capabilities}=await ask(use,"capabilities",request);
 if(Array.isArray(capabilities)&&capabilities.every(one=>typeof one=="string"))return capabilities;throw new Error('its a\
-nswer has no list "capabilities"')},call:(verb,request)=>ask(use,verb,request)}}async function ask(use,verb,{signal:signal2,
-log,...told}){var _stack=[];try{let local=__using(_stack,openLocal(),!0);let{stdout,stderr,exit}=local.run({argv:[use,verb],
-stdin:`${JSON.stringify({protocol:1,...told})}
+nswer has no list "capabilities"')},call:(verb,request)=>ask(use,verb,request),connect:async request=>{let runner=new ProgramRunner(
+use,told(request));return await runner.check(request.signal),runner}}}function told({signal:_signal,log:_log,...request}){
+return JSON.stringify({protocol:1,...request})}async function ask(use,verb,request){var _stack=[];try{let{signal:signal2,
+log}=request;let local=__using(_stack,openLocal(),!0);let{stdout,stderr,exit}=local.run({argv:[use,verb],stdin:`${told(request)}\
+
 `,cwd:"/",signal:signal2});let[answer2,,end3]=await Promise.all([limited(stdout),eachLine(stderr,log),exit]);if(end3.code!==
 0)throw new Error(`it ended with ${end3.code??end3.signal}`);return objectOf(answer2)}catch(_){var _error=_,_hasError=!0}finally{
 var _promise=__callDispose(_stack,_error,_hasError);_promise&&await _promise}}async function limited(stream){let size=0,
@@ -2977,7 +3019,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer2);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer2){try{return JSON.parse(answer2)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-require("node:readline");init_local();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
+require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
 file,import_node_fs2.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -2985,16 +3027,16 @@ ot run.`,details:{backend:use,found:now,allowed:sha256},hint:"What it opened is 
 use)?moduleBackend(use):executableBackend(use)}async function moduleBackend(use){let module2;try{let loaded=await import((0,import_node_url.pathToFileURL)(
 use).href);module2=loaded.open?loaded:loaded.default??{}}catch(cause){throw bad(use,`cannot be loaded: ${sentenceOf(cause)}`,
 cause)}let{open:open4,connect:connect3}=module2;if(typeof open4!="function")throw bad(use,"does not export the function \
-open");return{capabilities:async()=>optionalVerbs.filter(verb=>typeof module2[verb]=="function"),call:async(verb,request)=>module2[verb]?.(
-request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){return(0,import_node_crypto4.createHash)(
-"sha256").update(await(0,import_promises9.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
-"backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,allowed:"an ES module (\
-.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_node_fs2,import_promises9,import_node_url,isModule,
-init_load=__esm({"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),
+open");return{capabilities:async()=>[...optionalVerbs.filter(verb=>typeof module2[verb]=="function"),...connect3?["run"]:
+[]],call:async(verb,request)=>module2[verb]?.(request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){
+return(0,import_node_crypto4.createHash)("sha256").update(await(0,import_promises9.readFile)(file)).digest("hex")}function bad(use,what,cause){
+return new SavepointError("backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,
+allowed:"an ES module (.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_node_fs2,import_promises9,import_node_url,
+isModule,init_load=__esm({"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),
 import_node_fs2=require("node:fs"),import_promises9=require("node:fs/promises"),import_node_url=require("node:url");init_errors();
-init_backend();init_executable();isModule=file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text6=>text6,signal:signal2},act){let{id,with:told,state}=backend,said=[],
+init_backend();init_executable();isModule=file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text6=>text6,signal:signal2},act){let{id,with:told2,state}=backend,said=[],
 tell2=line=>{let shown2=mask(line);said.push(shown2),said.length>lastLines&&said.shift(),log(shown2)},late=AbortSignal.timeout(
-limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told,...state!==void 0&&{state},signal:either},
+limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told2,...state!==void 0&&{state},signal:either},
 acting=act({...context,log:tell2});try{return await Promise.race([acting,aborted2(either)])}catch(error2){if(!either.aborted)
 throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises10.setTimeout)(
 grace,void 0,{ref:!1})]),!signal2?.aborted)throw failedBackend(backend,step,"it took too long",said);if(signal2.reason instanceof
@@ -3008,8 +3050,8 @@ limits={capabilities:6e4,open:30*6e4,connect:6e4,revert:30*6e4,reboot:15*6e4,clo
 async function openBackend(asked,options={}){let loaded=await loadBackend(asked.backend),can=await within(asked.backend,
 "capabilities",options,it=>loaded.capabilities(it)),use={...asked.backend,can:optionalVerbs.filter(verb=>can.includes(verb))};
 try{let said=await within(use,"open",options,context=>loaded.call("open",context)),{asked:endpoint,state}=readOpenAnswer(
-said,asked),backend={...use,opened:!0,...state!==void 0&&{state}};if(!endpoint&&!loaded.connect)throw failedBackend(use,
-"open","it gave no endpoint and runs no commands itself");return{target:endpoint?await resolveConfigured(endpoint,asked.
+said,asked),backend={...use,opened:!0,...state!==void 0&&{state}};if(!endpoint&&!can.includes("run"))throw failedBackend(
+use,"open","it gave no endpoint and runs no commands itself");return{target:endpoint?await resolveConfigured(endpoint,asked.
 login.sshConfig??"none"):{...asked,backend},backend}}catch(error2){let{signal:_over,...rest}=options;throw await callBackend(
 use,"close",rest).catch(second=>rest.log?.(`Nor could it be closed: ${sentenceOf(second)}`)),error2}}async function callBackend(use,verb,options={}){
 let loaded=await loadBackend(use);return(use.opened?use.can:await within(use,"capabilities",options,it=>loaded.capabilities(
@@ -5411,16 +5453,16 @@ AgentProtocol,BaseAgent,createAgent,CygwinAgent,OpenSSHAgent,PageantAgent}=requi
 {parseKey}=require_keyParser(),{flagsToString,OPEN_MODE,STATUS_CODE,stringToFlags}=require_SFTP();module2.exports={AgentProtocol,
 BaseAgent,createAgent,Client:require_client(),CygwinAgent,HTTPAgent,HTTPSAgent,OpenSSHAgent,PageantAgent,Server:require_server(),
 utils:{parseKey,...require_keygen(),sftp:{flagsToString,OPEN_MODE,STATUS_CODE,stringToFlags}}}}});function dialThrough(target,command4){let child=(0,import_node_child_process3.spawn)(shell,["-c",`exec ${command4}`],{stdio:[
-"pipe","pipe","inherit"],cwd}),stream=import_node_stream5.Duplex.from({readable:child.stdout,writable:child.stdin});return child.
+"pipe","pipe","inherit"],cwd}),stream=import_node_stream6.Duplex.from({readable:child.stdout,writable:child.stdin});return child.
 once("error",error2=>stream.destroy(unreachable(target,sentenceOf(error2),{details:{through:command4}}))),stream.once("c\
 lose",()=>child.kill()),stream}async function askForKnownHosts(command4){try{let{stdout}=await(0,import_node_util.promisify)(
 import_node_child_process3.execFile)(shell,["-c",command4],{cwd});return stdout}catch(error2){throw new SavepointError("\
 known-hosts-missing",{message:`KnownHostsCommand failed: ${sentenceOf(error2)}`,details:{command:command4},cause:error2})}}
 async function runLocally(target,command4){try{await(0,import_node_util.promisify)(import_node_child_process3.execFile)(
 shell,["-c",command4],{cwd})}catch(error2){throw new SavepointError("host-unreachable",{message:`LocalCommand for ${targetName(
-target)} failed: ${sentenceOf(error2)}`,details:{command:command4},cause:error2})}}var import_node_child_process3,import_node_stream5,
+target)} failed: ${sentenceOf(error2)}`,details:{command:command4},cause:error2})}}var import_node_child_process3,import_node_stream6,
 import_node_util,shell,cwd,init_ssh_programs=__esm({"src/host/ssh-programs.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process3=
-require("node:child_process"),import_node_stream5=require("node:stream"),import_node_util=require("node:util");init_errors();
+require("node:child_process"),import_node_stream6=require("node:stream"),import_node_util=require("node:util");init_errors();
 init_ssh_errors();init_ssh_target();shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
 let hosts=[],lookedIn=[],take2=(text6,source)=>{let{hosts:found,unreadable:unreadable2}=parseKnownHosts(text6,source);hosts.
 push(...found);let bad4=unreadable2.length>0?` (not understood: line ${unreadable2.join(", ")})`:"";lookedIn.push(`${source}${bad4}`)};
@@ -5535,8 +5577,8 @@ pad(packet.subarray(head+payload)),packet};client.on("handshake",()=>{let{_ciphe
 void 0)return;cipher.allocPacket=allocPacket;let{_onWrite:write}=cipher;cipher._onWrite=bytes2=>{write(bytes2),giveBack(
 bytes2)}})}var import_node_crypto7,head,leastPadding,unencrypted,block,large,largest2,poolSize,init_ssh_packets=__esm({"\
 src/host/ssh-packets.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto7=require("node:crypto");init_give_back();
-head=5,leastPadding=4,unencrypted=4,block=16,large=16*1024,largest2=34*1024,poolSize=4096}});function askAtOnce(client){let internals=client,handlers=internals._protocol._handlers,{SERVICE_ACCEPT:accepted2,EXT_INFO:told}=handlers,
-requested=!1,begun=!1;client.once("handshake",()=>{requested=!0}),handlers.EXT_INFO=(protocol,extensions)=>{told(protocol,
+head=5,leastPadding=4,unencrypted=4,block=16,large=16*1024,largest2=34*1024,poolSize=4096}});function askAtOnce(client){let internals=client,handlers=internals._protocol._handlers,{SERVICE_ACCEPT:accepted2,EXT_INFO:told2}=handlers,
+requested=!1,begun=!1;client.once("handshake",()=>{requested=!0}),handlers.EXT_INFO=(protocol,extensions)=>{told2(protocol,
 extensions),!(!requested||begun||!internals._remoteVer?.startsWith("OpenSSH_"))&&(begun=!0,accepted2(protocol,service))},
 handlers.SERVICE_ACCEPT=(protocol,name)=>{begun||(begun=!0,accepted2(protocol,name))}}var service,init_ssh_userauth=__esm(
 {"src/host/ssh-userauth.ts"(){"use strict";init_define_SAVEPOINT();service="ssh-userauth"}});function writeInLargeSteps(socket){let write=socket.write.bind(socket),end3=socket.end.bind(socket),spare=[],filling,filled=0,
@@ -5607,31 +5649,8 @@ this.#spare===spare&&(this.#spare=void 0)}async#session(what){let ready=this.#sp
 catch(()=>{});return channel?.writable?channel:this.#open(what,done=>{openSession(this.client).then(opened2=>done(void 0,
 opened2),done)})}#open(what,start2){return new Promise((resolve9,reject)=>{let fail=error2=>{this.#over||!this.#sock.writable?
 reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};try{start2((error2,channel)=>error2?
-fail(error2):resolve9(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(String(error2)))}})}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
-=${mark}`,roundsUntilKill]}}var script,init_ssh_kill=__esm({"src/host/ssh-kill.ts"(){"use strict";init_define_SAVEPOINT();
-init_processes();script=`
-marked() {
-  head -n 100000 /proc/[0-9]*/environ 2>/dev/null | tr '\\000' '\\n' |
-    awk -v mark="$1" '$1 == "==>" { file = $2 } $0 == mark { print file }' |
-    while read -r environ; do
-      if { tr '\\000' '\\n' <"$environ" | grep -qxF "$1"; } 2>/dev/null; then
-        pid=\${environ#/proc/}
-        echo "\${pid%/environ}"
-      fi
-    done
-}
-tell() { for pid in $(marked "$2"); do kill -s "$1" "$pid" 2>/dev/null; done; }
-nap() { sleep 0.1 2>/dev/null || sleep 1; }
-tell TERM "$1"
-round=0
-while [ -n "$(marked "$1")" ]; do
-  [ "$round" -lt "$2" ] || tell KILL "$1"
-  [ "$round" -lt "$(($2 + 10))" ] || exit 1
-  round=$((round + 1))
-  nap
-done
-`}});async function execute2(connection,task){let{command:command4,stdout,stderr,stop}=task,mark=command4.signal||command4.stdin instanceof
-import_node_stream6.Readable?newMark():void 0,env2={...command4.env,...mark&&{[markVariable]:mark}},{channel,ending,roundTrip:roundTrip2}=await connection.
+fail(error2):resolve9(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(String(error2)))}})}}}});async function execute2(connection,task){let{command:command4,stdout,stderr,stop}=task,mark=command4.signal||command4.stdin instanceof
+import_node_stream7.Readable?newMark():void 0,env2={...command4.env,...mark&&{[markVariable]:mark}},{channel,ending,roundTrip:roundTrip2}=await connection.
 exec(commandLine(command4,env2)),started=performance.now(),isWhole=endWasSent(connection.client,channel),grow=windowGrower(
 connection.client,channel,roundTrip2);stdout.attach(channel,grow),stderr.attach(channel.stderr,grow);let failure3,kill2=()=>{
 stopCommand(connection,channel,mark,ending,task)};stop.addEventListener("abort",kill2),stop.aborted&&kill2(),feed(command4.
@@ -5640,16 +5659,16 @@ stderr],stop,()=>connection.roundTrip()),stop.removeEventListener("abort",kill2)
 if(exit&&isWhole())return exit;let after2=`${((performance.now()-started)/1e3).toFixed(1)} s`;throw notReported(connection,
 command4,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){let ended=!1,
 within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
-client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
+client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit2)])}else
 await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
 await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command4,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command4.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command4.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
-lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises16,searchLimit,
-reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
-import_promises16=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
-init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
+lost(target,what,"the server did not say how the command ended",details)}var import_node_stream7,import_promises16,searchLimit2,
+reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream7=require("node:stream"),
+import_promises16=require("node:timers/promises");init_errors();init_feed();init_kill_marked();init_output();init_processes();
+init_quote();init_ssh_errors();init_ssh_internals();init_ssh_target();searchLimit2=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
 for(let refusals=1,alone2=1;;refusals++){let slot=[...this.#slots].find(hasRoom)??this.#add();slot.inUse++;try{return await use(
@@ -6030,7 +6049,7 @@ DESTROY_STATUS)===0&&(err||(err=StreamError.STREAM_DESTROYED()),this._duplexStat
 this._readableState!==null&&(this._readableState.highWaterMark=0,this._readableState.error=err),this._writableState!==null&&
 (this._writableState.highWaterMark=0,this._writableState.error=err),this._duplexState|=PREDESTROYING,this._predestroy(),
 this._duplexState&=NOT_PREDESTROYING,this._readableState!==null&&this._readableState.updateNextTick(),this._writableState!==
-null&&this._writableState.updateNextTick())}},Readable8=class _Readable extends Stream{constructor(opts){super(opts),this.
+null&&this._writableState.updateNextTick())}},Readable9=class _Readable extends Stream{constructor(opts){super(opts),this.
 _duplexState|=OPENING|WRITE_DONE|READ_READ_AHEAD,this._readableState=new ReadableState(this,opts),opts&&(this._readableState.
 readAhead===!1&&(this._duplexState&=READ_NO_READ_AHEAD),opts.read&&(this._read=opts.read),opts.eagerOpen&&this._readableState.
 updateNextTick(),opts.encoding&&this.setEncoding(opts.encoding))}static deferred(fn,opts){let out=new PassThrough4(opts);
@@ -6066,7 +6085,7 @@ if(ws.destroyed)return Promise.resolve(!1);let state=ws._writableState,writes=(i
 state.queue.length)+(ws._duplexState&WRITE_WRITING?1:0);return writes===0?Promise.resolve(!0):(state.drains===null&&(state.
 drains=[]),new Promise(resolve9=>{state.drains.push({writes,resolve:resolve9})}))}write(data){return this._writableState.
 updateNextTick(),this._writableState.push(data)}end(data){return this._writableState.updateNextTick(),this._writableState.
-end(data),this}},Duplex2=class extends Readable8{constructor(opts){super(opts),this._duplexState=OPENING|this._duplexState&
+end(data),this}},Duplex2=class extends Readable9{constructor(opts){super(opts),this._duplexState=OPENING|this._duplexState&
 READ_READ_AHEAD,this._writableState=new WritableState(this,opts),opts&&(opts.writev&&(this._writev=opts.writev),opts.write&&
 (this._write=opts.write),opts.final&&(this._final=opts.final))}cork(){this._duplexState|=WRITE_CORKED}uncork(){this._duplexState&=
 WRITE_NOT_CORKED,this._writableState.updateNextTick()}_writev(batch,cb){cb(null)}_write(data,cb){this._writableState.autoBatch(
@@ -6101,7 +6120,7 @@ function isDisturbed(stream){return(stream._duplexState&OPENING)!==OPENING||(str
 byteLength=="number"}function defaultByteLength(data){return isTypedArray(data)?data.byteLength:1024}function noop(){}function abort(){
 this.destroy(StreamError.ABORTED())}function isWritev(s){return s._writev!==Writable.prototype._writev&&s._writev!==Duplex2.
 prototype._writev}module2.exports={pipeline,pipelinePromise,isStream,isStreamx,isEnding,isEnded,isFinishing,isFinished,isDisturbed,
-getStreamError,Stream,Writable,Readable:Readable8,Duplex:Duplex2,Transform:Transform3,PassThrough:PassThrough4}}});var require_constants2=__commonJS({"node_modules/tar-stream/constants.js"(exports2,module2){init_define_SAVEPOINT();var constants7={
+getStreamError,Stream,Writable,Readable:Readable9,Duplex:Duplex2,Transform:Transform3,PassThrough:PassThrough4}}});var require_constants2=__commonJS({"node_modules/tar-stream/constants.js"(exports2,module2){init_define_SAVEPOINT();var constants7={
 S_IFMT:61440,S_IFDIR:16384,S_IFCHR:8192,S_IFBLK:24576,S_IFIFO:4096,S_IFLNK:40960};try{module2.exports=require("fs").constants||
 constants7}catch{module2.exports=constants7}}});var require_headers=__commonJS({"node_modules/tar-stream/headers.js"(exports2){init_define_SAVEPOINT();var b4a=require_b4a(),
 ZEROS="0000000000000000000",SEVENS="7777777777777777777",ZERO_OFFSET=48,USTAR_MAGIC=b4a.from([117,115,116,97,114,0]),USTAR_VER=b4a.
@@ -6151,7 +6170,7 @@ val);{for(;offset<val.length&&val[offset]===32;)offset++;let end3=clamp(indexOf(
 length);for(;offset<end3&&val[offset]===0;)offset++;return end3===offset?0:parseInt(b4a.toString(val.subarray(offset,end3)),
 8)}}function decodeStr(val,offset,length,encoding){return b4a.toString(val.subarray(offset,indexOf(val,0,offset,offset+length)),
 encoding)}function addLength(str){let len=b4a.byteLength(str),digits=Math.floor(Math.log(len)/Math.log(10))+1;return len+
-digits>=Math.pow(10,digits)&&digits++,len+digits+str}}});var require_pack=__commonJS({"node_modules/tar-stream/pack.js"(exports2,module2){init_define_SAVEPOINT();var{Readable:Readable8,
+digits>=Math.pow(10,digits)&&digits++,len+digits+str}}});var require_pack=__commonJS({"node_modules/tar-stream/pack.js"(exports2,module2){init_define_SAVEPOINT();var{Readable:Readable9,
 Writable,getStreamError}=require_streamx(),b4a=require_b4a(),constants7=require_constants2(),headers=require_headers(),DMODE=493,
 FMODE=420,END_OF_TAR=b4a.alloc(1024),Sink=class extends Writable{constructor(pack4,header3,callback){super({mapWritable,
 eagerOpen:!0}),this.written=0,this.header=header3,this._callback=callback,this._linkname=null,this._isLinkname=header3.type===
@@ -6169,7 +6188,7 @@ linkname=this._linkname?b4a.toString(this._linkname,"utf-8"):"",this._pack._enco
 header.size),this._pack._done(this))}_final(cb){if(this.written!==this.header.size)return cb(new Error("Size mismatch"));
 this._finish(),cb(null)}_getError(){return getStreamError(this)||new Error("tar entry destroyed")}_predestroy(){this._pack.
 destroy(this._getError())}_destroy(cb){this._pack._done(this),this._continuePack(this._finished?null:this._getError()),cb()}},
-Pack=class extends Readable8{constructor(opts){super(opts),this._drain=noop,this._finalized=!1,this._finalizing=!1,this.
+Pack=class extends Readable9{constructor(opts){super(opts),this._drain=noop,this._finalized=!1,this._finalizing=!1,this.
 _pending=[],this._stream=null}entry(header3,buffer5,callback){if(this._finalized||this.destroying)throw new Error("alrea\
 dy finalized or destroyed");typeof buffer5=="function"&&(callback=buffer5,buffer5=null),callback||(callback=noop),(!header3.
 size||header3.type==="symlink")&&(header3.size=0),header3.type||(header3.type=modeToType(header3.mode)),header3.mode||(header3.
@@ -6197,8 +6216,8 @@ archive.entry({...common,type:"directory",mode:493}):entry3.kind==="symlink"?arc
 target??""}):archive.entry({...common,mode:entry3.executable?493:420},(0,import_node_fs4.readFileSync)(entry3.source))}return archive.
 finalize(),await bytes2}var import_node_fs4,import_consumers2,import_tar_stream,init_overlay_archive=__esm({"src/transac\
 tion/overlay-archive.ts"(){"use strict";init_define_SAVEPOINT();import_node_fs4=require("node:fs"),import_consumers2=require("node:stream/consumers"),
-import_tar_stream=__toESM(require_tar_stream(),1)}});var import_node_stream7,LONGEST_PREAMBLE,Trailer,init_trailer=__esm({"src/transaction/trailer.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_stream7=require("node:stream"),LONGEST_PREAMBLE=64*1024,Trailer=class extends import_node_stream7.Transform{started;lastWord;preamble="";#marker;#comesAgain;#held=Buffer.
+import_tar_stream=__toESM(require_tar_stream(),1)}});var import_node_stream8,LONGEST_PREAMBLE,Trailer,init_trailer=__esm({"src/transaction/trailer.ts"(){"use strict";init_define_SAVEPOINT();
+import_node_stream8=require("node:stream"),LONGEST_PREAMBLE=64*1024,Trailer=class extends import_node_stream8.Transform{started;lastWord;preamble="";#marker;#comesAgain;#held=Buffer.
 alloc(0);#isStarted=!1;#start=()=>{};#end=()=>{};constructor(nonce,comesAgain){super(),this.#comesAgain=comesAgain,this.#marker=
 Buffer.from(`
 ${nonce} `),this.started=new Promise(resolve9=>{this.#start=resolve9}),this.lastWord=new Promise(resolve9=>{this.#end=resolve9}),
@@ -6212,10 +6231,10 @@ this.#emit(this.#held.length),this.#ended(),done()}#ended(){this.#start(!1),this
 this.preamble=(this.preamble+bytes2.toString()).slice(-LONGEST_PREAMBLE)}#mayBegin(){let longest2=Math.min(this.#marker.
 length-1,this.#held.length);for(let length=longest2;length>0;length--)if(this.#held.subarray(this.#held.length-length).equals(
 this.#marker.subarray(0,length)))return length;return 0}}}});function roomIn(into){return new Promise(resolve9=>{let done=()=>{into.off("drain",done).off("close",done),resolve9()};into.
-on("drain",done).on("close",done)})}var import_node_crypto9,import_node_stream8,import_consumers3,FRUITLESS,Follower,init_follower=__esm(
-{"src/transaction/follower.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto9=require("node:crypto"),import_node_stream8=
+on("drain",done).on("close",done)})}var import_node_crypto9,import_node_stream9,import_consumers3,FRUITLESS,Follower,init_follower=__esm(
+{"src/transaction/follower.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto9=require("node:crypto"),import_node_stream9=
 require("node:stream"),import_consumers3=require("node:stream/consumers");init_errors();init_client();init_protocol();init_refusal();
-init_trailer();FRUITLESS=3,Follower=class{stdout=new import_node_stream8.PassThrough;stderr=new import_node_stream8.PassThrough;started;#site;#followed;#key;#begin=()=>{};#isStarted=!1;#sent={
+init_trailer();FRUITLESS=3,Follower=class{stdout=new import_node_stream9.PassThrough;stderr=new import_node_stream9.PassThrough;started;#site;#followed;#key;#begin=()=>{};#isStarted=!1;#sent={
 stdout:0,stderr:0};#fruitless=0;constructor(site,followed2){this.#site=site,this.#followed=followed2,this.#key=`${followed2.
 phase}.${(0,import_node_crypto9.randomBytes)(8).toString("hex")}`,this.started=new Promise(resolve9=>{this.#begin=resolve9})}get isStarted(){
 return this.#isStarted}async attempt(){let{script:script6,nonce,resumable}=this.#followed,{stdout:out,stderr:err}=this.#sent,
@@ -6283,10 +6302,10 @@ sudo:record2.host.sudo},this.#link=new Link({lease:record2.request.lease,probe:(
 name})}async begin(){let{request}=this.record,fields=[["holder",request.holder],["lease",String(request.lease)],["deadli\
 ne",String(request.deadline)],["on_conflict",request.onConflict],["degraded",request.degraded?"yes":"no"],...request.track.
 map(path=>["track",path]),...request.refresh.map(script6=>["refresh",scriptField(script6)]),...request.probe.map(script6=>[
-"probe",scriptField(script6)])],until=Date.now()+request.lockTimeout*1e3,told=!1;for(;;)try{let begun=begunFrom(await this.#ask(
+"probe",scriptField(script6)])],until=Date.now()+request.lockTimeout*1e3,told2=!1;for(;;)try{let begun=begunFrom(await this.#ask(
 "begin",fields));return this.#lives(begun.bootId),begun}catch(error2){if(!(error2 instanceof SavepointError&&error2.name===
-"host-busy")||Date.now()+LOCK_RETRY*1e3>until)throw error2;let{lockTimeout:patience2}=request;told||this.news.push({kind:"\
-host_busy",reason:error2.reason,patience:patience2}),told=!0,await pause(LOCK_RETRY,this.#signal)}}async apply(change2){
+"host-busy")||Date.now()+LOCK_RETRY*1e3>until)throw error2;let{lockTimeout:patience2}=request;told2||this.news.push({kind:"\
+host_busy",reason:error2.reason,patience:patience2}),told2=!0,await pause(LOCK_RETRY,this.#signal)}}async apply(change2){
 let archive=await overlayArchive(change2.overlay),remove2=change2.remove.map(path=>["remove",path]),asked=()=>this.#ask(
 "apply",remove2,archive);return appliedFrom(await this.#over(asked,{repeatable:!1}))}async exec(command4,signal2){command4.
 reboot!==void 0&&this.#boot===void 0&&await this.renew();let host2={name:this.#site.host.name,before:this.#boot,now:async()=>(await this.
@@ -6937,17 +6956,18 @@ host2,trust)}}function mustHaveKey(target){let{key,keyText,agent,keyFiles=[]}=ta
 agent!==void 0)&&!keyFiles.some(file=>(0,import_node_fs7.existsSync)(file)))throw new SavepointError("key-missing",{message:`\
 There is no SSH key to log in to ${targetName(target)} with.`,place:{field:"host"},details:{found:`none of ${keyFiles.join(
 ", ")}`,allowed:"key, key-env or agent"},hint:'Name a key file with "key", or start an agent that has it.'})}async function locateBackend(host2,trust){
-let{type,use,with:told,...login}=host2,found=await inspectBackend(use);await mustBeTrusted(found.use,trust);let id=`save\
-point-${(0,import_node_crypto11.randomBytes)(6).toString("hex")}`;return{type,sudo:host2.sudo??!1,backend:{...found,id,with:told,
-opened:!1,can:[]},login}}async function mustBeTrusted(file,{backends=[],workspace}){if(workspace===void 0)return;let folder=await(0,import_promises21.realpath)(
-workspace).catch(()=>(0,import_node_path7.resolve)(workspace));if(file.startsWith(folder+import_node_path7.sep)){for(let name of backends)
-for(let path of[(0,import_node_path7.resolve)(folder,name),(0,import_node_path7.resolve)(name)])if(await(0,import_promises21.realpath)(
-path).catch(()=>{})===file)return;throw new SavepointError("backend-refused",{message:`The backend ${file} lies in the w\
-orkspace, where a patch can change it.`,place:{field:"host.use"},details:{found:file,allowed:`a file outside of ${folder}\
-, or one that is allowed by name`},hint:"Keep it elsewhere, or allow it with --allow-backend or the input allow-backend."})}}
-var import_node_crypto11,import_node_fs7,import_promises21,import_node_path7,init_locate=__esm({"src/host/locate.ts"(){"\
-use strict";init_define_SAVEPOINT();import_node_crypto11=require("node:crypto"),import_node_fs7=require("node:fs"),import_promises21=
-require("node:fs/promises"),import_node_path7=require("node:path");init_errors();init_load();init_configured();init_ssh_target()}});function prepare(job,host2,guard,holder){return{version:1,id:newId(),token:(0,import_node_crypto12.randomBytes)(32).toString(
+let{type,use,with:told2,...login}=host2,found=await inspectBackend(use);await mustBeTrusted(found.use,trust);let id=`sav\
+epoint-${(0,import_node_crypto11.randomBytes)(6).toString("hex")}`;return{type,sudo:host2.sudo??!1,backend:{...found,id,
+with:told2,opened:!1,can:[]},login}}async function mustBeTrusted(file,{backends=[],workspace}){if(workspace===void 0)return;
+let folder=await(0,import_promises21.realpath)(workspace).catch(()=>(0,import_node_path7.resolve)(workspace));if(file.startsWith(
+folder+import_node_path7.sep)){for(let name of backends)for(let path of[(0,import_node_path7.resolve)(folder,name),(0,import_node_path7.resolve)(
+name)])if(await(0,import_promises21.realpath)(path).catch(()=>{})===file)return;throw new SavepointError("backend-refuse\
+d",{message:`The backend ${file} lies in the workspace, where a patch can change it.`,place:{field:"host.use"},details:{
+found:file,allowed:`a file outside of ${folder}, or one that is allowed by name`},hint:"Keep it elsewhere, or allow it w\
+ith --allow-backend or the input allow-backend."})}}var import_node_crypto11,import_node_fs7,import_promises21,import_node_path7,
+init_locate=__esm({"src/host/locate.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto11=require("node:crypto"),
+import_node_fs7=require("node:fs"),import_promises21=require("node:fs/promises"),import_node_path7=require("node:path");
+init_errors();init_load();init_configured();init_ssh_target()}});function prepare(job,host2,guard,holder){return{version:1,id:newId(),token:(0,import_node_crypto12.randomBytes)(32).toString(
 "hex"),fence:1,host:withoutKeyText(host2),root:job.root,guard:{version:guard.version,sha256:guard.sha256},request:{holder:holder.
 replace(/[^\x20-\x7e]+/g," ").slice(0,500),track:job.track.map(({path})=>path),lease:job.lease,deadline:job.deadline,renew:job.
 renew,lockTimeout:job.lockTimeout,onConflict:job.onConflict,degraded:job.degraded,refresh:job.refresh.map(({script:script6})=>script6),
@@ -6958,7 +6978,7 @@ probe:job.probe.map(({script:script6})=>script6)}}}function newId(){return`${new
 preserveTimestamps:!0,verbatimSymlinks:!0}),{...job,root}}async function removeScratchRoot(root){root!==void 0&&await(0,import_promises22.rm)(
 root,{recursive:!0,force:!0})}var import_promises22,import_node_os4,import_node_path8,init_scratch=__esm({"src/run/scrat\
 ch.ts"(){"use strict";init_define_SAVEPOINT();import_promises22=require("node:fs/promises"),import_node_os4=require("node:os"),
-import_node_path8=require("node:path")}});function again(begin4,patience2){let stderr=new import_node_stream9.PassThrough,stopped=!1,lostSince,breaks=0,current=begin4(),
+import_node_path8=require("node:path")}});function again(begin4,patience2){let stderr=new import_node_stream10.PassThrough,stopped=!1,lostSince,breaks=0,current=begin4(),
 follow2=transfer=>{transfer.stderr.pipe(stderr,{end:!1});let setFollowing=()=>{},following=new Promise(resolve9=>{setFollowing=
 resolve9});return{exit:(async()=>{try{return await transfer.exit}catch(error2){if(await(0,import_promises23.finished)(transfer.
 stderr,{writable:!1}),stopped||!mayPass(error2)||(stderr.write(`the connection broke: beginning again
@@ -6968,8 +6988,8 @@ SavepointError?error2.name:void 0;return name==="host-lost"&&(lostSince=performa
 name!=="host-unreachable"||lostSince===void 0||breaks>MOST_BREAKS?!1:performance.now()-lostSince<patience2*1e3},first=follow2(
 current),exit=first.exit.finally(()=>stderr.end());return exit.catch(()=>{}),{stderr,exit,progress:progressOfAll(first.one),
 kill:async()=>{stopped=!0,await current.kill()}}}async function*progressOfAll(first){for(let one=first;one;one=await one.
-following)yield*one.transfer.progress}var import_node_stream9,import_promises23,import_promises24,PAUSE,MOST_BREAKS,init_again=__esm(
-{"src/transfer/again.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream9=require("node:stream"),import_promises23=
+following)yield*one.transfer.progress}var import_node_stream10,import_promises23,import_promises24,PAUSE,MOST_BREAKS,init_again=__esm(
+{"src/transfer/again.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream10=require("node:stream"),import_promises23=
 require("node:stream/promises"),import_promises24=require("node:timers/promises");init_errors();PAUSE=1e3,MOST_BREAKS=5}});function byteName(text6){return Buffer.from(text6,"utf8").toString("latin1")}function rawName(name){return Buffer.from(name,
 "latin1")}function shownName(name){return rawName(name).toString("utf8")}var init_byte_names=__esm({"src/transfer/byte-n\
 ames.ts"(){"use strict";init_define_SAVEPOINT()}});function after(pieces,written){let at2=0;return pieces.flatMap(piece=>{let rest=piece.subarray(Math.max(0,written-at2));
@@ -7048,15 +7068,15 @@ has(key)&&kindAt(this.#path(parts.slice(0,depth)))!=="directory")throw refused(h
 d take the place of a directory");kind!==void 0&&(0,import_node_fs9.unlinkSync)(path)}#path(parts){let below2=parts.map(
 part=>`/${part}`).join("");return Buffer.concat([Buffer.from(this.#options.folder),rawName(below2)])}#written(header3,act){
 try{act()}catch(error2){throw error2 instanceof SavepointError?error2:unwritable(this.#options.folder,sentenceOf(error2),
-error2,shownName(header3.name))}}}}});function asJobUser(script6,words3){return["/bin/sh","-c",AS_JOB_USER,"sh",script6,"sh",...words3]}var import_node_stream10,
+error2,shownName(header3.name))}}}}});function asJobUser(script6,words3){return["/bin/sh","-c",AS_JOB_USER,"sh",script6,"sh",...words3]}var import_node_stream11,
 import_promises25,AS_JOB_USER,noNews,LastWords,init_login=__esm({"src/transfer/login.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_stream10=require("node:stream"),import_promises25=require("node:stream/promises"),AS_JOB_USER=`
+import_node_stream11=require("node:stream"),import_promises25=require("node:stream/promises"),AS_JOB_USER=`
 if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
   if command -v runuser >/dev/null; then exec runuser -u "$SUDO_USER" -- /bin/sh -c "$@"; fi
   script=$1; shift
   exec su -s /bin/sh "$SUDO_USER" -c "$script" "$@"
 fi
-exec /bin/sh -c "$@"`;noNews=/(due to|delayed from) previous errors$/,LastWords=class extends import_node_stream10.Transform{#whole;#tail=Buffer.
+exec /bin/sh -c "$@"`;noNews=/(due to|delayed from) previous errors$/,LastWords=class extends import_node_stream11.Transform{#whole;#tail=Buffer.
 alloc(0);constructor({stderr}){super(),this.#whole=(0,import_promises25.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.
 pipe(this,{end:!1})}_transform(chunk,_encoding,done){this.#tail=Buffer.concat([this.#tail,chunk]).subarray(-4096),done(null,
 chunk)}async of({code,signal:signal2}){return await this.#whole,this.#tail.toString("utf8").split(`
@@ -7111,9 +7131,9 @@ paths);missing3.length<paths.length&&reader.end();if(missing3.length>0&&required
 sing",{message:`The host has no ${missing3[0]}, which is to be fetched.`,details:{host:login.name,missing:missing3}});return{
 code:0}}catch(_){var _error=_,_hasError=!0}finally{__callDispose(_stack,_error,_hasError)}}function eachPiece(from,take2){
 return new Promise((resolve9,reject)=>{let onData=piece=>{try{take2(piece)}catch(error2){from.off("data",onData),reject(
-error2)}};from.on("data",onData),(0,import_node_stream11.finished)(from,{writable:!1},error2=>error2?reject(error2):resolve9())})}
-var import_node_stream11,PACK,FIRST_LINE,LONGEST_OPENING,Opening,init_download=__esm({"src/transfer/download.ts"(){"use \
-strict";init_define_SAVEPOINT();import_node_stream11=require("node:stream");init_errors();init_give_back();init_output();
+error2)}};from.on("data",onData),(0,import_node_stream12.finished)(from,{writable:!1},error2=>error2?reject(error2):resolve9())})}
+var import_node_stream12,PACK,FIRST_LINE,LONGEST_OPENING,Opening,init_download=__esm({"src/transfer/download.ts"(){"use \
+strict";init_define_SAVEPOINT();import_node_stream12=require("node:stream");init_errors();init_give_back();init_output();
 init_byte_names();init_extract();init_login();init_progress();init_tar_reader();PACK=`
 cd / || exit
 count=$# number=0
@@ -7178,7 +7198,7 @@ let part=this.#piece.subarray(this.#used,this.#used+length);return this.#used+=l
 for(let left2=length;left2>0;){this.#used===PIECE&&(yield this.rest());let part=this.take(Math.min(left2,PIECE-this.#used)).
 fill(0);left2-=part.length}}rest(){let part=this.#piece.subarray(0,this.#used);return this.#piece=Buffer.allocUnsafe(PIECE),
 this.#used=0,part}}}});function upload(login,sources,{into,transaction}){let sent={entries:0,bytes:0,total:totalOf(sources)},stop=new AbortController,
-running=login.run({argv:asJobUser(UNPACK,[into]),stdin:import_node_stream12.Readable.from(pack2(sources,sent)),env:{SAVEPOINT_TRANSACTION:transaction},
+running=login.run({argv:asJobUser(UNPACK,[into]),stdin:import_node_stream13.Readable.from(pack2(sources,sent)),env:{SAVEPOINT_TRANSACTION:transaction},
 signal:stop.signal});running.stdout.resume();let stderr=new LastWords(running),exit=unpacked(running,stderr,login).catch(
 error2=>{throw changedMeanwhile(error2)}).finally(()=>stderr.close());return exit.catch(()=>{}),{stderr,exit,progress:progressOf(
 sent,exit),kill:async()=>{stop.abort(),await Promise.allSettled([exit])}}}function totalOf(sources){try{return survey(sources).
@@ -7186,8 +7206,8 @@ bytes}catch(error2){throw changedMeanwhile(error2)}}function changedMeanwhile(er
 error2.class!=="usage")return error2;let{message,details}=error2;return new SavepointError("attachment-changed",{message,
 details,cause:error2})}async function unpacked(running,stderr,login){let exit=await running.exit;if(exit.code===0)return exit;
 throw new SavepointError("transfer-failed",{message:`The attachments cannot be placed on ${login.name}: ${await stderr.of(
-exit)}`,details:{host:login.name,exit}})}var import_node_stream12,UNPACK,init_upload=__esm({"src/transfer/upload.ts"(){"\
-use strict";init_define_SAVEPOINT();import_node_stream12=require("node:stream");init_errors();init_login();init_pack();init_progress();
+exit)}`,details:{host:login.name,exit}})}var import_node_stream13,UNPACK,init_upload=__esm({"src/transfer/upload.ts"(){"\
+use strict";init_define_SAVEPOINT();import_node_stream13=require("node:stream");init_errors();init_login();init_pack();init_progress();
 init_walk();UNPACK=`
 cd "$1" || exit
 umask 0
@@ -7234,16 +7254,16 @@ workDir=workDirOf(run),paths=wanted.map(path=>path.startsWith("/")?path:`${workD
 length===0&&!run.cancel.aborted;return alone(again(()=>download(transaction.login,{paths,workDir,folder:(0,import_node_path9.join)(
 output2,ARTIFACTS),limits:limits2,transaction:transaction.record.id,required:required2}),transaction.record.request.lease))}
 function workDirOf({ledger}){if(ledger.workDir!==void 0)return ledger.workDir;throw new SavepointError("transfer-failed",
-{message:"There is no work directory."})}function alone({stderr,exit,progress,kill:kill2}){return{stdout:import_node_stream13.Readable.
-from([]),stderr,exit,progress,kill:kill2}}function followedBy(sending,command4){let stdout=new import_node_stream13.PassThrough,
-stderr=new import_node_stream13.PassThrough;sending.stderr.pipe(stderr,{end:!1});let stopped=!1,current=sending,start2=async()=>{
+{message:"There is no work directory."})}function alone({stderr,exit,progress,kill:kill2}){return{stdout:import_node_stream14.Readable.
+from([]),stderr,exit,progress,kill:kill2}}function followedBy(sending,command4){let stdout=new import_node_stream14.PassThrough,
+stderr=new import_node_stream14.PassThrough;sending.stderr.pipe(stderr,{end:!1});let stopped=!1,current=sending,start2=async()=>{
 try{return await sending.exit,stopped?void 0:await command4()}finally{await(0,import_promises27.finished)(sending.stderr,
 {writable:!1})}},exit=(async()=>{let process2=await start2().catch(error2=>{throw stdout.end(),stderr.end(),error2});return process2?
 (current=process2,stopped&&await process2.kill(),process2.stdout.on("error",error2=>stdout.destroy(error2)).pipe(stdout),
 process2.stderr.on("error",error2=>stderr.destroy(error2)).pipe(stderr),await process2.exit):(stdout.end(),stderr.end(),
 {signal:"SIGTERM"})})();return exit.catch(()=>{}),{stdout,stderr,exit,progress:sending.progress,kill:async()=>{stopped=!0,
-await current.kill()}}}var import_node_path9,import_node_stream13,import_promises27,ARTIFACTS,init_transfers=__esm({"src\
-/run/transfers.ts"(){"use strict";init_define_SAVEPOINT();import_node_path9=require("node:path"),import_node_stream13=require("node:stream"),
+await current.kill()}}}var import_node_path9,import_node_stream14,import_promises27,ARTIFACTS,init_transfers=__esm({"src\
+/run/transfers.ts"(){"use strict";init_define_SAVEPOINT();import_node_path9=require("node:path"),import_node_stream14=require("node:stream"),
 import_promises27=require("node:stream/promises");init_errors();init_tracked_paths();init_again();init_download();init_upload();
 init_walk();init_work_dir();ARTIFACTS="artifacts"}});async function planRun(asked,options){let guard=guardInUse(options.guard);refuseReboots(asked,guard);let host2=await locate(
 asked.host,options.trust),change2=await readChange(asked);checkAttachments(asked);let job=await withScratchRoot(asked),record2=prepare(
@@ -7273,8 +7293,8 @@ resolve9=>{wake=resolve9})}if(failures.length>0)throw failures[0]}var init_merge
 init_define_SAVEPOINT()}});async function*runPhase(phase,{masker:masker2,cancel,news}){var _stack=[];try{yield{kind:"phase_start",phase:phase.name,
 where:phase.where};let began=performance.now();let limit2=__using(_stack,new Limit(phase,cancel));let end3={};let error2;
 try{let reboots=0;for(let command4=0;command4<phase.commands&&!limit2.error;){end3={};let starting=phase.start(command4,
-reboots,limit2.signal),process2=limit2.watch(yield*meanwhile(news,starting)),told=[...outputs(process2,masker2,news),progressOf2(
-process2,phase)];for await(let each of merge2(told))if(!("batch"in each))yield each;else for(let line of each.batch)yield output(
+reboots,limit2.signal),process2=limit2.watch(yield*meanwhile(news,starting)),told2=[...outputs(process2,masker2,news),progressOf2(
+process2,phase)];for await(let each of merge2(told2))if(!("batch"in each))yield each;else for(let line of each.batch)yield output(
 phase,each.stream,line);let exit=yield*meanwhile(news,process2.exit);if(limit2.left(),exit.rebooted===void 0){if(end3=endOf2(
 exit),end3.exit!==0)break;command4++}else reboots++,yield{kind:"host_rebooted",phase:phase.name,count:reboots,boot:exit.
 rebooted},phase.commands>1&&command4++,end3={exit:0}}limit2.settled(),error2=end3.exit===0?void 0:phase.failed(end3)}catch(thrown){

@@ -2784,11 +2784,53 @@ throw new SavepointError("defect",{message:"A command was started on a closed ho
 stderr=new Output,exit=execute(command,stdout,stderr,stop).finally(()=>{this.#running.delete(stop),this.#exits.delete(exit)});
 return exit.catch(()=>{}),this.#running.add(stop),this.#exits.add(exit),{stdout,stderr,exit}}send=sendLocal;fetch=fetchLocal;async close(){
 this.#closed=!0;for(let stop of this.#running)stop.abort();await Promise.allSettled(this.#exits)}[Symbol.asyncDispose](){
-return this.close()}}}});function executableBackend(use){return{capabilities:async request=>{let{capabilities}=await ask(use,"capabilities",request);
+return this.close()}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+=${mark}`,roundsUntilKill]}}var script,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
+init_processes();script=`
+marked() {
+  head -n 100000 /proc/[0-9]*/environ 2>/dev/null | tr '\\000' '\\n' |
+    awk -v mark="$1" '$1 == "==>" { file = $2 } $0 == mark { print file }' |
+    while read -r environ; do
+      if { tr '\\000' '\\n' <"$environ" | grep -qxF "$1"; } 2>/dev/null; then
+        pid=\${environ#/proc/}
+        echo "\${pid%/environ}"
+      fi
+    done
+}
+tell() { for pid in $(marked "$2"); do kill -s "$1" "$pid" 2>/dev/null; done; }
+nap() { sleep 0.1 2>/dev/null || sleep 1; }
+tell TERM "$1"
+round=0
+while [ -n "$(marked "$1")" ]; do
+  [ "$round" -lt "$2" ] || tell KILL "$1"
+  [ "$round" -lt "$(($2 + 10))" ] || exit 1
+  round=$((round + 1))
+  nap
+done
+`}});function bySignal(exit){return exit.code===143?{signal:"SIGTERM"}:exit.code===137?{signal:"SIGKILL"}:exit}var import_node_stream5,
+requestVariable,searchLimit,ProgramRunner,init_program_runner=__esm({"src/host/backend/program-runner.ts"(){"use strict";
+init_define_SAVEPOINT();import_node_stream5=require("node:stream");init_capture();init_kill_marked();init_local();init_processes();
+init_quote();requestVariable="SAVEPOINT_REQUEST",searchLimit=killGrace+5e3,ProgramRunner=class{#program;#request;#local=openLocal();constructor(program,request){
+this.#program=program,this.#request=request}async check(signal2){let{exit,stderr}=await capture(this.run({argv:["true"],
+signal:signal2}));if(exit.code===0)return;let said=stderr.trim().split(`
+`).at(-1);throw new Error(said||`running true there ended with ${exit.code??exit.signal}`)}run(command){let{stdin,signal:signal2}=command,
+mark=signal2||stdin instanceof import_node_stream5.Readable?newMark():void 0,stop=new AbortController;signal2?.aborted&&
+stop.abort();try{let running=this.#start({...command,env:{...command.env,...mark&&{[markVariable]:mark}}},mark?stop.signal:
+void 0);if(!mark)return running;let exit=this.#watch(running.exit,mark,stop,signal2);return exit.catch(()=>{}),{...running,
+exit}}catch(error2){let exit=Promise.reject(error2);return exit.catch(()=>{}),{stdout:import_node_stream5.Readable.from(
+[]),stderr:import_node_stream5.Readable.from([]),exit}}}close(){return this.#local.close()}#start({stdin,env,...command},stop){
+return this.#local.run({argv:[this.#program,"run","/bin/sh","-c",commandLine(command,env)],env:{[requestVariable]:this.#request},
+cwd:"/",...stdin!==void 0&&{stdin},...stop&&{signal:stop}})}async#watch(running,mark,stop,signal2){let stopping,onAbort=()=>{
+stopping=this.#kill(mark).finally(()=>stop.abort())};signal2?.addEventListener("abort",onAbort);try{let exit=await running;
+return await stopping,stopping?bySignal(exit):exit}catch(error2){throw await this.#kill(mark),error2}finally{signal2?.removeEventListener(
+"abort",onAbort)}}async#kill(mark){let search=this.#start(killCommand(mark),AbortSignal.timeout(searchLimit));await capture(
+search).catch(()=>{})}}}});function executableBackend(use){return{capabilities:async request=>{let{capabilities}=await ask(use,"capabilities",request);
 if(Array.isArray(capabilities)&&capabilities.every(one=>typeof one=="string"))return capabilities;throw new Error('its a\
-nswer has no list "capabilities"')},call:(verb,request)=>ask(use,verb,request)}}async function ask(use,verb,{signal:signal2,
-log,...told}){var _stack=[];try{let local=__using(_stack,openLocal(),!0);let{stdout,stderr,exit}=local.run({argv:[use,verb],
-stdin:`${JSON.stringify({protocol:1,...told})}
+nswer has no list "capabilities"')},call:(verb,request)=>ask(use,verb,request),connect:async request=>{let runner=new ProgramRunner(
+use,told(request));return await runner.check(request.signal),runner}}}function told({signal:_signal,log:_log,...request}){
+return JSON.stringify({protocol:1,...request})}async function ask(use,verb,request){var _stack=[];try{let{signal:signal2,
+log}=request;let local=__using(_stack,openLocal(),!0);let{stdout,stderr,exit}=local.run({argv:[use,verb],stdin:`${told(request)}\
+
 `,cwd:"/",signal:signal2});let[answer,,end2]=await Promise.all([limited(stdout),eachLine(stderr,log),exit]);if(end2.code!==
 0)throw new Error(`it ended with ${end2.code??end2.signal}`);return objectOf(answer)}catch(_){var _error=_,_hasError=!0}finally{
 var _promise=__callDispose(_stack,_error,_hasError);_promise&&await _promise}}async function limited(stream){let size=0,
@@ -2798,22 +2840,22 @@ for await(let line of(0,import_node_readline2.createInterface)({input:stream}))t
 trim()===""?{}:parsed2(answer);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed2(answer){try{return JSON.parse(answer)}catch{return}}var import_node_readline2,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline2=
-require("node:readline");init_local();largest=1024*1024}});async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)throw new SavepointError(
+require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)throw new SavepointError(
 "backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is not run.`,details:{backend:use,
 found:now,allowed:sha256},hint:"What it opened is still there: close it by hand."});return isModule(use)?moduleBackend(use):
 executableBackend(use)}async function moduleBackend(use){let module2;try{let loaded=await import((0,import_node_url.pathToFileURL)(
 use).href);module2=loaded.open?loaded:loaded.default??{}}catch(cause){throw bad(use,`cannot be loaded: ${sentenceOf(cause)}`,
 cause)}let{open:open4,connect:connect3}=module2;if(typeof open4!="function")throw bad(use,"does not export the function \
-open");return{capabilities:async()=>optionalVerbs.filter(verb=>typeof module2[verb]=="function"),call:async(verb,request)=>module2[verb]?.(
-request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){return(0,import_node_crypto4.createHash)(
-"sha256").update(await(0,import_promises9.readFile)(file)).digest("hex")}function bad(use,what,cause){return new SavepointError(
-"backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,allowed:"an ES module (\
-.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_promises9,import_node_url,isModule,init_load=__esm(
-{"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),import_promises9=
-require("node:fs/promises"),import_node_url=require("node:url");init_errors();init_backend();init_executable();isModule=
-file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text5=>text5,signal:signal2},act){let{id,with:told,state}=backend,said=[],
+open");return{capabilities:async()=>[...optionalVerbs.filter(verb=>typeof module2[verb]=="function"),...connect3?["run"]:
+[]],call:async(verb,request)=>module2[verb]?.(request),...connect3&&{connect:async request=>connect3(request)}}}async function digestOf(file){
+return(0,import_node_crypto4.createHash)("sha256").update(await(0,import_promises9.readFile)(file)).digest("hex")}function bad(use,what,cause){
+return new SavepointError("backend-bad",{message:`The backend ${use} ${what}.`,place:{field:"host.use"},details:{found:use,
+allowed:"an ES module (.mjs, .js) or an executable"},cause})}var import_node_crypto4,import_promises9,import_node_url,isModule,
+init_load=__esm({"src/host/backend/load.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto4=require("node:crypto"),
+import_promises9=require("node:fs/promises"),import_node_url=require("node:url");init_errors();init_backend();init_executable();
+isModule=file=>/\.[mc]?js$/.test(file)}});async function within(backend,step,{log=()=>{},mask=text5=>text5,signal:signal2},act){let{id,with:told2,state}=backend,said=[],
 tell=line=>{let shown=mask(line);said.push(shown),said.length>lastLines2&&said.shift(),log(shown)},late=AbortSignal.timeout(
-limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told,...state!==void 0&&{state},signal:either},
+limits[step]),either=signal2?AbortSignal.any([late,signal2]):late,context={id,with:told2,...state!==void 0&&{state},signal:either},
 acting=act({...context,log:tell});try{return await Promise.race([acting,aborted2(either)])}catch(error2){if(!either.aborted)
 throw failedBackend(backend,step,mask(sentenceOf(error2)),said);if(await Promise.race([acting.catch(()=>{}),(0,import_promises10.setTimeout)(
 grace,void 0,{ref:!1})]),!signal2?.aborted)throw failedBackend(backend,step,"it took too long",said);if(signal2.reason instanceof
@@ -2827,8 +2869,8 @@ limits={capabilities:6e4,open:30*6e4,connect:6e4,revert:30*6e4,reboot:15*6e4,clo
 async function openBackend(asked,options={}){let loaded=await loadBackend(asked.backend),can=await within(asked.backend,
 "capabilities",options,it=>loaded.capabilities(it)),use={...asked.backend,can:optionalVerbs.filter(verb=>can.includes(verb))};
 try{let said=await within(use,"open",options,context=>loaded.call("open",context)),{asked:endpoint,state}=readOpenAnswer(
-said,asked),backend={...use,opened:!0,...state!==void 0&&{state}};if(!endpoint&&!loaded.connect)throw failedBackend(use,
-"open","it gave no endpoint and runs no commands itself");return{target:endpoint?await resolveConfigured(endpoint,asked.
+said,asked),backend={...use,opened:!0,...state!==void 0&&{state}};if(!endpoint&&!can.includes("run"))throw failedBackend(
+use,"open","it gave no endpoint and runs no commands itself");return{target:endpoint?await resolveConfigured(endpoint,asked.
 login.sshConfig??"none"):{...asked,backend},backend}}catch(error2){let{signal:_over,...rest}=options;throw await callBackend(
 use,"close",rest).catch(second=>rest.log?.(`Nor could it be closed: ${sentenceOf(second)}`)),error2}}async function callBackend(use,verb,options={}){
 let loaded=await loadBackend(use);return(use.opened?use.can:await within(use,"capabilities",options,it=>loaded.capabilities(
@@ -5229,16 +5271,16 @@ AgentProtocol,BaseAgent,createAgent,CygwinAgent,OpenSSHAgent,PageantAgent}=requi
 {parseKey}=require_keyParser(),{flagsToString,OPEN_MODE,STATUS_CODE,stringToFlags}=require_SFTP();module2.exports={AgentProtocol,
 BaseAgent,createAgent,Client:require_client(),CygwinAgent,HTTPAgent,HTTPSAgent,OpenSSHAgent,PageantAgent,Server:require_server(),
 utils:{parseKey,...require_keygen(),sftp:{flagsToString,OPEN_MODE,STATUS_CODE,stringToFlags}}}}});function dialThrough(target,command){let child=(0,import_node_child_process3.spawn)(shell,["-c",`exec ${command}`],{stdio:[
-"pipe","pipe","inherit"],cwd}),stream=import_node_stream5.Duplex.from({readable:child.stdout,writable:child.stdin});return child.
+"pipe","pipe","inherit"],cwd}),stream=import_node_stream6.Duplex.from({readable:child.stdout,writable:child.stdin});return child.
 once("error",error2=>stream.destroy(unreachable(target,sentenceOf(error2),{details:{through:command}}))),stream.once("cl\
 ose",()=>child.kill()),stream}async function askForKnownHosts(command){try{let{stdout}=await(0,import_node_util2.promisify)(
 import_node_child_process3.execFile)(shell,["-c",command],{cwd});return stdout}catch(error2){throw new SavepointError("k\
 nown-hosts-missing",{message:`KnownHostsCommand failed: ${sentenceOf(error2)}`,details:{command},cause:error2})}}async function runLocally(target,command){
 try{await(0,import_node_util2.promisify)(import_node_child_process3.execFile)(shell,["-c",command],{cwd})}catch(error2){
 throw new SavepointError("host-unreachable",{message:`LocalCommand for ${targetName(target)} failed: ${sentenceOf(error2)}`,
-details:{command},cause:error2})}}var import_node_child_process3,import_node_stream5,import_node_util2,shell,cwd,init_ssh_programs=__esm(
+details:{command},cause:error2})}}var import_node_child_process3,import_node_stream6,import_node_util2,shell,cwd,init_ssh_programs=__esm(
 {"src/host/ssh-programs.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process3=require("node:child_process"),
-import_node_stream5=require("node:stream"),import_node_util2=require("node:util");init_errors();init_ssh_errors();init_ssh_target();
+import_node_stream6=require("node:stream"),import_node_util2=require("node:util");init_errors();init_ssh_errors();init_ssh_target();
 shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
 let hosts=[],lookedIn=[],take=(text5,source)=>{let{hosts:found,unreadable:unreadable2}=parseKnownHosts(text5,source);hosts.
 push(...found);let bad3=unreadable2.length>0?` (not understood: line ${unreadable2.join(", ")})`:"";lookedIn.push(`${source}${bad3}`)};
@@ -5353,8 +5395,8 @@ pad(packet.subarray(head+payload)),packet};client.on("handshake",()=>{let{_ciphe
 void 0)return;cipher.allocPacket=allocPacket;let{_onWrite:write}=cipher;cipher._onWrite=bytes2=>{write(bytes2),giveBack(
 bytes2)}})}var import_node_crypto7,head,leastPadding,unencrypted,block2,large,largest2,poolSize,init_ssh_packets=__esm({
 "src/host/ssh-packets.ts"(){"use strict";init_define_SAVEPOINT();import_node_crypto7=require("node:crypto");init_give_back();
-head=5,leastPadding=4,unencrypted=4,block2=16,large=16*1024,largest2=34*1024,poolSize=4096}});function askAtOnce(client){let internals=client,handlers=internals._protocol._handlers,{SERVICE_ACCEPT:accepted2,EXT_INFO:told}=handlers,
-requested=!1,begun=!1;client.once("handshake",()=>{requested=!0}),handlers.EXT_INFO=(protocol,extensions)=>{told(protocol,
+head=5,leastPadding=4,unencrypted=4,block2=16,large=16*1024,largest2=34*1024,poolSize=4096}});function askAtOnce(client){let internals=client,handlers=internals._protocol._handlers,{SERVICE_ACCEPT:accepted2,EXT_INFO:told2}=handlers,
+requested=!1,begun=!1;client.once("handshake",()=>{requested=!0}),handlers.EXT_INFO=(protocol,extensions)=>{told2(protocol,
 extensions),!(!requested||begun||!internals._remoteVer?.startsWith("OpenSSH_"))&&(begun=!0,accepted2(protocol,service))},
 handlers.SERVICE_ACCEPT=(protocol,name)=>{begun||(begun=!0,accepted2(protocol,name))}}var service,init_ssh_userauth=__esm(
 {"src/host/ssh-userauth.ts"(){"use strict";init_define_SAVEPOINT();service="ssh-userauth"}});function writeInLargeSteps(socket){let write=socket.write.bind(socket),end2=socket.end.bind(socket),spare=[],filling,filled=0,
@@ -5425,31 +5467,8 @@ this.#spare===spare&&(this.#spare=void 0)}async#session(what){let ready=this.#sp
 catch(()=>{});return channel?.writable?channel:this.#open(what,done=>{openSession(this.client).then(opened=>done(void 0,
 opened),done)})}#open(what,start2){return new Promise((resolve3,reject)=>{let fail=error2=>{this.#over||!this.#sock.writable?
 reject(lost(this.target,what,this.why)):reject(new ChannelRefused(error2.message,{cause:error2}))};try{start2((error2,channel)=>error2?
-fail(error2):resolve3(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(String(error2)))}})}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
-=${mark}`,roundsUntilKill]}}var script,init_ssh_kill=__esm({"src/host/ssh-kill.ts"(){"use strict";init_define_SAVEPOINT();
-init_processes();script=`
-marked() {
-  head -n 100000 /proc/[0-9]*/environ 2>/dev/null | tr '\\000' '\\n' |
-    awk -v mark="$1" '$1 == "==>" { file = $2 } $0 == mark { print file }' |
-    while read -r environ; do
-      if { tr '\\000' '\\n' <"$environ" | grep -qxF "$1"; } 2>/dev/null; then
-        pid=\${environ#/proc/}
-        echo "\${pid%/environ}"
-      fi
-    done
-}
-tell() { for pid in $(marked "$2"); do kill -s "$1" "$pid" 2>/dev/null; done; }
-nap() { sleep 0.1 2>/dev/null || sleep 1; }
-tell TERM "$1"
-round=0
-while [ -n "$(marked "$1")" ]; do
-  [ "$round" -lt "$2" ] || tell KILL "$1"
-  [ "$round" -lt "$(($2 + 10))" ] || exit 1
-  round=$((round + 1))
-  nap
-done
-`}});async function execute2(connection,task){let{command,stdout,stderr,stop}=task,mark=command.signal||command.stdin instanceof
-import_node_stream6.Readable?newMark():void 0,env={...command.env,...mark&&{[markVariable]:mark}},{channel,ending,roundTrip:roundTrip2}=await connection.
+fail(error2):resolve3(channel))}catch(error2){fail(error2 instanceof Error?error2:new Error(String(error2)))}})}}}});async function execute2(connection,task){let{command,stdout,stderr,stop}=task,mark=command.signal||command.stdin instanceof
+import_node_stream7.Readable?newMark():void 0,env={...command.env,...mark&&{[markVariable]:mark}},{channel,ending,roundTrip:roundTrip2}=await connection.
 exec(commandLine(command,env)),started=performance.now(),isWhole=endWasSent(connection.client,channel),grow=windowGrower(
 connection.client,channel,roundTrip2);stdout.attach(channel,grow),stderr.attach(channel.stderr,grow);let failure3,kill2=()=>{
 stopCommand(connection,channel,mark,ending,task)};stop.addEventListener("abort",kill2),stop.aborted&&kill2(),feed(command.
@@ -5458,16 +5477,16 @@ stop,()=>connection.roundTrip()),stop.removeEventListener("abort",kill2),channel
 if(exit&&isWhole())return exit;let after2=`${((performance.now()-started)/1e3).toFixed(1)} s`;throw notReported(connection,
 command,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){let ended=!1,
 within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
-client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
+client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit2)])}else
 await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
 await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises16.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
-lost(target,what,"the server did not say how the command ended",details)}var import_node_stream6,import_promises16,searchLimit,
-reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream6=require("node:stream"),
-import_promises16=require("node:timers/promises");init_errors();init_feed();init_output();init_processes();init_quote();
-init_ssh_errors();init_ssh_internals();init_ssh_kill();init_ssh_target();searchLimit=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
+lost(target,what,"the server did not say how the command ended",details)}var import_node_stream7,import_promises16,searchLimit2,
+reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream7=require("node:stream"),
+import_promises16=require("node:timers/promises");init_errors();init_feed();init_kill_marked();init_output();init_processes();
+init_quote();init_ssh_errors();init_ssh_internals();init_ssh_target();searchLimit2=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
 for(let refusals=1,alone2=1;;refusals++){let slot=[...this.#slots].find(hasRoom)??this.#add();slot.inUse++;try{return await use(
@@ -5701,7 +5720,7 @@ DESTROY_STATUS)===0&&(err||(err=StreamError.STREAM_DESTROYED()),this._duplexStat
 this._readableState!==null&&(this._readableState.highWaterMark=0,this._readableState.error=err),this._writableState!==null&&
 (this._writableState.highWaterMark=0,this._writableState.error=err),this._duplexState|=PREDESTROYING,this._predestroy(),
 this._duplexState&=NOT_PREDESTROYING,this._readableState!==null&&this._readableState.updateNextTick(),this._writableState!==
-null&&this._writableState.updateNextTick())}},Readable8=class _Readable extends Stream{constructor(opts){super(opts),this.
+null&&this._writableState.updateNextTick())}},Readable9=class _Readable extends Stream{constructor(opts){super(opts),this.
 _duplexState|=OPENING|WRITE_DONE|READ_READ_AHEAD,this._readableState=new ReadableState(this,opts),opts&&(this._readableState.
 readAhead===!1&&(this._duplexState&=READ_NO_READ_AHEAD),opts.read&&(this._read=opts.read),opts.eagerOpen&&this._readableState.
 updateNextTick(),opts.encoding&&this.setEncoding(opts.encoding))}static deferred(fn,opts){let out=new PassThrough4(opts);
@@ -5737,7 +5756,7 @@ if(ws.destroyed)return Promise.resolve(!1);let state=ws._writableState,writes=(i
 state.queue.length)+(ws._duplexState&WRITE_WRITING?1:0);return writes===0?Promise.resolve(!0):(state.drains===null&&(state.
 drains=[]),new Promise(resolve3=>{state.drains.push({writes,resolve:resolve3})}))}write(data){return this._writableState.
 updateNextTick(),this._writableState.push(data)}end(data){return this._writableState.updateNextTick(),this._writableState.
-end(data),this}},Duplex2=class extends Readable8{constructor(opts){super(opts),this._duplexState=OPENING|this._duplexState&
+end(data),this}},Duplex2=class extends Readable9{constructor(opts){super(opts),this._duplexState=OPENING|this._duplexState&
 READ_READ_AHEAD,this._writableState=new WritableState(this,opts),opts&&(opts.writev&&(this._writev=opts.writev),opts.write&&
 (this._write=opts.write),opts.final&&(this._final=opts.final))}cork(){this._duplexState|=WRITE_CORKED}uncork(){this._duplexState&=
 WRITE_NOT_CORKED,this._writableState.updateNextTick()}_writev(batch,cb){cb(null)}_write(data,cb){this._writableState.autoBatch(
@@ -5772,7 +5791,7 @@ function isDisturbed(stream){return(stream._duplexState&OPENING)!==OPENING||(str
 byteLength=="number"}function defaultByteLength(data){return isTypedArray(data)?data.byteLength:1024}function noop(){}function abort(){
 this.destroy(StreamError.ABORTED())}function isWritev(s){return s._writev!==Writable.prototype._writev&&s._writev!==Duplex2.
 prototype._writev}module2.exports={pipeline,pipelinePromise,isStream,isStreamx,isEnding,isEnded,isFinishing,isFinished,isDisturbed,
-getStreamError,Stream,Writable,Readable:Readable8,Duplex:Duplex2,Transform:Transform3,PassThrough:PassThrough4}}});var require_constants2=__commonJS({"node_modules/tar-stream/constants.js"(exports2,module2){init_define_SAVEPOINT();var constants5={
+getStreamError,Stream,Writable,Readable:Readable9,Duplex:Duplex2,Transform:Transform3,PassThrough:PassThrough4}}});var require_constants2=__commonJS({"node_modules/tar-stream/constants.js"(exports2,module2){init_define_SAVEPOINT();var constants5={
 S_IFMT:61440,S_IFDIR:16384,S_IFCHR:8192,S_IFBLK:24576,S_IFIFO:4096,S_IFLNK:40960};try{module2.exports=require("fs").constants||
 constants5}catch{module2.exports=constants5}}});var require_headers=__commonJS({"node_modules/tar-stream/headers.js"(exports2){init_define_SAVEPOINT();var b4a=require_b4a(),
 ZEROS="0000000000000000000",SEVENS="7777777777777777777",ZERO_OFFSET=48,USTAR_MAGIC=b4a.from([117,115,116,97,114,0]),USTAR_VER=b4a.
@@ -5822,7 +5841,7 @@ val);{for(;offset<val.length&&val[offset]===32;)offset++;let end2=clamp(indexOf(
 length);for(;offset<end2&&val[offset]===0;)offset++;return end2===offset?0:parseInt(b4a.toString(val.subarray(offset,end2)),
 8)}}function decodeStr(val,offset,length,encoding){return b4a.toString(val.subarray(offset,indexOf(val,0,offset,offset+length)),
 encoding)}function addLength(str){let len=b4a.byteLength(str),digits=Math.floor(Math.log(len)/Math.log(10))+1;return len+
-digits>=Math.pow(10,digits)&&digits++,len+digits+str}}});var require_pack=__commonJS({"node_modules/tar-stream/pack.js"(exports2,module2){init_define_SAVEPOINT();var{Readable:Readable8,
+digits>=Math.pow(10,digits)&&digits++,len+digits+str}}});var require_pack=__commonJS({"node_modules/tar-stream/pack.js"(exports2,module2){init_define_SAVEPOINT();var{Readable:Readable9,
 Writable,getStreamError}=require_streamx(),b4a=require_b4a(),constants5=require_constants2(),headers=require_headers(),DMODE=493,
 FMODE=420,END_OF_TAR=b4a.alloc(1024),Sink=class extends Writable{constructor(pack3,header2,callback){super({mapWritable,
 eagerOpen:!0}),this.written=0,this.header=header2,this._callback=callback,this._linkname=null,this._isLinkname=header2.type===
@@ -5840,7 +5859,7 @@ linkname=this._linkname?b4a.toString(this._linkname,"utf-8"):"",this._pack._enco
 header.size),this._pack._done(this))}_final(cb){if(this.written!==this.header.size)return cb(new Error("Size mismatch"));
 this._finish(),cb(null)}_getError(){return getStreamError(this)||new Error("tar entry destroyed")}_predestroy(){this._pack.
 destroy(this._getError())}_destroy(cb){this._pack._done(this),this._continuePack(this._finished?null:this._getError()),cb()}},
-Pack=class extends Readable8{constructor(opts){super(opts),this._drain=noop,this._finalized=!1,this._finalizing=!1,this.
+Pack=class extends Readable9{constructor(opts){super(opts),this._drain=noop,this._finalized=!1,this._finalizing=!1,this.
 _pending=[],this._stream=null}entry(header2,buffer4,callback){if(this._finalized||this.destroying)throw new Error("alrea\
 dy finalized or destroyed");typeof buffer4=="function"&&(callback=buffer4,buffer4=null),callback||(callback=noop),(!header2.
 size||header2.type==="symlink")&&(header2.size=0),header2.type||(header2.type=modeToType(header2.mode)),header2.mode||(header2.
@@ -6129,8 +6148,8 @@ async function overlayArchive(entries){let archive=(0,import_tar_stream.pack)(),
 for(let entry3 of entries){let common={name:entry3.path.slice(1),mtime:new Date(0),uid:0,gid:0};entry3.kind==="directory"?
 archive.entry({...common,type:"directory",mode:493}):entry3.kind==="symlink"?archive.entry({...common,type:"symlink",linkname:entry3.
 target??""}):archive.entry({...common,mode:entry3.executable?493:420},(0,import_node_fs4.readFileSync)(entry3.source))}return archive.
-finalize(),await bytes2}init_define_SAVEPOINT();var import_node_crypto10=require("node:crypto");init_define_SAVEPOINT();var import_node_crypto9=require("node:crypto"),import_node_stream8=require("node:stream"),import_consumers3=require("node:stream/consumers");
-init_errors();init_define_SAVEPOINT();var import_node_stream7=require("node:stream"),LONGEST_PREAMBLE=64*1024,Trailer=class extends import_node_stream7.Transform{started;lastWord;preamble="";#marker;#comesAgain;#held=Buffer.
+finalize(),await bytes2}init_define_SAVEPOINT();var import_node_crypto10=require("node:crypto");init_define_SAVEPOINT();var import_node_crypto9=require("node:crypto"),import_node_stream9=require("node:stream"),import_consumers3=require("node:stream/consumers");
+init_errors();init_define_SAVEPOINT();var import_node_stream8=require("node:stream"),LONGEST_PREAMBLE=64*1024,Trailer=class extends import_node_stream8.Transform{started;lastWord;preamble="";#marker;#comesAgain;#held=Buffer.
 alloc(0);#isStarted=!1;#start=()=>{};#end=()=>{};constructor(nonce,comesAgain){super(),this.#comesAgain=comesAgain,this.#marker=
 Buffer.from(`
 ${nonce} `),this.started=new Promise(resolve3=>{this.#start=resolve3}),this.lastWord=new Promise(resolve3=>{this.#end=resolve3}),
@@ -6143,7 +6162,7 @@ this.#emit(this.#held.length),this.#ended(),done()}#ended(){this.#start(!1),this
 0)return;let bytes2=this.#held.subarray(0,length);this.#held=this.#held.subarray(length),this.#isStarted?this.push(bytes2):
 this.preamble=(this.preamble+bytes2.toString()).slice(-LONGEST_PREAMBLE)}#mayBegin(){let longest=Math.min(this.#marker.length-
 1,this.#held.length);for(let length=longest;length>0;length--)if(this.#held.subarray(this.#held.length-length).equals(this.#marker.
-subarray(0,length)))return length;return 0}};var FRUITLESS=3,Follower=class{stdout=new import_node_stream8.PassThrough;stderr=new import_node_stream8.PassThrough;started;#site;#followed;#key;#begin=()=>{};#isStarted=!1;#sent={
+subarray(0,length)))return length;return 0}};var FRUITLESS=3,Follower=class{stdout=new import_node_stream9.PassThrough;stderr=new import_node_stream9.PassThrough;started;#site;#followed;#key;#begin=()=>{};#isStarted=!1;#sent={
 stdout:0,stderr:0};#fruitless=0;constructor(site,followed2){this.#site=site,this.#followed=followed2,this.#key=`${followed2.
 phase}.${(0,import_node_crypto9.randomBytes)(8).toString("hex")}`,this.started=new Promise(resolve3=>{this.#begin=resolve3})}get isStarted(){
 return this.#isStarted}async attempt(){let{script:script2,nonce,resumable}=this.#followed,{stdout:out,stderr:err}=this.#sent,
@@ -6205,10 +6224,10 @@ host.sudo},this.#link=new Link({lease:record.request.lease,probe:()=>this.#renew
 let{request}=this.record,fields=[["holder",request.holder],["lease",String(request.lease)],["deadline",String(request.deadline)],
 ["on_conflict",request.onConflict],["degraded",request.degraded?"yes":"no"],...request.track.map(path=>["track",path]),...request.
 refresh.map(script2=>["refresh",scriptField(script2)]),...request.probe.map(script2=>["probe",scriptField(script2)])],until=Date.
-now()+request.lockTimeout*1e3,told=!1;for(;;)try{let begun=begunFrom(await this.#ask("begin",fields));return this.#lives(
+now()+request.lockTimeout*1e3,told2=!1;for(;;)try{let begun=begunFrom(await this.#ask("begin",fields));return this.#lives(
 begun.bootId),begun}catch(error2){if(!(error2 instanceof SavepointError&&error2.name==="host-busy")||Date.now()+LOCK_RETRY*
-1e3>until)throw error2;let{lockTimeout:patience2}=request;told||this.news.push({kind:"host_busy",reason:error2.reason,patience:patience2}),
-told=!0,await pause(LOCK_RETRY,this.#signal)}}async apply(change){let archive=await overlayArchive(change.overlay),remove=change.
+1e3>until)throw error2;let{lockTimeout:patience2}=request;told2||this.news.push({kind:"host_busy",reason:error2.reason,patience:patience2}),
+told2=!0,await pause(LOCK_RETRY,this.#signal)}}async apply(change){let archive=await overlayArchive(change.overlay),remove=change.
 remove.map(path=>["remove",path]),asked=()=>this.#ask("apply",remove,archive);return appliedFrom(await this.#over(asked,
 {repeatable:!1}))}async exec(command,signal2){command.reboot!==void 0&&this.#boot===void 0&&await this.renew();let host={
 name:this.#site.host.name,before:this.#boot,now:async()=>(await this.renew(),this.#boot),pause:()=>(0,import_promises18.setTimeout)(
@@ -6233,10 +6252,10 @@ attaching)}catch(error2){transaction=outOfReach(record,error2)}return{transactio
 await controller.close(),await host?.close()}}}function outOfReach(record,error2){let fail=()=>Promise.reject(error2),run=()=>{
 throw error2};return{record,news:new News,begin:fail,apply:fail,exec:fail,renew:fail,running:fail,commit:fail,rollback:fail,
 login:{name:"the host",run}}}init_define_SAVEPOINT();var import_node_os3=require("node:os");init_errors();var ownPhases=new Set(["artifacts","cleanup"]),outcomeErrors=new Set(["edited-by-others","rolled-back-unhealthy","rollba\
-ck-failed"]);function jobEnd(job,ledger,told){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?
-"cancelled":"failure":"success";return{kind:"job_end",status:own2==="success"?told:own2,...ledger.outcome?{outcome:ledger.
+ck-failed"]);function jobEnd(job,ledger,told2){let worst=worstOf(job,ledger,ledger.troubles),own2=worst?wasCancelled(ledger)?
+"cancelled":"failure":"success";return{kind:"job_end",status:own2==="success"?told2:own2,...ledger.outcome?{outcome:ledger.
 outcome}:mayBeOpen(ledger)&&{undecided:!0},...ledger.outcome&&ledger.outcome===job.expect&&{expected:!0},...worst&&{error:worst.
-error},exit:worst?exitOf2(worst.error):told==="success"?0:exitCodes.job}}function exitOfFinish(job,ledger,before){let own2=ledger.troubles.slice(before).filter(({phase})=>phase===void 0||ownPhases.
+error},exit:worst?exitOf2(worst.error):told2==="success"?0:exitCodes.job}}function exitOfFinish(job,ledger,before){let own2=ledger.troubles.slice(before).filter(({phase})=>phase===void 0||ownPhases.
 has(phase)),worst=worstOf(job,ledger,own2);return worst?exitOf2(worst.error):0}function worstOf(job,ledger,troubles){return troubles.
 filter(trouble=>!isPardoned(job,ledger,trouble)).sort((a,b)=>severity(a)-severity(b))[0]}function isPardoned(job,ledger,{
 error:error2,phase}){return job.expect===void 0||wasCancelled(ledger)||ledger.outcome!==void 0&&ledger.outcome!==job.expect?
@@ -6280,8 +6299,8 @@ error2)}open4--,wake()};for(let source of sources)pump(source);for(;open4>0||rea
 (yield next.value,next.taken()):await new Promise(resolve3=>{wake=resolve3})}if(failures.length>0)throw failures[0]}var LAST_WORDS=5e3,LONGEST_TIMER=2**31-1;async function*runPhase(phase,{masker:masker2,cancel,news}){var _stack=[];try{yield{
 kind:"phase_start",phase:phase.name,where:phase.where};let began=performance.now();let limit2=__using(_stack,new Limit(phase,
 cancel));let end2={};let error2;try{let reboots=0;for(let command=0;command<phase.commands&&!limit2.error;){end2={};let starting=phase.
-start(command,reboots,limit2.signal),process2=limit2.watch(yield*meanwhile(news,starting)),told=[...outputs(process2,masker2,
-news),progressOf(process2,phase)];for await(let each of merge2(told))if(!("batch"in each))yield each;else for(let line of each.
+start(command,reboots,limit2.signal),process2=limit2.watch(yield*meanwhile(news,starting)),told2=[...outputs(process2,masker2,
+news),progressOf(process2,phase)];for await(let each of merge2(told2))if(!("batch"in each))yield each;else for(let line of each.
 batch)yield output(phase,each.stream,line);let exit=yield*meanwhile(news,process2.exit);if(limit2.left(),exit.rebooted===
 void 0){if(end2=endOf2(exit),end2.exit!==0)break;command++}else reboots++,yield{kind:"host_rebooted",phase:phase.name,count:reboots,
 boot:exit.rebooted},phase.commands>1&&command++,end2={exit:0}}limit2.settled(),error2=end2.exit===0?void 0:phase.failed(
@@ -6307,7 +6326,7 @@ let{stdout,stderr,exit}=process2;try{await process2.kill();let ends=[exit,(0,imp
 stderr)];await Promise.race([Promise.allSettled(ends),(0,import_promises20.setTimeout)(LAST_WORDS,void 0,{ref:!1})])}finally{
 let reason=new Error("The process was killed and its output did not end.");for(let stream of[stdout,stderr])stream.readableEnded||
 stream.destroy(reason)}}function cancellation(cancel){let{reason}=cancel;return reason instanceof SavepointError?reason:
-new SavepointError("job-cancelled")}init_define_SAVEPOINT();var import_node_path7=require("node:path"),import_node_stream13=require("node:stream"),import_promises25=require("node:stream/promises");
+new SavepointError("job-cancelled")}init_define_SAVEPOINT();var import_node_path7=require("node:path"),import_node_stream14=require("node:stream"),import_promises25=require("node:stream/promises");
 init_errors();init_define_SAVEPOINT();init_define_SAVEPOINT();init_define_SAVEPOINT();function ifThere(tool,script2){return`set -eu
 export HOME=/root PATH="$PATH:/usr/local/sbin:/usr/local/bin"
 command -v ${tool} >/dev/null 2>&1 || exit 0
@@ -6343,9 +6362,9 @@ probe:ifThere("npm","npm --loglevel=error ping")},docker:{about:"daemon configur
 roxies and credentials of docker",paths:["/etc/default/docker","/etc/docker","/etc/sysconfig/docker","/etc/systemd/syste\
 m/docker.service.d","/root/.docker/config.json"],refresh:ifThere("systemctl",`systemctl daemon-reload
 if systemctl -q is-active docker; then systemctl reload docker; fi`),probe:ifThere("systemctl","if systemctl -q is-enabl\
-ed docker; then docker info >/dev/null; fi")}},presetNames=Object.keys(presets);init_define_SAVEPOINT();var import_node_stream9=require("node:stream"),import_promises21=require("node:stream/promises"),
+ed docker; then docker info >/dev/null; fi")}},presetNames=Object.keys(presets);init_define_SAVEPOINT();var import_node_stream10=require("node:stream"),import_promises21=require("node:stream/promises"),
 import_promises22=require("node:timers/promises");init_errors();var PAUSE=1e3,MOST_BREAKS=5;function again(begin2,patience2){
-let stderr=new import_node_stream9.PassThrough,stopped=!1,lostSince,breaks=0,current=begin2(),follow=transfer=>{transfer.
+let stderr=new import_node_stream10.PassThrough,stopped=!1,lostSince,breaks=0,current=begin2(),follow=transfer=>{transfer.
 stderr.pipe(stderr,{end:!1});let setFollowing=()=>{},following=new Promise(resolve3=>{setFollowing=resolve3});return{exit:(async()=>{
 try{return await transfer.exit}catch(error2){if(await(0,import_promises21.finished)(transfer.stderr,{writable:!1}),stopped||
 !mayPass(error2)||(stderr.write(`the connection broke: beginning again
@@ -6355,7 +6374,7 @@ SavepointError?error2.name:void 0;return name==="host-lost"&&(lostSince=performa
 name!=="host-unreachable"||lostSince===void 0||breaks>MOST_BREAKS?!1:performance.now()-lostSince<patience2*1e3},first=follow(
 current),exit=first.exit.finally(()=>stderr.end());return exit.catch(()=>{}),{stderr,exit,progress:progressOfAll(first.one),
 kill:async()=>{stopped=!0,await current.kill()}}}async function*progressOfAll(first){for(let one=first;one;one=await one.
-following)yield*one.transfer.progress}init_define_SAVEPOINT();var import_node_stream11=require("node:stream");init_errors();init_give_back();init_output();init_define_SAVEPOINT();function byteName(text5){return Buffer.from(text5,"utf8").toString("latin1")}function rawName(name){
+following)yield*one.transfer.progress}init_define_SAVEPOINT();var import_node_stream12=require("node:stream");init_errors();init_give_back();init_output();init_define_SAVEPOINT();function byteName(text5){return Buffer.from(text5,"utf8").toString("latin1")}function rawName(name){
 return Buffer.from(name,"latin1")}function shownName(name){return rawName(name).toString("utf8")}init_define_SAVEPOINT();var import_node_fs6=require("node:fs");init_errors();init_define_SAVEPOINT();var import_node_fs5=require("node:fs"),ENOUGH=256*1024,GatheredWrites=class{#descriptor;#written;#pieces=[];#size=0;constructor(descriptor,written){
 this.#descriptor=descriptor,this.#written=written}add(piece){this.#pieces.push(piece),this.#size+=piece.length,this.#size>=
 ENOUGH&&this.flush()}flush(){let all=this.#pieces;this.#pieces=[],this.#size=0;let left=all;for(;left.length>0;)left=after(
@@ -6426,7 +6445,7 @@ return{file:"a file",directory:"a directory",link:"a link",other:"no directory"}
 ...details}={}){let entry3=shownName(name);return new SavepointError("artifact-refused",{message:`The artifact ${entry3}\
  ${why}; nothing after it was fetched.`,details:{entry:entry3,...details},...hint!==void 0&&{hint}})}function unwritable2(folder,why,cause,entry3){
 return new SavepointError("output-unwritable",{message:`Artifacts cannot be written to ${folder}: ${why}`,details:{folder,
-...entry3!==void 0&&{entry:entry3}},...cause!==void 0&&{cause}})}init_define_SAVEPOINT();var import_node_stream10=require("node:stream"),import_promises23=require("node:stream/promises"),
+...entry3!==void 0&&{entry:entry3}},...cause!==void 0&&{cause}})}init_define_SAVEPOINT();var import_node_stream11=require("node:stream"),import_promises23=require("node:stream/promises"),
 AS_JOB_USER=`
 if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
   if command -v runuser >/dev/null; then exec runuser -u "$SUDO_USER" -- /bin/sh -c "$@"; fi
@@ -6434,7 +6453,7 @@ if [ "$(id -u)" = 0 ] && [ "\${SUDO_USER:-root}" != root ]; then
   exec su -s /bin/sh "$SUDO_USER" -c "$script" "$@"
 fi
 exec /bin/sh -c "$@"`;function asJobUser(script2,words){return["/bin/sh","-c",AS_JOB_USER,"sh",script2,"sh",...words]}var noNews=/(due to|delayed from) previous errors$/,
-LastWords=class extends import_node_stream10.Transform{#whole;#tail=Buffer.alloc(0);constructor({stderr}){super(),this.#whole=
+LastWords=class extends import_node_stream11.Transform{#whole;#tail=Buffer.alloc(0);constructor({stderr}){super(),this.#whole=
 (0,import_promises23.finished)(stderr,{writable:!1}).catch(()=>{}),stderr.pipe(this,{end:!1})}_transform(chunk,_encoding,done){
 this.#tail=Buffer.concat([this.#tail,chunk]).subarray(-4096),done(null,chunk)}async of({code:code2,signal:signal2}){return await this.#whole,
 this.#tail.toString("utf8").split(`
@@ -6501,7 +6520,7 @@ name,exit}});let missing2=opening.missingOf(paths);missing2.length<paths.length&
 throw new SavepointError("artifact-missing",{message:`The host has no ${missing2[0]}, which is to be fetched.`,details:{
 host:login.name,missing:missing2}});return{code:0}}catch(_){var _error=_,_hasError=!0}finally{__callDispose(_stack,_error,
 _hasError)}}function eachPiece(from,take){return new Promise((resolve3,reject)=>{let onData=piece=>{try{take(piece)}catch(error2){
-from.off("data",onData),reject(error2)}};from.on("data",onData),(0,import_node_stream11.finished)(from,{writable:!1},error2=>error2?
+from.off("data",onData),reject(error2)}};from.on("data",onData),(0,import_node_stream12.finished)(from,{writable:!1},error2=>error2?
 reject(error2):resolve3())})}var Opening=class{total;#login;#missing=new Set;#held=Buffer.alloc(0);constructor(login){this.#login=
 login}missingOf(paths){return paths.filter((_,index)=>this.#missing.has(index+1))}take(chunk){if(!this.#held)return chunk;
 this.#held=Buffer.concat([this.#held,chunk]);let end2=this.#held.indexOf(`
@@ -6512,7 +6531,7 @@ end2,0)).toString().split(`
 he artifacts cannot be understood.`,details:{host:this.#login.name,said:this.#held.subarray(0,400).toString()},hint:"The\
  login shell must print nothing of its own for commands."});for(let line of lines2){let[key,value]=line.split(" ");key===
 "missing"&&this.#missing.add(Number(value)),key==="total"&&(this.total=Number(value)*1024)}let rest=this.#held.subarray(
-end2+2);return this.#held=void 0,rest}};init_define_SAVEPOINT();var import_node_stream12=require("node:stream");init_errors();init_define_SAVEPOINT();var import_node_fs8=require("node:fs");init_errors();init_define_SAVEPOINT();var import_node_fs7=require("node:fs");init_errors();function*walk2(sources){for(let{local,as}of sources){let path=Buffer.from(local);yield*ancestors(path,byteName(as)),yield*descend(
+end2+2);return this.#held=void 0,rest}};init_define_SAVEPOINT();var import_node_stream13=require("node:stream");init_errors();init_define_SAVEPOINT();var import_node_fs8=require("node:fs");init_errors();init_define_SAVEPOINT();var import_node_fs7=require("node:fs");init_errors();function*walk2(sources){for(let{local,as}of sources){let path=Buffer.from(local);yield*ancestors(path,byteName(as)),yield*descend(
 path,byteName(as),look(path,()=>(0,import_node_fs7.statSync)(path)))}}function survey(sources){let total={entries:0,bytes:0};
 for(let found of walk2(sources))found.left||(total.entries++,total.bytes+=found.size);return total}function*ancestors(path,name){
 let above=name.split("/").slice(0,-1),mtime=Math.floor(Date.now()/1e3);for(let[depth]of above.entries()){let leading=above.
@@ -6552,7 +6571,7 @@ cd "$1" || exit
 umask 0
 case $(tar --version 2>/dev/null | head -c 200) in *GNU*) exec tar -b 128 -xpof - ;; esac
 exec tar -xpof -`;function upload(login,sources,{into,transaction}){let sent={entries:0,bytes:0,total:totalOf(sources)},
-stop=new AbortController,running=login.run({argv:asJobUser(UNPACK,[into]),stdin:import_node_stream12.Readable.from(pack2(
+stop=new AbortController,running=login.run({argv:asJobUser(UNPACK,[into]),stdin:import_node_stream13.Readable.from(pack2(
 sources,sent)),env:{SAVEPOINT_TRANSACTION:transaction},signal:stop.signal});running.stdout.resume();let stderr=new LastWords(
 running),exit=unpacked(running,stderr,login).catch(error2=>{throw changedMeanwhile(error2)}).finally(()=>stderr.close());
 return exit.catch(()=>{}),{stderr,exit,progress:progressOf2(sent,exit),kill:async()=>{stop.abort(),await Promise.allSettled(
@@ -6575,9 +6594,9 @@ run),paths=wanted.map(path=>path.startsWith("/")?path:`${workDir}/${path}`),requ
 aborted;return alone(again(()=>download(transaction.login,{paths,workDir,folder:(0,import_node_path7.join)(output2,ARTIFACTS),
 limits:limits2,transaction:transaction.record.id,required:required2}),transaction.record.request.lease))}function workDirOf({
 ledger}){if(ledger.workDir!==void 0)return ledger.workDir;throw new SavepointError("transfer-failed",{message:"There is \
-no work directory."})}function alone({stderr,exit,progress,kill:kill2}){return{stdout:import_node_stream13.Readable.from(
-[]),stderr,exit,progress,kill:kill2}}function followedBy(sending,command){let stdout=new import_node_stream13.PassThrough,
-stderr=new import_node_stream13.PassThrough;sending.stderr.pipe(stderr,{end:!1});let stopped=!1,current=sending,start2=async()=>{
+no work directory."})}function alone({stderr,exit,progress,kill:kill2}){return{stdout:import_node_stream14.Readable.from(
+[]),stderr,exit,progress,kill:kill2}}function followedBy(sending,command){let stdout=new import_node_stream14.PassThrough,
+stderr=new import_node_stream14.PassThrough;sending.stderr.pipe(stderr,{end:!1});let stopped=!1,current=sending,start2=async()=>{
 try{return await sending.exit,stopped?void 0:await command()}finally{await(0,import_promises25.finished)(sending.stderr,
 {writable:!1})}},exit=(async()=>{let process2=await start2().catch(error2=>{throw stdout.end(),stderr.end(),error2});return process2?
 (current=process2,stopped&&await process2.kill(),process2.stdout.on("error",error2=>stdout.destroy(error2)).pipe(stdout),

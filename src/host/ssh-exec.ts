@@ -4,13 +4,13 @@ import type { ClientChannel } from 'ssh2';
 import { SavepointError } from '../errors.ts';
 import { feed } from './feed.ts';
 import type { Command, Exit } from './host.ts';
+import { killCommand } from './kill-marked.ts';
 import { drained, type Output } from './output.ts';
 import { killGrace, markVariable, newMark } from './processes.ts';
 import { commandLine, quoteWords } from './quote.ts';
 import type { SshConnection } from './ssh-connection.ts';
 import { lost } from './ssh-errors.ts';
 import { endWasSent, sendSignal, windowGrower } from './ssh-internals.ts';
-import { killCommand } from './ssh-kill.ts';
 import { targetName } from './ssh-target.ts';
 
 /** How long it may take to find and end what carries a mark, on a slow host with many processes. */

@@ -6,7 +6,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startRelay } from '../host/relay.ts';
 import { type Sshd, startSshd } from '../host/sshd.ts';
@@ -154,6 +154,25 @@ case $1 in capabilities) echo '{"capabilities":["close"]}';; open) echo opening 
     expect(said).toMatchObject({ exit: 3 });
     expect(said.stderr).toContain('backend-failed');
     expect(said.stderr).toContain(complaint);
+  });
+
+  test('runs the commands itself, in every process of the run', async () => {
+    const it = scene();
+    const host = ['--host', `backend:${resolve('test/host/backends/program')}`];
+    const words = ['sh', '-c', 'echo there; exit 4'];
+    const run = await savepoint(['run', ...it.options, ...host, '--json', '--', ...words], it);
+    expect(run.exit).toBe(1);
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      outcome: 'rolled-back',
+      test_output: 'there\n',
+      test_status: 4,
+    });
+    expect(it.root.snapshot()).toEqual(it.before);
+    const begin = ['begin', ...it.options, ...host, '--while', `${process.pid}`];
+    expect(await savepoint(begin, it)).toMatchObject({ exit: 0 });
+    expect(await savepoint(['exec', '--', 'true'], it)).toMatchObject({ exit: 0 });
+    expect(await savepoint(['finish', '--status', 'success'], it)).toMatchObject({ exit: 0 });
+    expect(it.root.read('etc/apt/sources.list')).toBe(PATCHED);
   });
 
   test('serves commands about a host, too', async () => {

@@ -17,4 +17,5 @@ if (given !== undefined) {
   await describeBackend('executable (nspawn)', here('examples/backends/nspawn'), image);
   await describeBackend('module (nspawn)', here('examples/backends/nspawn.mjs'), image);
   await describeBackend('module that runs commands itself', here('test/host/backends/own.mjs'));
+  await describeBackend('executable that runs commands itself', here('test/host/backends/program'));
 }

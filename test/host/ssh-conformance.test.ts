@@ -22,7 +22,7 @@ const open = (user: string) => {
 
 const drop = (user: string) => () => servers.get(user)?.dropSessions();
 
-describeHost('ssh', () => open('self'), drop('self'));
+describeHost('ssh', () => open('self'), { drop: drop('self') });
 
 // Unlike for root, OpenSSH sends signals here; and few commands go over one connection.
-if (isRoot) describeHost('ssh as a user without rights', () => open('lab'), drop('lab'));
+if (isRoot) describeHost('ssh as a user without rights', () => open('lab'), { drop: drop('lab') });

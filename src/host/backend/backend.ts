@@ -49,8 +49,9 @@ export type Verb = 'open' | OptionalVerb;
  * what they throw is their own.
  */
 export interface Backend {
-  /** The optional verbs it has. */
+  /** The optional verbs it has, and `run` when it runs the commands of its hosts itself. */
   capabilities(request: BackendContext): Promise<string[]>;
   call(verb: Verb, request: BackendContext): Promise<unknown>;
+  /** For what has `run`. */
   connect?(request: BackendContext): Promise<CommandRunner>;
 }

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { openLocal } from '../local.ts';
 import type { Backend, BackendContext, Verb } from './backend.ts';
+import { ProgramRunner } from './program-runner.ts';
 
 /** Bytes of an answer; nothing an endpoint needs comes near it. */
 const largest = 1024 * 1024;
@@ -9,7 +10,8 @@ const largest = 1024 * 1024;
 /**
  * A backend that is a program: `PROGRAM VERB`, run once for each verb, with the request as a line
  * of JSON on standard input and an object of JSON as its answer on standard output. What it writes
- * to standard error is for people. Any exit status but 0 is a failure.
+ * to standard error is for people. Any exit status but 0 is a failure. One that runs the host's
+ * commands itself has the verb `run`: see `ProgramRunner`.
  */
 export function executableBackend(use: string): Backend {
   return {
@@ -21,18 +23,28 @@ export function executableBackend(use: string): Backend {
       throw new Error('its answer has no list "capabilities"');
     },
     call: (verb, request) => ask(use, verb, request),
+    connect: async (request) => {
+      const runner = new ProgramRunner(use, told(request));
+      await runner.check(request.signal);
+      return runner;
+    },
   };
+}
+
+function told({ signal: _signal, log: _log, ...request }: BackendContext): string {
+  return JSON.stringify({ protocol: 1, ...request });
 }
 
 async function ask(
   use: string,
   verb: Verb | 'capabilities',
-  { signal, log, ...told }: BackendContext,
+  request: BackendContext,
 ): Promise<Record<string, unknown>> {
+  const { signal, log } = request;
   await using local = openLocal();
   const { stdout, stderr, exit } = local.run({
     argv: [use, verb],
-    stdin: `${JSON.stringify({ protocol: 1, ...told })}\n`,
+    stdin: `${told(request)}\n`,
     cwd: '/',
     signal,
   });

@@ -7,7 +7,8 @@ import type { BackendUse } from '../target.ts';
 import { type Backend, type BackendModule, optionalVerbs } from './backend.ts';
 import { executableBackend } from './executable.ts';
 
-const isModule = (file: string): boolean => /\.[mc]?js$/.test(file);
+/** Whether a backend's file is an ES module; anything else is a program. */
+export const isModule = (file: string): boolean => /\.[mc]?js$/.test(file);
 
 /** The file of a backend, and what tells whether it is still the same. @throws `backend-bad` */
 export async function inspectBackend(use: string): Promise<{ use: string; sha256: string }> {
@@ -50,7 +51,10 @@ async function moduleBackend(use: string): Promise<Backend> {
   const { open, connect } = module;
   if (typeof open !== 'function') throw bad(use, 'does not export the function open');
   return {
-    capabilities: async () => optionalVerbs.filter((verb) => typeof module[verb] === 'function'),
+    capabilities: async () => [
+      ...optionalVerbs.filter((verb) => typeof module[verb] === 'function'),
+      ...(connect ? ['run'] : []),
+    ],
     call: async (verb, request) => module[verb]?.(request),
     ...(connect && { connect: async (request) => connect(request) }),
   };

@@ -31,7 +31,7 @@ export async function openBackend(
     const said = await within(use, 'open', options, (context) => loaded.call('open', context));
     const { asked: endpoint, state } = readOpenAnswer(said, asked);
     const backend = { ...use, opened: true, ...(state !== undefined && { state }) };
-    if (!endpoint && !loaded.connect) {
+    if (!endpoint && !can.includes('run')) {
       throw failedBackend(use, 'open', 'it gave no endpoint and runs no commands itself');
     }
     const target = endpoint

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { loadBackend } from '../../../src/host/backend/load.ts';
+import { isModule, loadBackend } from '../../../src/host/backend/load.ts';
 import { callBackend, type OpenedBackend, openBackend } from '../../../src/host/backend/open.ts';
 import { capture } from '../../../src/host/capture.ts';
 import type { Host } from '../../../src/host/host.ts';
@@ -58,12 +58,12 @@ export async function describeBackend(
       await callBackend(opened.backend, 'close', options);
     }, patience);
 
-    describeHost(
-      `of backend ${name}`,
-      reach,
+    describeHost(`of backend ${name}`, reach, {
       // One that runs the commands itself has no link that could be cut from here.
-      loaded.connect ? undefined : () => relay?.cut(),
-    );
+      drop: can.includes('run') ? undefined : () => relay?.cut(),
+      // A program has nothing but its status to tell by.
+      signals: can.includes('run') && !isModule(use) ? 'as a status' : 'told',
+    });
 
     test('takes back what it never opened, and what it has taken back already', async () => {
       await callBackend((await unopened()).backend, 'close', options);

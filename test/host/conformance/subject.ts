@@ -5,14 +5,19 @@ import { bytesOf } from './bytes.ts';
 
 type More = Omit<Command, 'argv'>;
 
+/** How the end of a command by a signal is told: as one, or as a shell does. */
+export type Signals = 'told' | 'as a status';
+
 /** The host under test and what every part of the suite does with it. */
 export class Subject {
   readonly open: () => Promise<Host>;
+  readonly signals: Signals;
   #host: Host | undefined;
   #folder = '';
 
-  constructor(open: () => Promise<Host>) {
+  constructor(open: () => Promise<Host>, signals: Signals) {
     this.open = open;
+    this.signals = signals;
   }
 
   async begin(): Promise<void> {
