@@ -5,7 +5,7 @@ export interface ProofRecord {
   command: string;
   /** SHA-256 of the guard it was run on. */
   guard: string;
-  /** Nothing was left out: every sweep, shell, file system, point and mutant. */
+  /** Nothing of its plan was left out (test/guard/proof/plan.ts), nor a mutant. */
   whole: boolean;
   points: number;
   /** Lives of a guard that were led to an end. */
