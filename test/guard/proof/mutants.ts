@@ -24,6 +24,8 @@ export interface Try {
   fs: Task['fs'];
   /** Of a fault: which; EIO by default. */
   fault?: Fault;
+  /** The program whose calls can tell, when no other's can. */
+  program?: string;
 }
 
 export interface Caught {
@@ -80,7 +82,7 @@ export async function tryMutant(
 }
 
 function taskOf(
-  { sweep, scenario, fs, fault = 'EIO' }: Try,
+  { sweep, scenario, fs, fault = 'EIO', program }: Try,
   guard: string,
   seed: number,
   sample?: number,
@@ -88,6 +90,7 @@ function taskOf(
   const place = { guard, shell: 'dash', fs, scenario } as const;
   const share: Share = { part: 0, parts: 1, seed, thin: 50, stopAtFirst: true };
   if (sample !== undefined) share.sample = sample;
+  if (program !== undefined) Object.assign(share, { program, thin: 1 });
   switch (sweep) {
     case 'kill':
       return { ...place, sweep, plan: { ...share, bothWays: false, again: 0, everywhereAgain: 0 } };

@@ -56,6 +56,8 @@ export interface Share {
   thin: number;
   /** One violation is enough: for mutants. */
   stopAtFirst?: boolean;
+  /** Only calls of the program of this name: for mutants that nothing else can tell from the guard. */
+  program?: string;
 }
 
 const scratch = /\/tx\/[^/]+\/(work|new\.\d+)(\/|$)/;
@@ -70,7 +72,8 @@ export function pointsOf(log: string, share: Share): number[] {
   let reserved = 0;
   const all = log.split('\n').filter((line) => {
     if (line === '') return false;
-    const paths = line.split('\t').slice(4);
+    const [, , program, , ...paths] = line.split('\t');
+    if (share.program !== undefined && program !== share.program) return false;
     if (paths.every((path) => reserve.test(path))) return reserved++ % ofReserve === 0;
     return !paths.every((path) => scratch.test(path)) || scratched++ % share.thin === 0;
   });
