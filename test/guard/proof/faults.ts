@@ -54,6 +54,8 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
     if (!hit.reached) continue;
     const trace = readLog(life, point);
     const { ok, head, status, error } = hit.answer;
+    // Read from the host: a watchdog has nobody to answer.
+    const gaveUp = life.outcome() === 'rollback-failed';
     tally.points++;
     tally.runs++;
     if (status === 124) note(tally, where, ['the guard hangs'], trace);
@@ -72,9 +74,8 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
     const committed = ok && head.includes('outcome committed');
     const rolledBack = ok && head.includes('outcome rolled-back');
     const ends = rolledBack ? 'old' : scenario.ends;
-    const gaveUp = head.includes('outcome rollback-failed');
     const problems = judgeEnd(life, ends, committed);
-    // A host that said it could not roll back stays closed until a person has looked.
+    // A host that could not roll back under the fault stays closed until a person has looked.
     const open = gaveUp ? problems.filter((p) => p !== 'state: quarantine is there') : problems;
     note(tally, `${where} (${said}), recovered`, open, trace);
   }

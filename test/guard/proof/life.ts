@@ -181,6 +181,12 @@ export class Life implements Disposable {
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
 
+  /** What the guard recorded as the end of it, if anything. */
+  outcome(id = 't1'): string {
+    const file = join(this.guard.state, 'tx', id, 'outcome');
+    return existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+  }
+
   /**
    * Kills whatever else runs in this process namespace, as a power failure would, and waits until it
    * is gone: a watchdog that a begin without the tracer left would keep the file system busy.
