@@ -21,7 +21,10 @@ export interface FaultPlan extends Share {
   lasting: boolean;
 }
 
-/** A shell that can make no pipe any more, or read no more of its script, ends where it is. */
+/**
+ * A shell that can make no pipe any more, or read no more of its script, ends where it is; one that can
+ * list no directory cannot see who holds the lock, and waits LOCK_WAIT for it, longer than the tracer does.
+ */
 function isMute({ fault, lasting }: FaultPlan): boolean {
   return lasting && (fault === 'EMFILE' || fault === 'EIO-READ');
 }
@@ -58,8 +61,9 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
     const gaveUp = life.outcome() === 'rollback-failed';
     tally.points++;
     tally.runs++;
-    if (status === 124) note(tally, where, ['the guard hangs'], trace);
-    else if (!ok && !error && answers.includes(scenario.interrupted) && !isMute(plan)) {
+    const mute = isMute(plan);
+    if (status === 124 && !mute) note(tally, where, ['the guard hangs'], trace);
+    else if (!ok && !error && answers.includes(scenario.interrupted) && !mute) {
       note(tally, where, [`no answer of the protocol, status ${status}`], trace);
     }
     const said = ok ? 'ok' : `error ${error ?? `without a name, status ${status}`}`;
