@@ -68,11 +68,8 @@ export async function tryMutant(
       // A mutant so broken that a life cannot even be prepared has been noticed; a worker that
       // could not do its own work has noticed nothing.
       if (!tally.message.includes(stepFailed)) throw tally;
-      return {
-        mutant,
-        runs,
-        by: { where: 'the undisturbed life', problems: [tally.message], trace: [] },
-      };
+      const [said = ''] = tally.message.slice(tally.message.indexOf(stepFailed)).split('\n');
+      return { mutant, runs, by: { where: 'the undisturbed life', problems: [said], trace: [] } };
     }
     runs += tally.runs;
     const by = tally.violations[0];
