@@ -13,8 +13,8 @@ return value},__callDispose=(stack,error2,hasError)=>{var E=typeof SuppressedErr
 return _=Error(m),_.name="SuppressedError",_.error=e,_.suppressed=s,_},fail=e=>error2=hasError?new E(e,error2,"An error \
 was suppressed during disposal"):(hasError=!0,e),next=it=>{for(;it=stack.pop();)try{var result=it[1]&&it[1].call(it[2]);
 if(it[0])return Promise.resolve(result).then(next,e=>(fail(e),next()))}catch(e){fail(e)}if(hasError)throw error2};return next()};var define_SAVEPOINT_default,init_define_SAVEPOINT=__esm({"<define:__SAVEPOINT__>"(){define_SAVEPOINT_default={version:"\
-0.1.0",pin:{version:"1.1.0",sha256:"4e2fd6d1bd8e230fd9fdb89b90336bb4240937cf45ed6f82d2ee6192a8872390"},guards:{order:["1\
-.0.0","1.0.1","1.0.2","1.1.0"],text:`#!/bin/sh
+0.1.0",pin:{version:"1.2.0",sha256:"a1440a845a68d6330319fbc3bfb94f3e9cd86df2af98b035acdfc831c2bdd310"},guards:{order:["1\
+.0.0","1.0.1","1.0.2","1.1.0","1.2.0"],text:`#!/bin/sh
 # Savepoint guard: makes changes to the tracked paths of this host a transaction.
 # The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
 # verb, each durable before the next, and answers on standard output (docs/guard-protocol.md). It may be killed at
@@ -23,19 +23,16 @@ if(it[0])return Promise.resolve(result).then(next,e=>(fail(e),next()))}catch(e){
 # State in /var/lib/savepoint (0700), or below the root it was given, or in a directory of their own for other users:
 #   guard/<sha256>/guard   this program        open         id of the open transaction
 #   tx/<id>/               a transaction       quarantine   why no transaction may begin
-# shellcheck disable=SC2012,SC2015,SC2034 # in "a && b || fail" either is meant; eval uses what seems unused; ids are pl\
-ain
+# shellcheck disable=SC2012,SC2013 # ids of transactions and numbers of processes are plain words
+# shellcheck disable=SC2015,SC2034 # in "a && b || fail" either is meant; eval sets what seems unused
 set -u
-job_path=$PATH job_umask=$(umask)
-umask 077
+job_path=$PATH job_umask=$(umask) && umask 077
 export LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
 unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
-VERSION=1.1.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
+VERSION=1.2.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
 LOCK_WAIT=600 GRACE=5 PATIENCE=300   # seconds: for another guard at work; from TERM to KILL; for a refresh or a probe
 KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144 # ended transactions kept for audit: so many, so old, so large together
-NL='
-' TAB=$(printf '\\t') ODD=$(printf '\\001\\002\\003')
-
+TAB=$(printf '\\t') ODD=$(printf '\\001\\002\\003') NL=$(printf '\\n.') && NL=\${NL%.}
 # ---- requests and answers --------------------------------------------------------------------------------------------\
 
 read_request() { # lines "key value" up to an empty one; \`read\` takes single bytes, so the verb can read all that follow\
@@ -46,8 +43,7 @@ s
   IFS= read -r line && [ "$line" = "savepoint $PROTOCOL" ] || fail guard-protocol "the request begins '\${line:-}', not '\
 savepoint $PROTOCOL'"
   while IFS= read -r line || fail guard-protocol 'the request ends within its header'; do
-    key=\${line%% *} value=\${line#* }
-    case $key in
+    key=\${line%% *} value=\${line#* } && case $key in
       '') break ;;
       track | remove | refresh | probe) eval "$key=\\$$key\\$value\\$NL" ;;
       id | token | fence | guard | root | state_dir | holder | lease | deadline | on_conflict | degraded | reason | \\
@@ -57,59 +53,61 @@ savepoint $PROTOCOL'"
   case $id in *[!a-z0-9-]*) fail guard-protocol "the id '$id' has other characters than a-z, 0-9 and -" ;; esac
   case $guard:$phase in *[!a-f0-9]*:* | *: | *:.* | *:*[!A-Za-z0-9._-]*) fail guard-protocol "'$guard', '$phase': no dig\
 est, no key" ;; esac
-  case .$fence.$lease.$deadline.$out.$err.$reboot. in *[!0-9.]* | *..*) fail guard-protocol 'numbers have to be whole' ;\
+  case :$fence:$lease:$deadline:$out:$err:$reboot: in *[!0-9:]* | *::*) fail guard-protocol 'numbers have to be whole' ;\
 ; esac
   case $root in '' | /*) root=\${root%/} ;; *) fail guard-protocol "the root '$root' is not absolute" ;; esac
-  admit root "$root$state_dir"
-  state=$root/var/lib/savepoint
+  admit root "$root$state_dir"; state=$root/var/lib/savepoint
   if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=\${state_dir:-\${XDG_STATE_HOME:-\${HOME:-}/.local/state}/savepoint}\
 ; fi
   place
 }
 place() { # all work is done from the root, by relative names ("./etc/apt"), which never begin with a dash
-  cd "$root/" || fail host-file-missing "the root $root is not there"
-  tx=$state/tx/$id work=$state/tx/$id/work && read -r tools 2>/dev/null <"$tx/tools" || tools=gnu
+  find='' doubted='' kept='' && cd "$root/" && read -r boot </proc/sys/kernel/random/boot_id || fail host-file-missing "\
+the root $root is not there, or no /proc"
+  tx=$state/tx/$id work=$state/tx/$id/work && read -r tools sync_f 2>/dev/null <"$tx/tools" || tools=gnu sync_f=''
 }
 # admit WHAT WORD...: where root has put a policy of the host's own there, it is asked about whoever comes by sudo.
 bound() { [ -n "\${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ] && [ -e $POLICY ]; }
 admit() { ! bound || said=$(/bin/sh $POLICY "$@" 2>&1) || fail guard-refused-by-host "the policy of this host: $said"; }\
 
+case \${KSH_VERSION:-} in *MIRBSD* | *LEGACY*) say() { print -rn -- "$1"; } ;; *) say() { printf %s "$1"; } ;; esac # a p\
+rogram to mksh: others see its words
 echo() { printf '%s\\n' "$*"; } # some shells' own would read \\c or \\n in what a request says
 # ok KEY VALUE...: the verb was done, and what there is to say; fail NAME TEXT: it is refused, by a name of the catalogu\
 e.
 ok() { printf 'savepoint %s ok\\n' "$PROTOCOL" && while [ $# -gt 1 ]; do printf '%s %s\\n' "$1" "$2" && shift 2; done; }
-fail() {
-  unlock
-  printf 'savepoint %s error %s\\nmessage %s\\n\\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\\n\\001' '  ')"
-  exit 1
-}
+fail() { unlock; printf 'savepoint %s error %s\\nmessage %s\\n\\n' "$PROTOCOL" "$1" "$(say "$2" | tr '\\n\\001' '  ')"; exit \
+1; }
 unwritten() { fail host-write-failed "cannot write \${1:-below $state}"; }
-mine() { # this verb may act on the transaction: it is here, the token is right, and nobody came later
+mine() { # this verb may act on the transaction: it is here, and the token is right
   [ -n "$id" ] && [ -e "$tx/token" ] || fail not-open "there is no transaction '$id' on this host"
-  [ "$(printf %s "$token" | sha256sum)" = "$(cat "$tx/token")" ] || fail bad-token "the token is not that of transaction\
- $id"
+  read -r known <"$tx/token" && [ "$(say "$token" | sha256sum)" = "$known" ] || fail bad-token "the token is not that of\
+ transaction $id"
+  latest
+  [ "$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "\${1:-}" = full ] || unwritten "$tx/fence"
+}
+latest() { # nobody came later
   read -r seen <"$tx/fence" || fail host-read-failed "cannot read $tx/fence"
   [ "$fence" -ge "$seen" ] || fail fenced "a later controller (fence $seen) has taken transaction $id over"
-  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || [ "\${1:-}" = full ] || unwritten "$tx/fence"
 }
 undecided() { # the transaction may still be changed
   [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] || fail not-open "transaction $id is $(sed 's/^/decided: /' "$tx/decisio\
 n" 2>/dev/null || echo 'not armed')"
 }
-
 # ---- durable primitives ----------------------------------------------------------------------------------------------\
 
-# put FILE: standard input becomes FILE, whole and durable, or FILE stays as it was.
-put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "\${1%/*}" || { rm -f "$1.$$"; return 1; }; }
+# put FILE TEXT: FILE holds the text, whole and durable, or stays as it was.
+put() { printf '%s\\n' "$2" >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "\${1%/*}" || { rm -f "$1.$$"; return 1\
+; }; }
 # flush PATH...: makes the file systems of these paths durable. A sync that knows no -f flushes them all.
-flush() { case \${sync_f:=$(sync --help 2>&1)} in *-f*) sync -f "$@" ;; *) sync ;; esac; }
-flush_tracked() { # the file systems of the tracked paths. nearest PATH: sets dir to the closest directory above PATH
-  set -- && last='' && while IFS= read -r path; do
-    nearest "$path" && { [ "$dir" = "$last" ] || set -- "$@" "$dir/"; } && last=$dir
-  done <"$tx/tracked"
+flush() { if [ -n "$sync_f" ]; then sync -f "$@"; else sync; fi; }
+flush_tracked() { # [PATH]: the file systems of the tracked paths, and of PATH
+  last='' && while IFS= read -r path; do nearest "$path" && { [ "$dir" = "$last" ] || set -- "$@" "$dir/"; } && last=$di\
+r; done <"$tx/tracked"
   flush "$@"
 }
-nearest() { dir=.\${1%/*} && while [ ! -d "$dir" ]; do dir=\${dir%/*}; done; }
+nearest() { dir=.\${1%/*} && while [ ! -d "$dir" ]; do dir=\${dir%/*}; done; } # PATH: sets dir to the closest directory a\
+bove it
 # straight DIR: DIR is where its name says, not behind a symbolic link. Sets real.
 straight() { real=$(cd -P "$1/" 2>/dev/null && pwd -P) && here=$(pwd -P) && [ "\${real%/}" = "\${here%/}\${1#.}" ]; }
 is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
@@ -117,325 +115,405 @@ is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 # fields until they are there. lines: from NUL-ended names to such lines; names: and back.
 lines() { tr '\\n\\000\\t\\003' '\\001\\n\\002\\t'; }
 names() { tr '\\n\\001\\002' '\\000\\n\\t'; }
-each() { # LIST COMMAND...: runs COMMAND with every name of LIST
-  list=$1 && shift && while IFS= read -r name; do
-    case $name in *[$ODD]*) name=$(printf '%s.' "$name" | tr '\\001\\002' '\\n\\t') && name=\${name%.} ;; esac
-    "$@" "$name" || return 1
-  done <"$list"
+plain() { case $1 in *[$ODD]*) name=$(printf '%s.' "$1" | tr '\\001\\002' '\\n\\t') && name=\${name%.} ;; *) name=$1 ;; esac;\
+ } # LINE: sets name
+each() { list=$1 && shift && while IFS= read -r line; do plain "$line" && "$@" "$name" || return 1; done <"$list"; } # L\
+IST COMMAND...: with every name
+on() { # LIST COMMAND...: runs COMMAND once with all names of LIST, if there are any; COMMAND is a program where they ar\
+e many
+  if few "$1"; then
+    from=$1 && shift && while IFS= read -r line; do plain "$line" && set -- "$@" "$name"; done <"$from"
+    [ "$n" -eq 0 ] || "$@"
+  else names <"$1" >"$work/names" && shift && xargs -0 "$@" <"$work/names"; fi
 }
-boot_id() { read -r boot </proc/sys/kernel/random/boot_id && echo "$boot"; }
-# uptime: whole seconds of the monotonic clock, which setting the date does not move.
-uptime() { read -r up _ </proc/uptime && echo "\${up%%.*}"; }
-# life_of PID: what no other process ever has: its number, its start (proc(5), field 22), the boot; nothing for a dead o\
-ne.
-life_of() {
-  read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
+few() { n=0 && while [ $n -le 100 ] && IFS= read -r _; do n=$((n + 1)); done <"$1"; [ $n -le 100 ]; } # LIST
+clock() { read -r now _ </proc/uptime && now=\${now%%.*}; } # now: seconds of the monotonic clock, which setting the date\
+ does not move
+life_of() { # PID: sets life to what no other process ever has, number, start (proc(5), field 22) and boot, or to nothin\
+g
+  life='' && read -r stat 2>/dev/null <"/proc/$1/stat" || return 0
   # shellcheck disable=SC2086 # the fields behind the command's name are split on purpose
   set -- "$1" \${stat##*) }
-  case $2 in Z | X) ;; *) echo "$1.\${21}.$(boot_id)" ;; esac
+  case $2 in Z | X) ;; *) life=$1.\${21}.$boot ;; esac
 }
-alive() { [ -n "$1" ] && [ "$(life_of "\${1%%.*}")" = "$1" ]; }
+alive() { life_of "\${1%%.*}" && [ -n "$1" ] && [ "$life" = "$1" ]; }
 lock() { # one guard at a time. Each puts its own name down, then looks for others: two can never both find nobody
-  mkdir -p "$state/lock" || unwritten
-  locked=$state/lock/$(life_of $$) tries=0 since=$(uptime)
+  [ -d "$state/lock" ] || mkdir -p "$state/lock" || unwritten
+  life_of $$ && locked=$state/lock/$life tries=0 && clock && since=$now
   while true >"$locked" || unwritten "$locked"; do
-    holds='' && for other in "$state/lock"/*; do
-      if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi
+    holds='' listed='' && for other in "$state/lock"/*; do # a list without its own name is none: it could not be read
+      if [ "$other" = "$locked" ]; then listed=yes && continue; elif [ ! -e "$other" ]; then continue; fi
       if alive "\${other##*/}"; then holds=\${other##*/} && break; else rm -f "$other"; fi
     done
-    [ -n "$holds" ] || return 0
-    rm -f "$locked"
-    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process \${holds%%.*} is at work for over $LOCK_WA\
-IT s"
+    [ -n "$holds" ] || [ -z "$listed" ] || return 0
+    rm -f "$locked" && clock && [ $((now - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process \${holds%%.*} is at \
+work for over $LOCK_WAIT s"
     tries=$((tries + 1)) && sleep "0.$(((($$ + tries * 7) % 20) + 10))"
   done
 }
-unlock() { [ -z "\${locked:-}" ] || rm -f "$locked" || :; }
-
+unlock() { [ -z "\${locked:-}" ] || rm -f "$locked" || :; locked=''; }
 # ---- what is there ---------------------------------------------------------------------------------------------------\
 
 present() { # COMMAND...: runs COMMAND with the tracked paths that are there, if any are
-  given=$# && while IFS= read -r path; do
-    if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi
-  done <"$tx/tracked"
-  [ $# -eq $given ] || "$@"
-}
-# look FILE: lists every entry of the tracked paths, sorted, tab-separated:
-#   type mode uid gid size mtime | inode ctime | target of a link | path
-# All but inode and ctime comes back. These tell that nobody has touched a file, since no one can set a change time.
-look() { true >"$1" && present look_into "$1"; }
-look_into() {
-  list=$1 && shift && set -- "$@" -xdev \\( -type d -o -type f -o -type l \\)
+  given=$# && while IFS= read -r path; do if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi; done <"$\
+tx/tracked"
+  [ $# -eq $given ] || "$@"; }
+# look FILE: lists every entry of the tracked paths, in the order in which they lie there, tab-separated:
+#   type mode uid gid size mtime inode ctime | target of a link | path
+# All but inode and ctime comes back. These tell that nobody has touched an entry, since no one can set a change time.
+# FILE.paths gets the paths alone, FILE.odd the names that such a list cannot hold, FILE.other what is none of these typ\
+es.
+look() { true >"$1" && no_more "$1" && present look_into "$1"; }
+no_more() { true >"$1.paths" && true >"$1.odd" && true >"$1.other"; }
+look_into() { # FILE PATH...
+  list=$1 && shift
   if [ "$tools" = gnu ]; then
-    find "$@" -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' >"$list.raw" && lines <"$list.raw" \
->"$list.lines"
-  else find "$@" -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + >"$list.lines"; fi &&
-    awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" '{ t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t }
-    $1 == "d" { $5 = $7 = $8 = 0 } $1 == "l" && tools == "plain" { $6 = 0 } { print }' "$list.lines" >"$list.raw" &&
-    sort -u "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"
+    { find "$@" -xdev \\( \\( -path "*[$ODD]*" -o -lname "*[$ODD]*" \\) -printf 'odd\\003%p\\0' -o ! -type d ! -type f ! -typ\
+e l \\
+      -printf 'other\\003%p\\0' -o -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' \\) && printf 'wh\
+ole\\0'; } | lines
+  else
+    find "$@" -xdev -name "*[$ODD$TAB$NL]*" | sed "s/^/odd$TAB/" && find "$@" -xdev ! -type d ! -type f ! -type l | sed \
+"s/^/other$TAB/" &&
+      find "$@" -xdev \\( -type d -o -type f -o -type l \\) -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TA\
+B$TAB%n" {} + && echo whole
+  fi | awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" -v list="$list" '$1 == "whole" { whole = 1; next }
+    $1 == "odd" { print $2 >(list ".odd"); next } $1 == "other" { print $2 >(list ".other"); next }
+    { t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t } $1 == "d" { $5 = 0 }
+    $1 == "l" && tools == "plain" { $6 = 0 } { print; print $10 >(list ".paths") } END { exit !whole }' >"$list"
 }
-paths_of() { cut -f10 | sort -u; }
-only() { awk -F "$TAB" "\\$1 $1"; }
-# standing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then
-# extended attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.
-standing() { # getfattr passes over a directory it cannot read, and what it could not write: it gets names, and a pipe
-  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && names <"$1.paths" >"$1.names\
-" &&
-    { { ! command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex -- <"$1.names" 2>/dev/null; } && e\
-cho whole; } |
-    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ] &&
-    awk 'FILENAME == ARGV[1] { print; next } { gsub(/\\n/, "\\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1\
-.all" >"$1" && rm -f "$1".*
+# attributes LIST FILE: extended attributes, ACLs, labels and capabilities of these entries, as far as this host can tel\
+l
+attributes() { # (getfattr), a line an entry. It passes over what it cannot read or could not write: so names, and a pip\
+e
+  { { ! command -v getfattr >/dev/null || on "$1" getfattr -P -h -d -m - -e hex -- 2>/dev/null; } && echo whole; } |
+    awk -v RS='' -F '\\n' -v OFS="$TAB" '$1 == "whole" { whole = 1; next } { gsub(/\\t/, "\\002"); sub(/^# file: /, "./", $\
+1)
+    gsub(/\\\\012/, "\\001", $1); gsub(/\\\\015/, "\\r", $1); gsub(/\\\\134/, "\\\\\\\\", $1); print } END { exit !whole }' >"$2"
 }
-sums() { # LIST: the SHA-256 of each file of LIST, in its order
-  names <"$1" >"$work/names" || return 1
-  if [ "$tools" != gnu ]; then xargs -0 -r sha256sum -- <"$work/names"; return; fi
-  xargs -0 -r sha256sum -z -- <"$work/names" >"$work/hashed" && lines <"$work/hashed"
+digests() { on "$1" sha256sum --; } # LIST: the SHA-256 of each, in their order
+# otherwise LIST HASHES: those of LIST that do not hash as they did at the backup. Fails when a hash is missing.
+otherwise() {
+  awk 'function sum() { return substr($0, /^\\\\/ ? 2 : 1, 64) } pass == 1 { name[++names] = $0 } pass == 2 { was[name[++s\
+ums]] = sum() }
+    pass == 3 { asked[++all] = $0 } pass == 4 && was[asked[++given]] != sum() { print asked[given] }
+    END { exit given != all }' pass=1 "$tx/files" pass=2 "$tx/sums" pass=3 "$1" pass=4 "$2"
 }
-# pack LIST FILE: archives the listed entries with all metadata but access times, which move by reading, and change time\
-s,
-# which cannot be set. unpack DIR LIST: entries of the backup appear below DIR; LIST has the archive's order (one pass).\
-
-metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux --no-recursion --null'
+# pack LIST FILE: archives these entries with all metadata but access times, which move by reading, and change times,
+# which cannot be set. unpack DIR LIST: entries of the backup appear below DIR. Of a short LIST tar looks for all until \
+it
+# has them; of a long one, which has the archive's order, for the next one only, but through the whole archive.
+metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux --no-recursion --no-unquote'
+posix='--format=posix --pax-option=delete=atime,delete=ctime --sparse'
 # shellcheck disable=SC2086 # words of a command
 pack() {
-  if [ "$tools" != gnu ]; then true >"$2" && present tar -cf "$2"; return; fi
-  names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --sparse $metadata -T \
-"$work/pack"
+  true >"$2" || return 1
+  if [ "$tools" != gnu ]; then present tar -cf "$2"; elif few "$1"; then on "$1" tar -cf "$2" $posix $metadata --
+  else names <"$1" >"$work/names" && tar -cf "$2" $posix $metadata --null -T "$work/names"; fi
 }
 # shellcheck disable=SC2086
 unpack() {
-  [ -s "$2" ] || return 0
-  names <"$2" >"$work/unpack" || return 1
-  if [ "$tools" != gnu ]; then xargs -0 tar -xpf "$tx/backup.tar" -C "$1" <"$work/unpack"; return; fi
-  tar -xpf "$tx/backup.tar" -C "$1" --same-owner --same-order $metadata -T "$work/unpack"
+  set -- "$2" tar -xpf "$tx/backup.tar" -C "$1"
+  if [ "$tools" != gnu ]; then case $(tar --version 2>/dev/null) in *'GNU tar'*) set -- "$@" --no-recursion ;; esac; on \
+"$@"
+  elif few "$1"; then on "$@" --same-owner --occurrence=1 $metadata --
+  else names <"$1" >"$work/names" && shift && "$@" --same-owner --same-order $metadata --null -T "$work/names"; fi
 }
 packages() { # what is installed. A transaction does not roll packages back; it shows how they differ
   if [ -d "$root/var/lib/dpkg" ] && command -v dpkg-query >/dev/null; then
     dpkg-query --admindir="$root/var/lib/dpkg" -W -f '\${Package}:\${Architecture} \${Version} \${db:Status-Abbrev}\\n'
-  else for query in 'rpm -qa' 'apk info -v' 'pacman -Q'; do
-    [ -n "$root" ] || ! command -v "\${query%% *}" >/dev/null || $query; done; fi 2>/dev/null | sort
+  else for query in 'rpm -qa' 'apk info -v' 'pacman -Q'; do [ -n "$root" ] || ! command -v "\${query%% *}" >/dev/null || \
+$query; done
+  fi 2>/dev/null || :
 }
-
 # ---- begin -----------------------------------------------------------------------------------------------------------\
 
 begin() {
-  read_request
-  [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'
-  admit begin "$track" "$refresh" "$probe"
-  mkdir -p "$state/tx" && lock && not_quarantined || unwritten
-  claim
-  preflight
-  back_up
-  watchdog_start && boot_recovery_install && lease_write && boot_id | put "$tx/armed" ||
+  read_request && [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and t\
+rack'
+  for tool in awk cat chmod chown cmp cp date df du env find grep head id ln ls mkdir mkfifo mv rm rmdir sed setsid sha2\
+56sum sleep \\
+    sort stat sync tail tar touch tr wc xargs; do command -v $tool >/dev/null || fail host-tools-missing "this host has \
+no $tool, which the guard needs"; done
+  admit begin "$track" "$refresh" "$probe" # apart from each other (T), since ext4 makes files slowly where many were ju\
+st removed:
+  [ -d "$state/lock" ] || { mkdir -p "$state/tx" && { chattr +T "$state/tx" 2>/dev/null || :; } && mkdir -p "$state/lock\
+"; } || unwritten
+  lock && not_quarantined && claim && boot_recovery_install && preflight && back_up && watchdog_start && lease_write && \
+put "$tx/armed" "$boot" ||
     abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
   begun
 }
 not_quarantined() { [ ! -e "$state/quarantine" ] || fail host-quarantined "$(cat "$state/quarantine")"; }
 begun() { # the answer, also for a controller that asks again because it lost the first one
-  ok id "$id" guard_version "$VERSION" tools "$tools" boot "$(cat "$tx/armed")" \\
-    entries "$(wc -l <"$tx/before")" bytes "$(wc -c <"$tx/backup.tar")"
-  sed 's/^/warning /' "$tx/warnings" && echo
+  read -r entries bytes <"$tx/size" && read -r armed <"$tx/armed" && ok id "$id" guard_version "$VERSION" tools "$tools"\
+ \\
+    boot "$armed" entries "$entries" bytes "$bytes" && warnings "$tx" && echo || fail host-read-failed "cannot tell what\
+ is in $tx"
 }
+warnings() { while IFS= read -r line; do echo "warning $line"; done <"$1/warnings"; } # TX
 claim() { # makes this the one open transaction of the host, or says who holds it. One whose time is over is ended first\
 
   read -r held 2>/dev/null <"$state/open" || held='' && other=$state/tx/$held
   if [ "$held" = "$id" ] && [ -e "$tx/armed" ]; then
     mine && undecided && begun && unlock && exit 0
   elif [ -n "$held" ] && [ "$held" != "$id" ]; then
-    left=$(lease_left "$other") && [ -e "$other/decision" ] || [ "$left" -eq 0 ] ||
+    lease_left "$other" && [ -e "$other/decision" ] || [ "$left" -eq 0 ] ||
       fail host-busy "held by $(cat "$other/holder") since $(cat "$other/since"), lease ends in $left s"
-    unlock
-    by_its_guard "$held" 'the next begin' >/dev/null 2>&1
-    lock && not_quarantined
+    unlock; by_its_guard "$held" 'the next begin' >/dev/null 2>&1; lock && not_quarantined
     [ ! -e "$state/open" ] || fail host-busy "transaction $held could not be finished"
   fi
-  rm -rf "$tx" && mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &\
-&
+  { [ ! -e "$tx" ] || forget "$tx"; } && mkdir -p "$work" && say "$track" >"$tx/tracked" && say "$token" | sha256sum >"$\
+tx/token" &&
     echo "$fence" >"$tx/fence" && printf '%s\\n' "$holder" >"$tx/holder" && echo "$guard" >"$tx/guard" &&
-    date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&\
-
+    date '+%Y-%m-%dT%H:%M:%SZ' >"$tx/since" && say "$refresh" >"$tx/refresh" && say "$probe" >"$tx/probe" &&
     echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && true >"$tx/mounts" &&
-    echo "$lease" >"$tx/seconds" && until_in "$deadline" deadline && lease_write &&
-    sync "$tx/tracked" && echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"
+    echo "$lease" >"$tx/seconds" && clock && echo "$boot $((now + deadline))" >"$tx/deadline" &&
+    echo "$boot $((now + lease))" >"$tx/lease" && sync "$tx/tracked" && put "$state/open" "$id" ||
+    abandon host-write-failed "cannot write below $state"
 }
-# abandon NAME TEXT: ends a begin that did not come as far as \`armed\`: nothing was changed.
-abandon() { discard; fail "$1" "$2"; }
+abandon() { discard; fail "$1" "$2"; } # ends a begin that did not come as far as \`armed\`: nothing was changed
 discard() { clear_stages; leave; rm -rf "$tx"; }
-leave() { rm -f "$state"/*.[0-9]*; [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"; }
+forget() { rm -f "$1/token" && sync "$1" && rm -rf "$1"; } # what lost its token is never carried out any more
+leave() { leftovers "$state" && { [ ! -e "$state/open" ] || { read -r held <"$state/open" && { [ "$held" != "$id" ] || r\
+m -f "$state/open"; }; }; }; }
+leftovers() { set -- "$1"/*.[0-9]* && [ -e "$1" ] || set -- "\${1%/*}"/*.[0-9]*; rm -rf -- "$@"; } # DIR: of guards that \
+were killed
 preflight() { # whatever would stop a rollback later is found now, while nothing is changed
-  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkdir mkfifo mv rm rmdir sed sha256sum sleep \\
-    sort stat sync tail tar touch tr uniq wc xargs; do command -v $tool >/dev/null ||
-    abandon host-tools-missing "this host has no $tool, which the guard needs"; done
   tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
-  if ! find / -maxdepth 0 -printf '' 2>/dev/null || ! tar --version 2>/dev/null | grep -q 'GNU tar'; then
+  case $(find / -maxdepth 0 -printf '%y' 2>/dev/null; tar --version 2>/dev/null) in d*'GNU tar'*) ;; *)
     tools=plain && [ "$degraded" = yes ] || abandon host-degraded \\
       "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
-    echo "degraded: $lost are not kept" >>"$tx/warnings"
-  fi
-  echo $tools >"$tx/tools" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
-  point=$(here=\${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\\\040/, " ", point) }
+    echo "degraded: $lost are not kept" >>"$tx/warnings" ;;
+  esac
+  case $(sync --help 2>&1) in *-f*) sync_f=-f ;; esac && echo "$tools $sync_f" >"$tx/tools" && true >"$tx/above" || unwr\
+itten "$tx/tools"
+  checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"
+  point=$(mounted) && [ -z "$point" ] || abandon path-not-replaceable "$point is a mount point"
+  stuck=$(present frozen) && [ -z "$stuck" ] || abandon path-not-replaceable "\${stuck#.} is immutable or append-only (se\
+e lsattr)"
+  look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
+  ! IFS= read -r odd <"$tx/before.odd" ||
+    abandon path-not-replaceable "the name $(say "\${odd#.}" | tr "$ODD" '???') holds a character that the guard cannot k\
+eep"
+  ! [ -s "$tx/before.other" ] || sed 's|^\\./|left alone (socket, pipe or device): /|' "$tx/before.other" >>"$tx/warnings\
+"
+  room || abandon host-write-failed "cannot write below $tx"
+}
+mounted() { here=$(pwd -P) && here=\${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\\\040/, " ", point\
+) }
     index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
       for (; p != ""; sub(/\\/[^\\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mount\
-info)
-  [ -z "$point" ] || abandon path-not-replaceable "$point is a mount point"
-  stuck=$(present frozen)
-  [ -z "$stuck" ] || abandon path-not-replaceable "\${stuck#.} is immutable or append-only (see lsattr)"
-  odd=$(present odd_names | tr "$ODD" '???' | head -n 1)
-  [ -z "$odd" ] || abandon path-not-replaceable "the name \${odd#.} holds a character that the guard cannot keep"
-  look "$tx/before" || abandon host-write-failed 'the tracked paths cannot be listed'
-  needed=$(awk -F "$TAB" '{ n += $5 + 1536 } END { printf "%d", n / 512 + 4096 }' "$tx/before")
-  sort -u "$tx/mounts" >"$work/mounts" && enough "$state" && while IFS= read -r path; do enough "$path"; done <"$work/mo\
-unts"
-}
+info; } # the first that is a tracked path or lies in one
 frozen() { lsattr -aR -- "$@" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\\.\\// { print $2; exit }'; }
-# odd_names: names that our lists cannot hold. None may be tracked; a rollback removes those that came.
-odd_names() { pattern="*[$ODD]*" && [ "$tools" = gnu ] || pattern="*[$ODD$TAB$NL]*"; find "$@" -xdev -name "$pattern"; }\
-
 check_place() { # PATH: it could be renamed over, and it is where its name says
-  case $1/ in *//* | */./* | */../*) abandon guard-protocol "'$1' is no plain absolute path" ;; esac
-  dir=.\${1%/*}
-  while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\\n' "$dir" >>"$tx/absent" && dir=\${dir%/*}; done
+  case $1/ in *//* | */./* | */../* | *"$TAB"*) abandon guard-protocol "'$1' is no plain absolute path" ;; esac
+  dir=.\${1%/*} && while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\\n' "$dir" >>"$tx/absent" && dir=\${dir%/*} || a\
+bandon host-write-failed "cannot write below $tx"; done
   if [ "$dir" != "$checked" ]; then
     straight "$dir" || abandon path-under-symlink "$1 is not below a directory of its own name but below '$real'; track \
 that"
     mkdir "$dir/.savepoint.$id" 2>/dev/null && rmdir "$dir/.savepoint.$id" ||
       abandon path-not-replaceable "$1 cannot be replaced: \${dir#.}/ is read-only, immutable or not yours"
     if [ "$tools" = gnu ]; then mount=$(stat -c %m "$dir/"); else mount=$dir/; fi && checked=$dir
+    set -- "$1" && while [ "$dir" != . ]; do set -- "$@" "$dir" && dir=\${dir%/*}; done
+    path=$1 && shift && { [ $# -eq 0 ] || find "$@" -prune ! -perm -001 >>"$tx/above"; } || abandon host-write-failed "c\
+annot write below $tx"
   fi
   printf '%s\\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
 }
-enough() { # DIR: room for the backup and a reserve of its size, or for a staged copy beside the targets
-  free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')
-  [ "\${free:-$needed}" -ge "$needed" ] || abandon host-no-space "$1 has $free KiB free on its file system; $needed are n\
-eeded"
+room() { # for the backup and a reserve of its size, and for a staged copy beside the targets
+  true >"$tx/files" && awk -F "$TAB" -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list }
+    END { printf "%d %d %d\\n", n / 512 + 4096, NR, files }' "$tx/before" >"$work/size" && read -r needed entries count <\
+"$work/size" || return 1
+  set -- "$state" && last='' && while IFS= read -r mount; do [ "$mount" = "$last" ] || set -- "$@" "$mount"; last=$mount\
+; done <"$tx/mounts"
+  full=$(df -Pk "$@" 2>/dev/null | while read -r _ _ _ free _ point; do case $free in *[!0-9]* | '') ;; *) [ "$free" -ge\
+ "$needed" ] ||
+    echo "$point has $free KiB free; $needed are needed" ;; esac; done) && [ -z "$full" ] || abandon host-no-space "\${fu\
+ll%%"$NL"*}"
 }
 back_up() { # a copy with hashes and manifest, proved to be what is there. It is made durable, and so are the originals
   for tries in 1 2 3 4 5; do
-    paths_of <"$tx/before" >"$tx/paths" && only '== "f"' <"$tx/before" | paths_of >"$tx/files" &&
-      pack "$tx/paths" "$tx/backup.tar" && sums "$tx/files" >"$tx/sums" && standing "$tx/standing" &&
-      look "$work/again" || abandon host-write-failed 'the backup could not be written'
-    ! cmp -s "$tx/before" "$work/again" || break
-    changing=$(comm -3 "$tx/before" "$work/again" | sed -n '1s|^.*\\./|/|p')
-    mv -f "$work/again" "$tx/before" && [ $tries -lt 5 ] || abandon path-changing "someone is changing $changing as it i\
-s copied"
+    pack "$tx/before.paths" "$tx/backup.tar" && digests "$tx/files" >"$tx/sums" && attributes "$tx/before.paths" "$tx/at\
+tributes" &&
+      look "$work/again" && changing=$(differing "$tx/before" "$work/again") || abandon host-write-failed 'the backup co\
+uld not be written'
+    [ -n "$changing" ] || break
+    look "$tx/before" && room && [ $tries -lt 5 ] || abandon path-changing "someone is changing \${changing#.} as it is c\
+opied"
   done
   verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
-  set_aside || abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
-  present left_alone >>"$tx/warnings" && cp "$tx/before" "$tx/written" && packages >"$tx/packages" &&
-    flush "$state" && flush_tracked || abandon host-write-failed 'the backup could not be made durable'
+  bytes=$(wc -c <"$tx/backup.tar") && echo "$entries $bytes" >"$tx/size" && set_aside ||
+    abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
+  packages >"$tx/packages" && flush_tracked "$state" ||
+    abandon host-write-failed 'the backup could not be made durable'
 }
-left_alone() { find "$@" -xdev ! -type d ! -type f ! -type l | sed -n 's|^\\./|left alone (socket, pipe or device): /|p';\
- }
-verify_backup() { # the archive holds the bytes of the files, by hash; of hard links, those of the first
-  [ -s "$tx/files" ] || return 0
-  if [ "$tools" = gnu ]; then
-    sort -t "$TAB" -k 10 "$tx/before" | awk -F "$TAB" '$1 == "f" && !seen[$7, $8]++ { print $10 }' >"$work/firsts"
-    [ "$(names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$(tar -xOf "$tx/backup.tar" | sha256sum)" ]
-  else mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx\
-/sums"; fi
+differing() { # LIST LIST: a path that is not the same in both. Fails when a file has no hash
+  awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delete see\
+n[$0]; next }
+    !other++ { print $10 } END { if (!other) for (line in seen) { print seen[line]; break }
+      exit sums != count }' pass=0 "$tx/sums" pass=1 "$1" pass=2 "$2"
+}
+verify_backup() { # the archive holds the bytes that were hashed, for nothing has changed since
+  if [ ! -s "$tx/before" ]; then return; elif [ "$tools" = gnu ]; then tar -df "$tx/backup.tar" >/dev/null 2>&1; return;\
+ fi
+  mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && digests "$tx/files") | cmp -s - "$tx/s\
+ums"
 }
 set_aside() { # the blocks and inodes that a rollback needs when the job has filled the disk. Freed first thing then
-  mkdir "$tx/reserve" && head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1
-  inodes=$(($(wc -l <"$tx/before") + 128)) && inodes=$((inodes < 4096 ? inodes : 4096))
-  while [ $inodes -gt 0 ]; do true >"$tx/reserve/$inodes" && inodes=$((inodes - 1)) || return 1; done
+  mkdir "$tx/reserve" && head -c "$((bytes + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1
+  inodes=$((entries < 3968 ? entries + 128 : 4096)) && while [ $inodes -gt 0 ]; do true >"$tx/reserve/$inodes" && inodes\
+=$((inodes - 1)) || return 1; done
 }
-
 # ---- apply, compare --------------------------------------------------------------------------------------------------\
 
 apply() { # lays the tar archive that follows over the tracked paths: staged beside its targets, durable, then renamed
   read_request && mine && undecided
-  mkdir "$tx/new.$$" && cd "$tx/new.$$" || unwritten "below $tx"
+  new=$tx/new.$$ && mkdir -p "$work" "$new" && cd "$new" || unwritten "below $tx"
   said=$(tar -xpmf - --no-same-owner 2>&1) || fail host-write-failed "the change cannot be unpacked: \${said%%"$NL"*}"
-  lock && mine && undecided # not before: a controller that stalls in the middle of its change must not hold the lock
-  rm -rf "$tx/new" && mkdir -p "$work" && mv "$tx/new.$$" "$tx/new" && cd "$tx/new" || unwritten "below $tx"
-  find . -type d -print0 >"$work/raw.dirs" && lines <"$work/raw.dirs" | sort >"$work/new.dirs" &&
-    find . ! -type d -print0 >"$work/raw.files" && lines <"$work/raw.files" | sort >"$work/new.files" || unwritten "belo\
-w $tx"
-  odd=$(find . \\( ! -type d ! -type f ! -type l \\) -o -name "*[$ODD]*" | head -n 1)
-  [ -n "$odd" ] || ! bound || odd=$(find . ! -type l \\( -perm -4000 -o -perm -2000 -o -perm -0002 \\) | head -n 1)
-  place
-  [ -z "$odd" ] || fail files-bad-entry "\${odd#.} has a kind, rights or a name that nothing in a change may have"
-  printf %s "$remove" | sed 's/^/./' >"$work/removed"
-  within "$work/new.files" files-outside-tracked && within "$work/removed" remove-outside-tracked
-  clear_stages
-  each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'
-  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" >"$work/names" &&
-    xargs -0 -r rm -rf -- <"$work/names" && clear_stages && flush_tracked && wrote && compare "$tx/written" || fail host\
--write-failed 'the change could not be put into place'
-  rm -rf "$tx/new"; ok id "$id" && report changed removed added && echo
-  show_diff "$tx/written" a b
+  lock && latest && undecided # not before: a controller that stalls in the middle of its change must not hold the lock
+  no_more "$work/change" && look_into "$work/change" . && place && say "$remove" >"$work/remove" && true >"$work/stages"\
+ ||
+    unwritten "below $tx"
+  refused=$(bound && strict=yes || strict=''; permitted "$strict") || fail host-write-failed 'the change could not be li\
+sted'
+  [ -z "$refused" ] || fail "\${refused%% *}" "\${refused#* }"
+  clear_stages; echo yes >"$tx/stages" && each "$work/new.dirs" need_stage && on "$work/stages" mkdir -- && each "$work/\
+new.dirs" stage_new &&
+    flush_tracked || fail host-write-failed 'the change could not be staged'
+  echo yes >"$tx/running" && each "$work/new.dirs" rename_new && remove_old && on "$work/stages" rmdir -- && true >"$tx/\
+stages" &&
+    flush_tracked && wrote && compare "$tx/written" changed removed added || fail host-write-failed 'the change could no\
+t be put into place'
+  ok id "$id" && sort "$work/report" && echo; show_diff a b; rm -rf "$new"
 }
-within() { # LIST NAME: refuses entries that no tracked path covers
-  outside=$(awk 'FILENAME == ARGV[1] { tracked["." $0]; next }
-    { for (p = $0; p != "" && !(p in tracked); sub(/\\/?[^\\/]*$/, "", p)); if (p == "") { print; exit } }' "$tx/tracked" \
-"$1")
-  [ -z "$outside" ] || fail "$2" "\${outside#.} is in none of the tracked paths: $(tr '\\n' ' ' <"$tx/tracked")"
+permitted() { # STRICT: the first thing that a change may not have, by the name of the refusal; lists its directories
+  true >"$work/new.dirs" && awk -F "$TAB" -v strict="$1" -v dirs="$work/new.dirs" '
+    function refuse(name, words) { print name " " words; exit }
+    function inside(name, p, q) { for (q = p; q != ""; sub(/\\/?[^\\/]*$/, "", q)) if (q in tracked) return
+      refuse(name, substr(p, 2) " is in none of the tracked paths:" all) }
+    pass == "t" { tracked["." $0]; all = all " " $0; for (q = "." $0; q != ""; sub(/\\/?[^\\/]*$/, "", q)) above[q]; next \
 }
+    pass == "r" { if ($0 "/" ~ /\\/\\.?\\.?\\//) refuse("remove-outside-tracked", $0 " is no plain path"); inside("remove-ou\
+tside-tracked", "." $0); next }
+    pass == "o" || strict && $1 != "l" && ($2 ~ /^[2-7]...$/ || $2 ~ /[2367]$/) {
+      refuse("files-bad-entry", substr($NF, 2) " has a kind, rights or a name that nothing in a change may have") }
+    $1 == "d" { print $10 >dirs; if ($10 in above) next } { inside("files-outside-tracked", $10) }' \\
+    pass=t "$tx/tracked" pass=o "$work/change.odd" "$work/change.other" pass=c "$work/change" pass=r "$work/remove"
+}
+remove_old() { sed 's/^/./' "$work/remove" >"$work/removed" && each "$work/removed" remove_one; }
+remove_one() { [ ! -d "\${1%/*}" ] || { straight "\${1%/*}" && rm -rf -- "$1"; }; } # PATH: not through a link, also one t\
+hat the change brought
 # stage_new DIR: its new entries, in a stage inside it, so that they get its label and default ACL. What replaces a file\
 
 stage_new() { # keeps owner, mode, ACL, label and attributes: the new bytes go into a full copy of the old file
-  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then copy='cp -a --preserve=xattr'; else copy='cp -a'; fi
-  [ "$under" = . ] || [ ! -L "$under" ] || fail path-under-symlink "\${under#.} is a symbolic link on this host"
-  [ -d "$under" ] || return 0
-  true >"$work/over" && true >"$work/bytes" && true >"$work/fresh" || return 1
-  for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do
-    old=$under/\${new##*/}
-    if [ ! -e "$new" ] && [ ! -L "$new" ] || { is_dir "$old" && is_dir "$new"; }; then continue; fi
+  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then whole='cp -a --preserve=xattr --no-preserve=links'; el\
+se whole='cp -p'; fi
+  [ "$under" = . ] || [ ! -d "$under" ] || straight "$under" || fail path-under-symlink "\${under#.} lies behind a symbol\
+ic link on this host"
+  # All three find as many, or a list could not be read: the shell takes such a directory for empty.
+  [ ! -d "$under" ] || { stage over "$whole" && many=$found && stage bytes 'cp -P' && [ "$found" = "$many" ] && stage fr\
+esh 'cp -RPp' && [ "$found" = "$many" ]; }
+}
+need_stage() { under=$1 && [ ! -d "$1" ] || ! straight "$1" || stage need ''; } # DIR: notes a stage if there is anythin\
+g for it
+stage() { # need, or over|bytes|fresh COMMAND: for the files that are replaced, their new bytes, all that is new
+  what=$1 copy=$2 found=0 && set -- && for entry in "$new/$under"/* "$new/$under"/.[!.]* "$new/$under"/..?*; do
+    old=$under/\${entry##*/} kind=fresh
+    if [ ! -e "$entry" ] && [ ! -L "$entry" ] || { is_dir "$old" && is_dir "$entry"; }; then continue; fi
     ! is_dir "$old" || fail files-bad-entry "\${old#.} is a directory on this host"
-    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$new" ] && [ ! -L "$new" ]; then
-      printf '%s\\0' "$old" >>"$work/over" && printf '%s\\0' "$new" >>"$work/bytes"
-    else printf '%s\\0' "$new" >>"$work/fresh"; fi || return 1
-  done
-  if [ ! -s "$work/over" ] && [ ! -s "$work/fresh" ]; then return 0; fi
-  mkdir -p "$stage" && into "$stage" "$copy" <"$work/over" && into "$stage" 'cp -P' <"$work/bytes" && into "$stage" 'cp \
--RPp' <"$work/fresh"
+    ! is_dir "$entry" || [ ! -e "$old" ] || [ -L "$old" ] || fail files-bad-entry "\${old#.} is no directory on this host\
+"
+    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$entry" ] && [ ! -L "$entry" ]; then kind=over; fi
+    found=$((found + 1)) && case $what.$kind in need.*) echo "$line/.savepoint.$id" >>"$work/stages"; return ;; over.ove\
+r) set -- "$@" "$old" ;; bytes.over | fresh.fresh) set -- "$@" "$entry" ;; esac
+    [ $# -lt 100 ] || { $copy -- "$@" "$stage/" && set --; } || return 1; done
+  [ $# -eq 0 ] || $copy -- "$@" "$stage/"
 }
-rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.$id" "$1"; }
-# into DIR COMMAND: COMMAND, of some words, for the NUL-ended names on standard input, with DIR as their target.
-# shellcheck disable=SC2016 # the inner shell expands these
-into() { xargs -0 -r sh -c 'to=$1 do=$2; shift 2; exec $do -- "$@" "$to"' sh "$1/" "$2"; }
-move_entries() { # FROM TO [TEST...]: renames the entries of one directory into another, over what is there
-  from=$1 to=$2 && shift 2
-  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to" 'mv -f' <"$work/moving"
+rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries all "$1/.savepoint.$id" "$1"; }
+move_entries() { # all|files FROM TO: renames the entries of one directory into another, over what is there
+  which=$1 from=$2 to=$3 && set -- && for entry in "$from"/* "$from"/.[!.]* "$from"/..?*; do
+    if [ ! -e "$entry" ] && [ ! -L "$entry" ] || { [ "$which" = files ] && is_dir "$entry"; }; then continue; fi
+    set -- "$@" "$entry" && [ $# -lt 100 ] || { mv -f -- "$@" "$to/" && set --; } || return 1; done
+  [ $# -eq 0 ] || mv -f -- "$@" "$to/"
 }
-clear_stages() { # removes what an interrupted guard left beside and below the tracked paths
+clear_stages() { # what an interrupted guard left beside and below the tracked paths. A note tells, unless the power was\
+ cut
+  if [ ! -s "$tx/stages" ] && same_boot; then return; fi
   while IFS= read -r path; do nearest "$path" && [ ! -e "$dir/.savepoint.$id" ] || rm -rf "$dir/.savepoint.$id"; done <"\
 $tx/tracked"
-  present stages_within
+  present stages_within && true >"$tx/stages"
 } 2>/dev/null
 stages_within() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }
-# compare NOW: what differs between the backup and NOW, each a sorted list of paths:
-#   touched   files and links that are no longer the very ones of then, or are gone
-#   added     entries that were not there        lost   directories that are gone, or not one now
+same_boot() { read -r armed 2>/dev/null <"$tx/armed" && [ "$armed" = "$boot" ]; }
+# compare NOW CHANGED GONE ADDED: what differs between the backup and NOW, and how to undo it, as lists in work/:
+#   report  "path WORD PATH": what changed, is gone, was added   edited  by someone else; only looked for where $find is\
+ set
+#   text.a text.b  what to show of then and of now   secret  what not to   same  files nobody touched, unless they are d\
+oubted
+#   way.files way.dirs  what must go   need.N files.N  what must come from the backup, through the stage.N of the Nth mo\
+unt
+#   whole.N  directories moved whole   parents.N  of moved entries   spare.N  hard links that stay   dirs  with moved ti\
+mes
 compare() {
-  comm -23 "$tx/before" "$1" | only '!= "d"' | paths_of >"$work/touched" && paths_of <"$1" >"$work/now.paths" &&
-    comm -13 "$tx/paths" "$work/now.paths" >"$work/added" && only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&
-    only '== "d"' <"$tx/before" | paths_of | comm -23 - "$work/now.dirs" >"$work/lost"
+  [ ! -e "$work/stage.1" ] || rm -f "$work"/*.[0-9]* || return 1
+  for name in report edited secret text.a text.b same way.files way.dirs dirs; do true >"$work/$name" || return 1; done
+  written=$tx/written && [ -e "$written" ] || written=$tx/before
+  awk -F "$TAB" -v to="$work/" -v find="$find" -v keep="$(keeping && echo yes)" -v changed="$2" -v gone="$3" -v added="$\
+4" -v stage="/.savepoint.$id" '
+    function put(list, p) { print p >(to list) } function up(p) { sub(/\\/?[^\\/]*$/, "", p); return p }
+    function secret(line, f, q) { split(line, f, FS); for (q = up(f[10]); q != ""; q = up(q)) if (q in closed) return 1
+      return f[1] == "f" && f[2] !~ /[4-7]$/ }
+    function text(line, f) { split(line, f, FS); return line == "" || f[1] == "f" && f[5] <= 1048576 }
+    function show(p, a, b) { if (shown++ >= 100) return; if (secret(a) || secret(b)) put("secret", substr(p, 2))
+      else if (text(a) && text(b)) { if (a) put("text.a", p); if (b) put("text.b", p) } }
+    function theirs(p) { if (find && p in edited) put("edited", p); return keep && p in edited }
+    function clear(p) { put((p in dir) ? "way.dirs" : "way.files", p); moved[up(p)] }
+    function additions() { for (p in now) if (!(p in was)) {
+      put("report", "path " added " " substr(p, 2)); if (!(p in dir)) show(p, "", now[p])
+      if (!theirs(p)) clear(p) } }
+    function bring(p, spare, q, m) {
+      for (q = p; q != "" && !(q in mount); q = up(q));
+      if (!((m = mount[q]) in nth)) { nth[m] = ++mounts; put("stage." mounts, up(q) stage) }
+      m = nth[m]; put("need." m, p); if ($1 == "f") put("files." m, p)
+      if (spare) { put("spare." m, p); return }
+      if (p in lost) put("whole." m, p)
+      if (!(up(p) in got)) { got[up(p)]; put("parents." m, up(p)) } }
+    pass == "c" && changed != "restored" { exit }
+    pass == "t" { root[FNR] = "." $0; next } pass == "m" { mount[root[FNR]] = $0; next } pass == "h" { closed[$0]; next \
 }
-report() { # CHANGED GONE ADDED: a line a path, for the answer. What nobody touched is not listed
-  comm -12 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $1 |"
-  comm -23 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $2 |"
-  sed "s|^\\.|path $3 |" "$work/added"
+    (pass == "n" || pass == "b") && $1 == "d" && $2 !~ /[1357]$/ { closed[$10] } pass == "w" { wrote[$10] = $0; next }
+    pass == "d" { doubted[$0]; next } pass == "e" { edited[$0]; next }
+    pass == "n" { now[$10] = $0; if ($1 == "d") dir[$10]
+      if (find && !($10 in wrote && ($1 == "d" ? wrote[$10] ~ /^d/ : wrote[$10] == $0))) edited[$10]; next }
+    pass == "b" { p = $10; was[p]; same = p in now && now[p] == $0; there = p in now && !(p in dir)
+      if (find && same) delete edited[p]; else if (find && p in wrote && !(p in now)) edited[p]
+      if ($1 == "d" && p in dir) { if (!same) moved[p]; next }
+      if ($1 == "d") { if (theirs(p)) next; wanted[p]; lost[p]; moved[up(p)]; if (there) { show(p, "", now[p]); clear(p)\
+ }; next }
+      if (same && !(p in doubted)) { if ($1 == "f") put("same", p); next }
+      if (!same) { put("report", "path " (p in now ? changed : gone) " " substr(p, 2)); show(p, $0, there ? now[p] : "")\
+ }
+      if (!theirs(p)) { wanted[p]; moved[up(p)]; if ($1 == "f") link[$7, $8]; if (p in dir) clear(p) }; next }
+    !done++ { additions() } $10 in wanted { bring($10) } !($10 in wanted) && $1 == "f" && ($7, $8) in link { bring($10, \
+1) }
+    $1 == "d" && ($10 in moved || $10 in lost) { put("dirs", $10) }
+    END { if (!done) additions() }' pass=t "$tx/tracked" pass=m "$tx/mounts" pass=h "$tx/above" \${find:+pass=w "$written\
+"} \\
+    \${doubted:+pass=d "$work/doubted"} \${kept:+pass=e "$tx/edited"} pass=n "$1" pass=b "$tx/before" pass=c "$tx/before"
 }
-# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 200 files of 1 MiB at most.
-# The bytes of a file that not everyone may read are never shown: they may hold a password.
-show_diff() {
+copy_parents() { cp --parents -- "$@" "$work/b/"; }
+# show_diff FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 100 files of 1 MiB at most. The
+show_diff() { # bytes of a file that not everyone may read are never shown: they may hold a password
   command -v diff >/dev/null || return 0
-  sort "$tx/before" "$1" | uniq -u | awk -F "$TAB" '$1 == "d" { next } { seen[$10] } $1 == "f" && $2 !~ /[4-7]$/ { secre\
-t[$10] }
-    $1 == "l" || $5 > 1048576 { other[$10] } END { for (p in seen) print (p in secret ? "s" : p in other ? "o" : "f") p \
-}' |
-    sort -k 1.2 | head -n 200 >"$work/shown"
-  sed -n 's/^s\\.\\(.*\\)/diff \\1: not everyone may read it, so it is not shown/p' "$work/shown"
-  sed -n 's/^f//p' "$work/shown" >"$work/text" && rm -rf "$work/a" "$work/b" && mkdir "$work/a" "$work/b" &&
-    comm -12 "$work/text" "$tx/paths" >"$work/text.a" && comm -12 "$work/text" "$work/now.paths" >"$work/text.b" &&
-    unpack "$work/a" "$work/text.a" && names <"$work/text.b" | into "$work/b" 'cp --parents' && (cd "$work" && diff -ruN\
- "$2" "$3") |
-    head -n 20000 | sed "/^diff -ruN /d; s/^\\([-+][-+][-+] [ab]\\/[^$TAB]*\\)$TAB.*/\\1/"
-  rm -rf "$work/a" "$work/b" # nothing of it may take the room that a rollback needs
+  while IFS= read -r path; do echo "diff $path: not everyone may read it, so it is not shown"; done <"$work/secret"
+  if [ ! -s "$work/text.a" ] && [ ! -s "$work/text.b" ]; then return; fi; { [ ! -e "$work/a" ] || rm -rf "$work/a" "$wor\
+k/b"; } && mkdir "$work/a" "$work/b" && unpack "$work/a" "$work/text.a" &&
+    on "$work/text.b" copy_parents && (cd "$work" && diff -ruN "$1" "$2") |
+    awk 'NR > 20000 { exit } /^diff -ruN / { next } /^(---|\\+\\+\\+) [ab]\\// { sub(/\\t.*/, "") } { print }'
+  rm -rf "$work/a" "$work/b" # or it would take the room that a rollback needs
 } 2>/dev/null
-
 # ---- decide ----------------------------------------------------------------------------------------------------------\
 
 decide() { # WORD WHO: a record made once: linking a synced file makes it, whole, or finds that someone was first
@@ -443,205 +521,203 @@ decide() { # WORD WHO: a record made once: linking a synced file makes it, whole
     echo "$1 $2" >"$tx/decision.$$" && sync "$tx/decision.$$" || return 1
     ln "$tx/decision.$$" "$tx/decision" 2>/dev/null || [ -e "$tx/decision" ] || return 1
   fi
-  rm -f "$tx/decision.$$" && sync "$tx" && decision='' && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; }\
- || return 1
-  [ "$decision" = commit ] || decision=rollback
+  sync "$tx" && decision='' && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; } && { [ "$decision" = commi\
+t ] || decision=rollback; }
 }
 commit() { # what the tracked paths hold by now, whoever wrote it, is made durable, then decided for
   read_request && lock && mine && { [ -e "$tx/armed" ] || undecided; }
   [ -e "$tx/decision" ] || { clear_stages && flush_tracked; } || fail host-write-failed 'the tracked paths are not durab\
 le'
-  decide commit "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
-  conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on tryin\
-g"
-  answer
+  settle commit
 }
 rollback() {
-  read_request && mine full # the job that filled the disk goes before the reserve is freed
-  kill_job; rm -rf "$tx/reserve"; lock
-  if [ ! -e "$tx/armed" ]; then discard; ok id "$id" decision rollback by "\${reason:-controller}" outcome rolled-back; e\
-cho; return; fi
-  decide rollback "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
+  read_request && mine full; kill_job; rm -rf "$tx/reserve"; lock # the job that filled the disk goes before the reserve\
+ is freed
+  [ -e "$tx/armed" ] || { discard; ok id "$id" decision rollback by "\${reason:-controller}" outcome rolled-back; echo; r\
+eturn; }
+  settle rollback
+}
+settle() { # WORD: decides, carries out what is decided, and answers
+  decide "$1" "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'
   conclude || fail host-write-failed "$decision is decided, but could not be carried out yet; the watchdog goes on tryin\
 g"
-  answer
+  ok id "$id" decision "$decision" by "$by" outcome "$outcome" && tell "$tx"; echo; cat "$tx/diff" 2>/dev/null
 }
 conclude() { # anyone may run it, again, after it was killed anywhere. The marker goes last: the rest is found by it
-  case $(cat "$tx/outcome" 2>/dev/null) in '' | rollback-failed)
-    rm -rf "$tx/reserve" && mkdir -p "$work"
-    if [ "$decision" = rollback ]; then restore
-    else outcome=committed && look "$work/now" && compare "$work/now" && report changed removed added >"$tx/report" &&
-      show_diff "$work/now" a b >"$tx/diff"; fi
-    packages | comm -3 "$tx/packages" - | sed "s/^/package - /; s/^package - $TAB/package + /" >"$tx/packages.changed"
-    echo "$outcome" | put "$tx/outcome" || return 1 ;;
+  outcome_of "$tx" && case $outcome in '' | rollback-failed)
+    { [ ! -e "$tx/reserve" ] || rm -rf "$tx/reserve"; } && { [ -d "$work" ] || mkdir -p "$work"; }
+    if [ "$decision" = rollback ]; then restore || return 1
+    else outcome=committed && look "$work/now" && compare "$work/now" changed removed added && sort "$work/report" >"$tx\
+/report" &&
+      show_diff a b >"$tx/diff"; fi
+    packages >"$work/packages" && packages_changed >"$tx/packages.changed"; put "$tx/outcome" "$outcome" || return 1 ;;
   esac
-  clear_stages; rm -rf "$work" "$tx/new" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && sync "$tx" && leave && sync \
-"$state"
+  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" && leftovers "$tx" && { prune; leave; } && sync "$tx" "$state"
 }
-answer() {
-  ok id "$id" decision "$decision" by "$by" outcome "$(cat "$tx/outcome")"
-  tell "$tx"; echo; cat "$tx/diff" 2>/dev/null
-}
-tell() { cat "$1/report" "$1/packages.changed"; sed 's/^/warning /' "$1/warnings"; } 2>/dev/null
+outcome_of() { read -r outcome 2>/dev/null <"$1/outcome" || outcome=''; }
+packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { was[$0]; next } $0 in was { delete was[$\
+0]; next }
+  { print "package + " $0 } END { for (one in was) print "package - " one }' pass=1 "$tx/packages" pass=2 "$work/package\
+s" | sort -k 3; }
+tell() { cat "$1/report" "$1/packages.changed"; warnings "$1"; } 2>/dev/null
 prune() { # ended transactions are kept for audit up to a number, an age and a size
-  left=$(ls "$state/tx" | wc -l) kib=$(du -sk "$state/tx" | cut -f1)
-  old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
-  ls -tr "$state/tx" | while IFS= read -r past; do
-    past=$state/tx/$past && read -r ended 2>/dev/null <"$past/outcome" || ended=''
-    case $past:$ended in "$tx":* | *: | *:rollback-failed) continue ;; esac
+  set -- "$state"/tx/* && [ $# -gt 1 ] || return 0
+  left=$# kib=$(du -sk "$state/tx") && kib=\${kib%%[!0-9]*}; old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome\
+ -mtime +$KEEP_DAYS)
+  ls -tr "$state/tx" | while IFS= read -r past; do past=$state/tx/$past && outcome_of "$past"
+    case $past:$outcome in "$tx":* | *: | *:rollback-failed) continue ;; esac
     case $NL$old$NL in *"$NL$past/outcome$NL"*) ;; *) [ "$left" -gt $KEEP ] || [ "\${kib:-0}" -gt $KEEP_KIB ] || continue\
  ;; esac
-    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx" | cut -f1)
-  done
+    forget "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=\${kib%%[!0-9]*}; done
 }
-
 # ---- restore ---------------------------------------------------------------------------------------------------------\
 
 restore() { # every tracked path as it was, proved. After a reboot, or a failed attempt, times prove nothing of bytes
   for attempt in 1 2 3; do
-    kill_job; clear_stages
-    present remove_odd && look "$work/now" && compare "$work/now" || continue
-    [ -e "$tx/diff" ] || { find_edits && report restored restored removed >"$tx/report" &&
-      show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
+    kill_job; clear_stages; unmount; look "$work/now" && remove_odd && find_edits && compare "$work/now" restored restor\
+ed removed || continue
+    [ -e "$tx/diff" ] || { keep_edits && sort "$work/report" >"$tx/report" &&
+      show_diff b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue
     { [ $attempt = 1 ] && same_boot; } || doubt || continue
-    put_back && restore_directories && flush_tracked && verify || continue
-    if [ -s "$tx/edited" ]; then outcome=conflict; else outcome=rolled-back; fi
-    refresh_and_probe
-    [ "$(cut -d ' ' -f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm -f "$state/quarantine"
-    return
-  done
-  outcome=rollback-failed
-  echo "transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\\n\\t' '; ')" >"$work\
-/why"
-  cat "$work/why" >>"$tx/warnings" && put "$state/quarantine" <"$work/why"
+    put_back 2>"$work/errors" && restore_directories && { verify || { each "$work/extra" drop && restore_directories && \
+verify; }; } && flush_tracked || continue
+    if [ -s "$tx/edited" ]; then outcome=conflict; else outcome=rolled-back; fi; refresh_and_probe
+    ! read -r _ held _ 2>/dev/null <"$state/quarantine" || [ "$held" != "$id" ] || rm -f "$state/quarantine"; return
+  done; outcome=rollback-failed why="transaction $id could not be rolled back: $(cat "$work/differences" "$work/errors" \
+2>/dev/null | head -n 3 | tr '\\n\\t\\001' ';  ')"
+  echo "$why" >>"$tx/warnings"; put "$state/quarantine" "$why"
 }
-same_boot() { [ "$(cat "$tx/armed")" = "$(boot_id)" ]; }
-keeping() { [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; }
-remove_odd() { odd_names "$@" >"$work/odd" && if [ -s "$work/odd" ]; then find "$@" -xdev -depth -name "$pattern" -exec \
-rm -rf -- {} +; fi; }
+keeping() { read -r resolve <"$tx/on_conflict" && [ "$resolve" = keep ]; }
+# remove_odd: names that no list can hold cannot have been there at the backup; pipes, sockets and devices are removed u\
+nless they were.
+remove_odd() {
+  [ ! -s "$work/now.odd" ] || { present remove_named && look "$work/now"; } || return 1
+  if [ ! -s "$work/now.other" ]; then return; fi; awk 'pass == 1 { was[$0]; next } !($0 in was)' pass=1 "$tx/before.othe\
+r" pass=2 "$work/now.other" >"$work/other"
+  [ ! -s "$work/other" ] || { each "$work/other" rm -f -- && look "$work/now"; }
+}
+unmount() { while point=$(mounted) && [ -n "$point" ]; do killed=yes && umount "$point" || umount -l "$point" || break; \
+done; } 2>/dev/null # what the job left
+remove_named() { if [ "$tools" != gnu ]; then find "$@" -xdev -depth -name "*[$ODD$TAB$NL]*" -exec rm -rf -- {} +; retur\
+n; fi
+  find "$@" -xdev -depth \\( -name "*[$ODD]*" -o -lname "*[$ODD]*" \\) -exec rm -rf -- {} +
+}
 # find_edits: what is neither in the backup nor the transaction's was edited by someone else, and is kept in theirs/. Af\
 ter
 find_edits() { # a crash what was written last may be lost: nobody can say whose an edit was; nor while the job is at wo\
 rk
-  true >"$tx/edited"
-  if [ -e "$tx/running" ] || [ -n "\${killed:-}" ] || ! same_boot; then return 0; fi
-  { comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of &&
-    paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"; } | sort -u >"$work/edited"
-  [ -s "$work/edited" ] || return 0
-  comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
-  kept="; their version is $tx/theirs\\\\1" && [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&
-    tar -xpf "$work/theirs.tar" -C "$tx/theirs" || { rm -rf "$tx/theirs" && kept='; their version could not be kept'; }
-  rm -f "$work/theirs.tar" && sed "s|^\\.\\(.*\\)|edited by someone else: \\1$kept|" "$work/edited" >>"$tx/warnings"
-  mv -f "$work/edited" "$tx/edited"
+  kept='' find='' && if [ -e "$tx/diff" ]; then kept=yes; elif [ ! -s "$tx/running" ] && [ -z "\${killed:-}" ] && same_bo\
+ot; then find=yes; fi
+}
+keep_edits() { # with a warning each
+  true >"$tx/edited" && [ -s "$work/edited" ] || return 0
+  sort "$work/edited" >"$work/all" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
+  awk 'pass == 1 { edited[$0]; next } $0 in edited' pass=1 "$work/all" pass=2 "$work/now.paths" >"$work/theirs"
+  said="their version is $tx/theirs" && { [ ! -s "$work/theirs" ] || { [ "$tools" = gnu ] && pack "$work/theirs" "$work/\
+theirs.tar" &&
+    tar -xpf "$work/theirs.tar" -C "$tx/theirs"; }; } || { rm -rf "$tx/theirs" && said='their version could not be kept'\
+; }
+  rm -f "$work/theirs.tar" && said=$said awk 'pass == 1 { there[$0]; next } { p = substr($0, 2); print "edited by someon\
+e else: " p "; " \\
+    (!($0 in there) ? "they removed it" : ENVIRON["said"] (ENVIRON["said"] ~ /kept$/ ? "" : p)) }' \\
+    pass=1 "$work/theirs" pass=2 "$work/all" >>"$tx/warnings" && mv -f "$work/all" "$tx/edited"
 }
 doubt() { # files that hash otherwise than they did are taken for touched, and nothing stays immutable
   present thaw 2>/dev/null
-  look "$work/now" && compare "$work/now" && comm -12 "$tx/files" "$work/now.paths" | comm -23 - "$work/touched" >"$work\
-/same" &&
-    sums "$work/same" >"$work/same.sums" && sort "$work/same.sums" >"$work/sorted" && sort "$tx/sums" >"$work/sums" &&
-    comm -23 "$work/sorted" "$work/sums" | cut -c67- | sort - "$work/touched" >"$work/all" && mv -f "$work/all" "$work/t\
-ouched"
+  find='' doubted='' kept=yes && look "$work/now" && compare "$work/now" restored restored removed &&
+    digests "$work/same" >"$work/hashes" && otherwise "$work/same" "$work/hashes" >"$work/doubted" &&
+    doubted=yes && compare "$work/now" restored restored removed
 }
 thaw() { [ -z "$(frozen "$@")" ] || find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -- {} +; }
 put_back() { # what was touched is staged on its own mount, proved by hash, made durable and renamed into place
-  ! keeping || for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/all" && mv -f "$work/all" "$wor\
-k/$list"; done
-  # Hard links come back together, or not at all: with one of them touched, so are the others.
-  sort "$work/touched" "$work/lost" >"$work/wanted" && awk -F "$TAB" 'pass == 1 { wanted[$0]; next }
-    pass == 2 { if ($10 in wanted && $1 == "f") inode[$7, $8]; next }
-    $10 in wanted || ($1 == "f" && ($7, $8) in inode) { print $10 }' \\
-    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$tx/before" >"$work/needed" || return 1
   while IFS= read -r path && parent=.\${path%/*}; do
     [ -d "$parent" ] || grep -q -x -F -e "$parent" "$tx/absent" || (umask 022 && mkdir -p "$parent") || return 1
-    [ ! -d "$parent" ] || straight "$parent" || return 1
+    [ ! -d "$parent" ] || straight "$parent" || { echo "\${parent#.} is not where it was, but $real" >&2; return 1; }
   done <"$tx/tracked"
-  clear_way && sort -u "$tx/mounts" >"$work/mounts" || return 1
-  while IFS= read -r mount; do put_back_on "$mount" || return 1; done <"$work/mounts"
+  clear_way && nth=1 && while [ -e "$work/stage.$nth" ]; do put_back_on "$nth" || return 1; nth=$((nth + 1)); done
 }
 clear_way() {
-  { cat "$work/added" && comm -12 "$work/touched" "$work/now.dirs" && comm -12 "$work/lost" "$work/now.paths"; } | sort \
->"$work/way"
-  comm -23 "$work/way" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null
-  comm -12 "$work/way" "$work/now.dirs" >"$work/way.dirs" && each "$work/way.dirs" remove_tree || return 1
-  [ ! -s "$tx/absent" ] || sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null || :
+  on "$work/way.files" rm -f -- 2>/dev/null; each "$work/way.dirs" remove_tree || return 1; on "$tx/absent" rmdir -- 2>/\
+dev/null || :
 }
 remove_tree() { ! is_dir "$1" || { find "$1" -xdev ! -type d -exec rm -f -- {} + && find "$1" -xdev -depth -exec rmdir -\
 - {} +; }; }
-put_back_on() { # MOUNT: from one stage on that mount, since a rename cannot leave it
-  mount="$1" awk 'FNR == 1 { file++ } file == 1 { path[FNR] = "." $0; next } file == 2 { at[path[FNR]] = $0; next }
-    { for (p = $0; p != "" && !(p in at); sub(/\\/?[^\\/]*$/, "", p)); if (at[p] == ENVIRON["mount"]) print p "\\t" $0 }' \\\
-
-    "$tx/tracked" "$tx/mounts" "$work/needed" >"$work/on" && cut -f2 "$work/on" | sort >"$work/need" || return 1
-  [ -s "$work/need" ] || return 0
-  stage=$(head -n 1 "$work/on" | cut -f1) && stage=\${stage%/*}/.savepoint.$id
-  rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&
-    comm -12 "$work/need" "$work/lost" >"$work/whole" && sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents" &&
-    each "$work/whole" move_whole && each "$work/parents" move_back && rm -rf "$stage"
+put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leave it
+  IFS= read -r stage <"$work/stage.$1" && echo yes >"$tx/stages" && { [ ! -e "$stage" ] || rm -rf "$stage"; } || return \
+1
+  mkdir "$stage" && unpack "$stage" "$work/need.$1" && staged_well "$work/files.$1" && flush "$stage/" || return 1
+  [ ! -e "$work/spare.$1" ] || (cd "$stage" && on "$work/spare.$1" rm -f --) || return 1
+  [ ! -e "$work/whole.$1" ] || each "$work/whole.$1" move_whole || return 1
+  each "$work/parents.$1" move_back && find "$stage" -depth -exec rmdir -- {} + && true >"$tx/stages" # a file in it wou\
+ld have been passed over
 }
 move_whole() { [ ! -d "$stage/$1" ] || is_dir "$1" || mv -f -T "$stage/$1" "$1"; }
-move_back() { [ ! -d "$stage/$1" ] || move_entries "$stage/$1" "$1" ! -type d; }
-staged_well() { # what came out of the backup has the bytes that went in
-  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/sums" && (cd "$stage" && sums "$work/stag\
-ed") |
-    sort | comm -12 - "$work/sums" >"$work/good" && [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]
+move_back() { [ ! -d "$stage/$1" ] || move_entries files "$stage/$1" "$1"; }
+staged_well() { # FILES: what came out of the backup has the bytes that went in
+  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && wrong=$(otherwise "$1" "$work/hashes") && [ -z "$w\
+rong" ]; }
 }
-restore_directories() { # last, since a rename inside one moves its times. An archive can only add attributes: others go\
-
-  standing "$work/standing" && comm -13 "$tx/standing" "$work/standing" |
-    awk -F "$TAB" '/^# file: / { for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |
-    while read -r attribute name; do ! is_dir "$(printf %b "$name")" || setfattr -h -x "$attribute" "$(printf %b "$name"\
-)"; done
-  comm -23 "$tx/standing" "$work/standing" | awk -F "$TAB" '$1 == "d" { print $8 } /^# file: / { print "./" substr($1, 9\
-) }' |
-    sort -u | comm -12 - "$tx/paths" >"$work/dirs"
+restore_directories() { # last, since a rename inside one moves its times
   if [ "$tools" = gnu ]; then unpack . "$work/dirs"; return; fi
   awk -F "$TAB" 'NR == FNR { dir[$0]; next } $1 == "d" && $10 in dir { print $2, $3 ":" $4, $6, $10 }' "$work/dirs" "$tx\
 /before" |
     while read -r mode owner time name; do chown "$owner" "$name" && chmod "$mode" "$name" && touch -d "@$time" "$name";\
  done
 }
+# drop ATTRIBUTE-TAB-NAME: an archive can only add attributes to directories that are there: others go.
+drop() { ! is_dir "\${1#*"$TAB"}" || setfattr -h -x "\${1%%"$TAB"*}" -- "\${1#*"$TAB"}"; }
 verify() { # bytes were hashed before they were renamed, and those of what was not restored when they were doubted
-  standing "$work/standing" && comm -3 "$tx/standing" "$work/standing" >"$work/differences" || return 1
-  ! keeping || { sed "s/^$TAB//" "$work/differences" | awk -F "$TAB" 'FILENAME == ARGV[1] { kept[$0]; next } $1 != "d" &\
-& !($8 in kept) &&
-    !("./" substr($1, 9) in kept)' "$tx/edited" - >"$work/all" && mv -f "$work/all" "$work/differences"; }
-  [ ! -s "$work/differences" ]
+  point=$(mounted) && [ -z "$point" ] || { echo "$point is a mount point" >"$work/differences"; return 1; }
+  true >"$work/dirs" && true >"$work/extra" && look "$work/now" && attributes "$work/now.paths" "$work/attributes" && aw\
+k -F "$TAB" -v keep="$(keeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '
+    function key() { return $1 " " $2 " " $3 " " $4 " " $5 " " $6 " " $9 }
+    function differs(p, text) { if (keep && (p in edited || p in dir)) return; bad = 1; print substr(p, 2) ": " text; if\
+ (p in dir) print p >dirs }
+    pass == "e" { edited[$0]; next } pass == "a" { had[$1] = $0; next } pass == "b" { if ($1 == "d") dir[$10]; was[$10] \
+= key(); next }
+    pass == "n" { if (!($10 in was)) differs($10, "was not there"); else if (was[$10] != key()) differs($10, key() ", no\
+t " was[$10])
+      delete was[$10]; next }
+    had[$1] != $0 { differs($1, "other attributes"); if ($1 in dir) for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); prin\
+t $i FS $1 >extra } }
+    { delete had[$1] }
+    END { for (p in was) differs(p, "is gone"); for (p in had) differs(p, "has lost its attributes"); exit bad }' pass=e\
+ "$tx/edited" \\
+    pass=b "$tx/before" pass=a "$tx/attributes" pass=n "$work/now" pass=x "$work/attributes" >"$work/differences" && [ !\
+ -s "$work/differences" ]
 }
 refresh_and_probe() { # caches must keep nothing from the patch's mirror; at boot, with no network, a probe says nothing\
 
   for what in refresh probe; do while IFS= read -r command; do
     if [ -z "$command" ] || [ "$what$by" = probeboot ] || in_time sh -c "$command" </dev/null >"$work/log" 2>&1; then co\
 ntinue; fi
-    outcome=rolled-back-unhealthy
-    echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"
+    outcome=rolled-back-unhealthy && echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/war\
+nings"
   done <"$tx/$what"; done
 }
 in_time() { ! command -v timeout >/dev/null || set -- timeout $PATIENCE "$@"; SAVEPOINT_ROOT=\${root:-/} "$@"; }
-
 # ---- lease, watchdog, recovery ---------------------------------------------------------------------------------------\
 
 # lease_write: until when the host waits for a sign of life. Another boot id means it is over, so it need not survive.
 lease_write() { read -r seconds <"$tx/seconds" && until_in "$seconds" lease; }
-until_in() { echo "$(boot_id) $(($(uptime) + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }
-lease_left() { # TX: seconds until the lease or the deadline ends, whichever is first, or 0
-  read -r until end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$until" = "$(boot_id)" ] \
-&&
-    left=$(((end < last ? end : last) - $(uptime))) || left=0
-  echo $((left > 0 ? left : 0))
+until_in() { clock && echo "$boot $((now + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }
+lease_left() { # TX: sets left to the seconds until the lease or the deadline ends, whichever is first, or 0
+  read -r since end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$since" = "$boot" ] && cl\
+ock &&
+    left=$(((end < last ? end : last) - now)) && [ "$left" -gt 0 ] || left=0
 }
 renew() { # a sign of life; \`running\` says that a phase on the controller, which may write here too, begins or ended
-  read_request && mine && undecided
-  lease_write || unwritten "$tx/lease"
-  case $running in yes) true >"$tx/running" ;; no) wrote ;; esac
-  ok id "$id" lease_left "$(lease_left "$tx")" boot "$(boot_id)" && echo
+  read_request && mine && undecided && lease_write || unwritten "$tx/lease"
+  case $running in yes) echo yes >"$tx/running" ;; no) wrote ;; esac
+  lease_left "$tx" && ok id "$id" lease_left "$left" boot "$boot" && echo
 }
 # wrote: what the tracked paths hold now was written by the job, not by someone else.
-wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && rm -f "$tx/running"; }
-# own_path: where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.
-own_path() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/guard/$guard/guard"; else echo "$0"; fi; }
+wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && true >"$tx/running"; }
+# own_path: sets self to where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.
+own_path() { self=$state/guard/$guard/guard && [ -e "$self" ] || self=$0; }
 systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; }
 watchdog_start() { # PID 1 owns it where there is systemd: logind kills what a session leaves behind
-  set -- "$(own_path)" watch "$root" "$state" "$id"
+  own_path && set -- "$self" watch "$root" "$state" "$id"
   if systemd; then
     systemd-run --quiet --collect --unit="savepoint-$id" -p DefaultDependencies=no -p Restart=on-failure -p RestartSec=1\
  \\
@@ -651,134 +727,127 @@ watchdog_start() { # PID 1 owns it where there is systemd: logind kills what a s
 boot_recovery_install() { # for the host's own root: ends open transactions before the network is up and anyone can log \
 in
   if [ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi
-  printf 'exec /bin/sh %s boot "" %s\\n' "$(own_path)" "$state" | put "$state/boot" || return 1
+  own_path && wanted="exec /bin/sh $self boot \\"\\" $state"
+  { IFS= read -r line 2>/dev/null <"$state/boot" && [ "$line" = "$wanted" ]; } || put "$state/boot" "$wanted" || return \
+1
   units=/etc/systemd/system unit=savepoint-recover.service
-  if systemd; then
-    [ ! -L $units/sysinit.target.wants/$unit ] || return 0
-    mkdir -p $units/sysinit.target.wants && printf '%s\\n' '[Unit]' 'Description=End Savepoint transactions open when the\
- host went down' \\
+  if systemd; then [ ! -e $units/sysinit.target.wants/$unit ] || return 0
+    mkdir -p $units/sysinit.target.wants && put $units/$unit "$(printf '%s\\n' '[Unit]' 'Description=End Savepoint transa\
+ctions open when the host went down' \\
       'DefaultDependencies=no' 'After=local-fs.target systemd-remount-fs.service' 'Before=sysinit.target network-pre.tar\
 get ssh.service sshd.service' \\
-      '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target' | put $units/$uni\
-t &&
+      '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target')" &&
       chmod 644 $units/$unit && ln -sf ../$unit $units/sysinit.target.wants/$unit && sync $units $units/sysinit.target.w\
 ants
-  elif [ -d /etc/local.d ]; then
-    printf '#!/bin/sh\\n/bin/sh %s/boot\\n' "$state" | put /etc/local.d/savepoint.start && chmod 755 /etc/local.d/savepoin\
-t.start
-  elif [ -d /etc/cron.d ]; then
-    printf '@reboot root /bin/sh %s/boot\\n' "$state" | put /etc/cron.d/savepoint && chmod 644 /etc/cron.d/savepoint
+  elif [ -e /etc/runlevels/default/local ]; then # OpenRC runs what is in local.d
+    put /etc/local.d/savepoint.start "#!/bin/sh$NL/bin/sh $state/boot" && chmod 755 /etc/local.d/savepoint.start
+  elif [ -d /etc/cron.d ] && { command -v cron || command -v crond; } >/dev/null; then
+    put /etc/cron.d/savepoint "@reboot root /bin/sh $state/boot" && chmod 644 /etc/cron.d/savepoint
   else echo 'nothing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/wa\
 rnings"; fi
 }
 watch() { # the watchdog. Ends with its transaction
-  read -r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5
   while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
-    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then (finish watchdog); fi
-    sleep "$nap"
-  done
+    if lease_left "$tx" && [ "$left" -eq 0 ] || [ -e "$tx/decision" ]; then (finish watchdog); fi; sleep 1; done
 }
 finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
   if [ "$1" = boot ] && resume; then return; fi
   kill_job; rm -rf "$tx/reserve"; lock
-  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rollback "$1" && conclude\
-; fi
-  unlock
+  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then discard; else decide rollback "$1" && conclude; fi; unlock
 }
 resume() { # a phase has said that the host may reboot: the lease runs from here, for as long as it said
   [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] && read -r away left 2>/dev/null <"$tx/reboot" &&
-    echo "$away $((left - away))" | put "$tx/reboot" && until_in "$left" deadline && until_in "$away" lease && watchdog_\
-start
+    put "$tx/reboot" "$away $((left - away))" && until_in "$left" deadline && until_in "$away" lease && watchdog_start
 }
 by_its_guard() { # ID WHO: a transaction is always ended by the very guard that opened it
-  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard && [ -f "$opener" ] || opener=$0
+  read -r opener 2>/dev/null <"$state/tx/$1/guard" && opener=$state/guard/$opener/guard && [ -f "$opener" ] || opener=$0\
+
   /bin/sh "$opener" finish "$root" "$state" "$1" "$2"
 }
 unfinished() { # the ids of transactions that have not come to their end
-  for one in "$state"/tx/*; do case $(cat "$one/outcome" 2>/dev/null):$(cat "$state/open" 2>/dev/null) in
-    :* | rollback-failed:* | *:"\${one##*/}") [ ! -d "$one" ] || echo "\${one##*/}" ;;
-  esac; done
+  read -r held 2>/dev/null <"$state/open" || held=''
+  set -- "$state"/tx/* && [ -e "$1" ] || set -- "$state"/tx/*; for one; do outcome_of "$one" && case $outcome:$held in
+    :* | rollback-failed:* | *:"\${one##*/}") [ ! -d "$one" ] || echo "\${one##*/}" ;; esac; done
 }
 boot() { for one in $(unfinished); do by_its_guard "$one" boot; done; }
 recover() { # what a person asks for: end whatever is open here, whoever holds it
-  read_request && ended=$(unfinished)
+  read_request && ended=$(unfinished) && { [ "$reason" != boot ] || reason=recover; }
   for one in $ended; do by_its_guard "$one" "\${reason:-recover}" >/dev/null 2>&1; done
-  ok && for one in $ended; do
-    echo "ended $one $(cat "$state/tx/$one/outcome" 2>/dev/null || echo rolled-back)" && tell "$state/tx/$one"
-  done
+  ok && for one in $ended; do outcome_of "$state/tx/$one"; [ -n "$outcome" ] || [ ! -e "$state/tx/$one/armed" ] || outco\
+me=rollback-failed; echo "ended $one \${outcome:-rolled-back}" && tell "$state/tx/$one"; done
   echo && for one in $ended; do cat "$state/tx/$one/diff" 2>/dev/null; done
 }
 status() { # what is here. Needs no token and changes nothing
   read_request && ok guard_version "$VERSION"
   if read -r held 2>/dev/null <"$state/open"; then
-    printf 'open %s\\nlease_left %s\\n' "$held" "$(lease_left "$state/tx/$held")"
-    for what in holder since decision; do sed "s/^/$what /" "$state/tx/$held/$what" 2>/dev/null; done
+    lease_left "$state/tx/$held" && printf 'open %s\\nlease_left %s\\n' "$held" "$left"
+    for what in holder since decision; do sed "s/^/$what /" "$state/tx/$held/$what"; done 2>/dev/null
     sed 's/^/track /' "$state/tx/$held/tracked" 2>/dev/null
   fi
   sed 's/^/quarantine /' "$state/quarantine" 2>/dev/null
-  for one in "$state"/tx/*; do [ ! -e "$one/outcome" ] ||
-    echo "past \${one##*/} $(cat "$one/since") $(cat "$one/outcome") $(cat "$one/holder")"; done
+  for one in "$state"/tx/*; do [ ! -e "$one/outcome" ] || echo "past \${one##*/} $(cat "$one/since") $(cat "$one/outcome"\
+) $(cat "$one/holder")"; done
   echo
 }
 clear() { # a person has looked at the host; it may be used again
-  read_request
-  for one in "$state"/tx/*; do [ "$(cat "$one/outcome" 2>/dev/null)" != rollback-failed ] ||
-    echo 'rollback-failed, cleared' | put "$one/outcome"; done
+  read_request && for one in "$state"/tx/*; do outcome_of "$one" && [ "$outcome" != rollback-failed ] || put "$one/outco\
+me" 'rollback-failed, cleared'; done
   rm -f "$state/quarantine" && sync "$state" && ok && echo || unwritten
 }
-
 # ---- the job's processes ---------------------------------------------------------------------------------------------\
 
 run_phase() { # starts the shell text that follows, unless it was before; passes on its output from a byte onwards
-  read_request && lock && mine && undecided
-  spool=$tx/run/$phase
+  read_request && lock && mine && undecided; spool=$tx/run/$phase
   if [ ! -d "$spool" ]; then
-    rm -rf "$spool.new" && mkdir -p "$spool.new" && true >"$spool.new/out" && true >"$spool.new/err" &&
-      head -c 4096 /dev/zero >"$spool.new/ended" && true >"$tx/running" && read -r _ last <"$tx/deadline" || unwritten "\
-$spool"
-    [ "$reboot" -eq 0 ] || echo "$reboot $((last - $(uptime)))" | put "$tx/reboot" || unwritten "$tx/reboot"
+    { [ ! -e "$spool.new" ] || rm -rf "$spool.new"; } && mkdir -p "$spool.new" && true >"$spool.new/out" && true >"$spoo\
+l.new/err" &&
+      printf '%4096s' '' >"$spool.new/ended" && echo yes >"$tx/running" && read -r _ last <"$tx/deadline" && clock || un\
+written "$spool"
+    [ "$reboot" -eq 0 ] || put "$tx/reboot" "$reboot $((last - now))" || unwritten "$tx/reboot"
     mv "$spool.new" "$spool" && exec 3<&0 || unwritten "$spool"
-    set -- /bin/sh "$(own_path)" supervise "$root" "$state" "$id" "$phase"
+    own_path && set -- /bin/sh "$self" supervise "$root" "$state" "$id" "$phase" "$job_path"
     if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE\
  "$@"
     elif command -v setsid >/dev/null; then set -- setsid "$@"; fi
-    (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path" "$@" <&3 3<&- >/dev/null 2>>"$spool/err\
-") &
-    life_of $! >"$spool/life" && exec 3<&-
+    (umask "$job_umask" && export SAVEPOINT_TRANSACTION="$id" && exec "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &
+    life_of $! && echo "$life" >"$spool/life" && exec 3<&-
   fi
   unlock; follow
 }
 follow() { # its status comes behind a nonce that the job does not know; \`lost\` with its host or its supervisor
   printf '\\n%s started\\n' "$nonce" >&2
   exec 3<"$spool/out" 4<"$spool/err" && naps=0 && echo $$ >"$spool/follower"
-  tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2
-  while [ ! -e "$spool/status" ] && alive "$(cat "$spool/life")" && [ "$(cat "$spool/follower")" = $$ ]; do
-    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.02; else sleep 0.2; fi
-    cat <&3 && cat <&4 >&2 || return
-  done
-  [ "$(cat "$spool/follower")" = $$ ] && cat <&3 && cat <&4 >&2 || return
+  [ "$out.$err" = 0.0 ] || { tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2; } || return
+  while [ ! -e "$spool/status" ] && read -r lead <"$spool/life" && alive "$lead" && leads; do
+    naps=$((naps + 1)) && if [ $naps -lt 9 ]; then sleep 0.004; elif [ $naps -lt 40 ]; then sleep 0.01; else sleep 0.2; \
+fi
+    pass_on || return; done
+  leads && pass_on || return
   read -r code 2>/dev/null <"$spool/status" || code=lost
   printf '\\n%s %s\\n' "$nonce" "$code" >&2
 }
-supervise() { # PHASE: runs it as the job's user, marked so that all its descendants can be found
+pass_on() { { [ ! -s "$spool/out" ] || cat <&3; } && { [ ! -s "$spool/err" ] || cat <&4 >&2; }; }
+leads() { read -r follower <"$spool/follower" && [ "$follower" = $$ ]; } # nobody came later to follow
+supervise() { # PHASE PATH: runs it as the job's user, marked so that all its descendants can be found
   trap : TERM
-  spool=$tx/run/$1 && life_of $$ >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && text=$(cat && echo .) ||\
- return 1
-  me=$(id -un) && user=$me && [ "$user" != root ] || user=\${SUDO_USER:-root}
+  spool=$tx/run/$1 job_path=$2 && life_of $$ && { read -r lead 2>/dev/null <"$spool/life" && [ "$lead" = "$life" ] ||
+    { echo "$life" >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life"; }; } && text=$(cat && echo .) && [ ! -e \
+"$tx/decision" ] || return 1
+  me='' user='' && [ -z "\${SUDO_USER:-}" ] || { me=$(id -un) && user=$me && [ "$user" != root ] || user=$SUDO_USER; }
   ! bound || { admit user && user=\${said:-$user}; }
   mkfifo "$spool/1" "$spool/2" && { [ "$user" = "$me" ] || chown "$user" "$spool/1" "$spool/2"; } || return 1
   (trap '' TERM && exec cat <"$spool/1" >>"$spool/out") & one=$!
   (trap '' TERM && exec cat <"$spool/2" >>"$spool/err") & two=$!
   set -- env SAVEPOINT_TRANSACTION="$id" SAVEPOINT_ROOT="\${root:-/}" PATH="$job_path" /bin/sh -s
   # Not through PAM where that can be had: it would move the phase out of its scope into a session's.
-  if [ "$user" = "$me" ]; then :
-  elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
+  if [ "$user" = "$me" ]; then :; elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"
   else set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"; fi
-  (umask "$job_umask" && cd / && printf %s "\${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
+  (umask "$job_umask" && cd / && say "\${text%.}" | "$@" >"$spool/1" 2>"$spool/2")
   code=$? naps=0 # when the host goes down with it, which it may, it has no status and is not over
   ! systemd || [ ! -e "$tx/reboot" ] || case $(trap '' TERM && systemctl is-system-running 2>/dev/null) in
     initializing | starting | running | degraded | maintenance) ;; *) return ;; esac
-  while [ -n "$(life_of $one)$(life_of $two)" ] && [ $naps -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done
+  while life_of $one && [ -n "$life" ] || { life_of $two && [ -n "$life" ]; } && [ $naps -lt 40 ]; do naps=$((naps + 1))\
+ && sleep 0.02; done
   [ -e "$tx/decision" ] || [ $code -gt 128 ] || wrote 2>/dev/null
   [ ! -e "$tx/reboot" ] || { rm -f "$tx/reboot" && sync "$tx"; } && echo $code 1<>"$spool/ended" && mv -f "$spool/ended"\
  "$spool/status" # in its room
@@ -787,390 +856,665 @@ kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, u
   unit="savepoint-$id-job-*.scope" && ! systemd || [ -z "$(systemctl list-units --no-legend "$unit")" ] || { killed=yes;\
  systemctl stop "$unit"; }
   for signal in TERM KILL; do
-    waited=0 && while pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | \
-grep -v -x $$) &&
-      [ -n "$pids" ] && [ $waited -lt $((GRACE * 10)) ]; do
+    waited=0 && while job_pids && [ $waited -lt $((GRACE * 10)) ]; do
       # shellcheck disable=SC2086 # one word a process
-      [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/null
-      killed=yes waited=$((waited + 1)) && sleep 0.1
+      [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/null; killed=yes waited=$((waited + 1)) && sleep 0.1
     done
-  done
+    [ -n "$pids" ] || return 0; done
 }
-
+job_pids() { # sets pids to those that have the mark of this transaction
+  set -- /proc/[0-9]*/environ && [ -e "$1" ] || set -- /proc/[0-9]*/environ # a list that could not be read looks like n\
+one
+  pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do
+    pid=\${pid#/proc/} && pid=\${pid%/environ} && [ "$pid" = $$ ] || pids="$pids $pid"; done
+  [ -n "$pids" ]
+}
 # ---- verbs -----------------------------------------------------------------------------------------------------------\
 
 case \${1:-} in
   begin | apply | renew | commit | rollback | status | recover | clear) "$1" ;;
   exec) run_phase ;;
   kill) read_request && mine && kill_job && ok id "$id" && echo ;;
-  watch | finish | boot | supervise) guard='' root=$2 state=$3 id=\${4:-} && place && "$1" "\${5:-}" ;;
+  watch | finish | boot | supervise) guard='' root=$2 state=$3 id=\${4:-} && place && "$1" "\${5:-}" "\${6:-}" ;;
   version) echo $VERSION ;;
   *) fail guard-protocol "unknown verb '\${1:-}': begin apply exec kill renew commit rollback status recover clear are kn\
 own" ;;
 esac
 unlock
 `,others:{"1.0.0":[[0,2],"#",[2,4],"#",[6,3],'# shellcheck disable=SC2015 # in "a && b || fail" the failure of either is\
- meant',[10,2],"LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin","export LC_ALL TZ PATH",[12,1],"unset CDPATH ENV BAS\
-H_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH","VERSION=1.0.0 PROTOCOL=1","LOCK_WAIT=600      \
-                       # seconds to wait for another guard: rolling back very many files takes minutes","GRACE=5        \
-                           # seconds a job's process has between TERM and KILL","KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144   \
-   # ended transactions kept for audit: at most so many, so old, so large together","# shellcheck disable=SC2034 # read_\
-request uses it in eval",[18,1],"'","SOH=$(printf '\\001') TAB=$(printf '\\t')",[20,2],[20,1],`# read_request: lines "ke\
-y value" up to an empty one; what follows is the verb's to read, and none of it is lost:`,"# `read` takes a byte at a ti\
-me from a pipe.","read_request() {",[23,1],"  reason='' running='' nonce='' track='' remove='' refresh='' probe=''","  I\
-FS= read -r line || fail guard-protocol 'no request on standard input'",`  [ "$line" = "savepoint $PROTOCOL" ] || fail g\
-uard-protocol "the request begins '$line', not 'savepoint $PROTOCOL'"`,'  while IFS= read -r line && [ -n "$line" ]; do',
-"    case ${line%% *} in",'      track | remove | refresh | probe) eval "${line%% *}=\\$${line%% *}\\${line#* }\\$NL" ;;',
-[31,1],'        running | nonce) eval "${line%% *}=\\${line#* }" ;;',[33,3],`  case $guard in *[!a-f0-9]*) fail guard-pr\
-otocol "'$guard' is not a digest" ;; esac`,"  case $fence.$lease.$deadline in *[!0-9.]* | *..* | .* | *.) fail guard-pro\
-tocol 'fence, lease, deadline: whole numbers' ;; esac",[38,1],[40,4],[20,1],'# place: all work is done from the root, by\
- relative names ("./etc/apt"), which never begin with a dash.',"place() {",[45,1],"  tx=$state/tx/$id work=$state/tx/$id\
-/work",[69,2],"# ok KEY VALUE...: the verb was done, and what there is to say about it.","ok() {",`  printf 'savepoint %\
-s ok\\n' "$PROTOCOL"`,`  while [ $# -gt 1 ]; do printf '%s %s\\n' "$1" "$2"; shift 2; done`,[69,2],"# fail NAME TEXT: th\
-e verb is refused, by a name of the error catalogue.",[54,5],[20,1],"# mine: this verb may act on the transaction: it is\
- here, the token is right, and nobody came later.","mine() {",`  if [ -z "$id" ] || [ ! -e "$tx/token" ]; then fail not-\
-open "there is no transaction '$id' on this host"; fi`,[62,1],'  read -r seen <"$tx/fence" || seen=0',[64,1],'  [ "$fenc\
-e" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || fail host-write-failed "cannot write $tx/fence"','  tools=$(cat "\
-$tx/tools" 2>/dev/null) || tools=gnu',[69,2],"# undecided: the transaction may still be changed.","undecided() {",'  [ -\
-e "$tx/armed" ] || fail not-open "transaction $id was never armed"','  [ ! -e "$tx/decision" ] || fail not-open "transac\
-tion $id is decided: $(cat "$tx/decision")"',[69,3],[20,1],[72,1],'put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$$"\
- "$1" && sync "${1%/*}"; }',[20,1],[74,1],"flush() {",'  [ -n "${sync_f:-}" ] || case $(sync --help 2>&1) in *-f*) sync_\
-f=yes ;; *) sync_f=no ;; esac','  if [ "$sync_f" = yes ]; then sync -f "$@"; else sync; fi',[69,2],"# flush_tracked: eve\
-ry tracked path, and the directory that holds its name.","flush_tracked() {","  set --","  while IFS= read -r path; do",
-'    nearest "$path"','    set -- "$@" "$dir/"','    if [ -d ".$path" ] && [ ! -L ".$path" ]; then set -- "$@" ".$path/"\
-; fi',[79,3],[20,1],"# nearest PATH: sets dir to the closest directory above PATH that is there.","nearest() {","  dir=$\
-{1%/*}",'  while [ -n "$dir" ] && [ ! -d ".$dir" ]; do dir=${dir%/*}; done',"  dir=.$dir",[69,2],[83,2],[20,1],"# In our\
- lists a name is a line, and \\001 stands for a line break within it. names: to NUL-ended ones; lines: back;","# named L\
-INE: sets name to the one name that LINE stands for.","names() { tr '\\n\\001' '\\000\\n'; }","lines() { tr '\\n\\000' '\\0\
-01\\n'; }","named() {","  name=$1",`  case $1 in *"$SOH"*) name=$(printf '%s.' "$1" | tr '\\001' '\\n') && name=\${name%.} \
-;; esac`,[69,2],"boot_id() { cat /proc/sys/kernel/random/boot_id; }",[20,1],[97,2],[20,1],"# started PID: start time of \
-a living process (proc(5), field 22); nothing for one that is dead.","started() {",[101,2],"  set -- ${stat##*) }","  ca\
-se $1 in Z | X) return 0 ;; esac","  shift 19",'  echo "$1"',[69,2],"# lock: one guard at a time changes anything. Each \
-first puts its own name down, then looks for others, so two can","# never both find nobody. The name of a dead process c\
-ounts for nothing.","lock() {",'  mkdir -p "$state/lock" || fail host-write-failed "cannot write below $state"',"  locke\
-d=$state/lock/$$.$(started $$).$(boot_id) tries=0 since=$(uptime)",'  while : >"$locked" || fail host-write-failed "cann\
-ot write $locked"; do',"    holds=''",'    for other in "$state/lock"/*; do',[112,1],"      pid=${other##*/} && name=${p\
-id#*.} && pid=${pid%%.*}",'      if [ "$(started "$pid").$(boot_id)" = "$name" ]; then holds=$pid; break; fi','      rm \
--f "$other"',[114,3],'    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process $holds is at work f\
-or over $LOCK_WAIT s"',"    tries=$((tries + 1))",'    sleep "0.$(((($$ + tries * 7) % 20) + 10))"',[425,3],'unlock() { \
-[ -z "${locked:-}" ] || rm -f "$locked"; }',[122,2],[20,1],"# present COMMAND...: runs COMMAND with the tracked paths th\
-at are there, if any are.","present() {","  given=$#","  while IFS= read -r path; do",[126,4],[20,1],[130,1],"#   type m\
-ode uid gid size mtime | device:inode ctime | path","# A rollback brings back the first six. The next two tell that nobo\
-dy has touched a file: no one can set a change time.","# Directories go without, since it moves with their entries. Sock\
-ets, pipes and devices are not ours to restore.",'look() { : >"$1" && present list_into "$1"; }',"list_into() {","  list\
-=$1","  shift",[136,1],`    find "$@" -xdev \\( -type d -printf 'd\\t%m\\t%U\\t%G\\t0\\t%T@\\t0\\t0\\t%p\\0' \\) -o \\( -type f -o -\
-type l \\) \\`,`      -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%D:%i\\t%C@\\t%p\\0' >"$list.raw" && lines <"$list.raw" | sort >"$l\
-ist"`,"  else",'    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.raw" &&','      xargs -0 stat \
--c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%d:%i$TAB%z$TAB%n" <"$list.raw" |',`      awk -F "$TAB" -v OFS="$TAB" '{ t = sub\
-str($1, 1, 1); $1 = t == "4" ? "d" : t == "a" ? "l" : "f"`,`        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 =\
- 0; print }' | sort >"$list"`,'  fi && rm -f "$list.raw"',[69,2],`# Of such a list: the paths, in the archive's order; w\
-hat must come back; the lines of one type (== "d").`,"paths_of() { cut -f9- | sort; }","state_of() { cut -f1-6,9- | sort\
-; }",[144,1],[20,1],"# attributes FILE: where links point, and extended attributes, ACLs, labels and capabilities as far\
- as this host can","# tell (getfattr), one entry a line, sorted.",'attributes() { : >"$1" && present attributes_into "$1\
-"; }',"attributes_into() {","  list=$1","  shift","  {",`    [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'lin\
-k %p -> %l\\0' | lines`,'    ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" 2>/dev/null |',
-`      awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 = $1; print }'`,'  } | sort >"$list"',[69,2],"# sums LIST: t\
-he SHA-256 of each file of LIST, in its order.","sums() {",'  if [ "$tools" = gnu ]; then names <"$1" | xargs -0 -r sha2\
-56sum -z -- | lines; else names <"$1" | xargs -0 -r sha256sum --; fi',[69,2],"# pack LIST FILE: archives the listed entr\
-ies with all their metadata, but for access times, which move by reading,","# and change times, which cannot be set.",[162,
-1],[136,1],'    names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --numeri\
-c-owner \\',`      --sparse --xattrs --xattrs-include='*' --acls --selinux --no-recursion --null -T "$work/pack"`,"  els\
-e",'    : >"$2" && present tar -cf "$2"',[210,1],[69,2],"# unpack DIR LIST: the listed entries of the backup appear belo\
-w DIR, with all their metadata. LIST has the archive's","# order, so one pass is enough however long it is (tar --same-o\
-rder).",[167,1],'  if [ ! -s "$2" ]; then',"    return 0",'  elif [ "$tools" = gnu ]; then','    names <"$2" >"$work/unp\
-ack" && tar -xpf "$tx/backup.tar" -C "$1" --numeric-owner --same-owner --xattrs \\',`      --xattrs-include='*' --acls -\
--selinux --no-recursion --same-order --null -T "$work/unpack"`,"  else",'    tar -xpf "$tx/backup.tar" -C "$1"',[210,1],
-[69,2],"# packages: what is installed. A transaction does not roll packages back; it shows how they differ.","packages()\
- {",[174,2],'  elif [ -n "$root" ]; then :',"  elif command -v rpm >/dev/null; then rpm -qa","  elif command -v apk >/de\
-v/null; then apk info -v","  elif command -v pacman >/dev/null; then pacman -Q","  fi 2>/dev/null | sort",[178,3],[20,1],
-[181,2],`  if [ -z "$id" ] || [ -z "$token" ] || [ -z "$track" ]; then fail guard-protocol 'begin needs id, token and tr\
-ack'; fi`,'  mkdir -p "$state/tx" || fail host-write-failed "cannot write below $state"',"  lock","  not_quarantined",[186,
-7],[20,1],"# begun: the answer, also for a controller that asks again because it lost the first one.","begun() {",[195,2],
-`  sed 's/^/warning /' "$tx/warnings"`,[619,2],[20,1],[193,1],[20,1],"# claim: makes this the one open transaction of th\
-e host, or says who holds it.","claim() {",`  read -r held 2>/dev/null <"$state/open" || held=''`,"  other=$state/tx/$he\
-ld",[201,1],"    mine","    undecided","    begun",[206,1],"    exit 0",[203,1],'    left=$(lease_left "$other")','    i\
-f [ ! -e "$other/decision" ] && [ "$left" -gt 0 ]; then',[205,1],"    fi",[206,2],"    lock","    not_quarantined",[209,
-2],'  rm -rf "$tx"','  mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/tok\
-en" &&',[212,2],'    echo "$on_conflict" >"$tx/on_conflict" && : >"$tx/warnings" && : >"$tx/absent" && echo "$lease" >"$\
-tx/seconds" &&','    echo "$(boot_id) $(($(uptime) + deadline))" >"$tx/deadline" && lease_write &&','    echo "$id" | pu\
-t "$state/open" || abandon host-write-failed "cannot write below $state"',[69,2],[218,1],"abandon() {","  discard",'  fa\
-il "$1" "$2"',[69,2],"discard() {",[307,1],'  [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"',' \
- rm -rf "$tx"',[69,2],"# preflight: whatever would stop a rollback later is found now, while nothing is changed.","prefl\
-ight() {","  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkdir mv rm rmdir sed sha256sum slee\
-p sort \\","    stat sync tail tar touch tr wc xargs; do",'    command -v $tool >/dev/null || abandon host-tools-missing\
- "this host has no $tool, which the guard needs"',[34,1],[226,2],"    tools=plain",'    [ "$degraded" = yes ] || abandon\
- host-degraded \\',[229,3],'  echo $tools >"$tx/tools"','  while IFS= read -r path; do check_place "$path"; done <"$tx/t\
-racked"',[241,1],`  [ "$tools" = gnu ] || ! grep -q "$SOH" "$tx/before" || abandon host-degraded 'a tracked name holds a\
- line break'`,[242,1],'  enough "$state"','  while IFS= read -r path; do nearest "$path"; enough "$dir/"; done <"$tx/tra\
-cked"',[69,2],"# enough DIR: room for the backup and a reserve of its size, or for a staged copy beside the targets.","e\
-nough() {",[261,1],'  [ -z "$free" ] || [ "$free" -ge "$needed" ] ||','    abandon host-no-space "$needed KiB are needed\
- on the file system of ${1#.}, $free KiB are free"',[69,2],"# check_place PATH: it could be renamed over, and it is wher\
-e its name says.","check_place() {","  dir=${1%/*} flags=-a",'  while [ -n "$dir" ] && [ ! -e ".$dir" ] && [ ! -L ".$dir\
-" ]; do',`    printf '%s\\n' ".$dir" >>"$tx/absent"`,"    dir=${dir%/*}",[34,1],`  straight ".$dir" || abandon path-unde\
-r-symlink "$1 is not below a directory of its own name but below '$real'; track that"`,'  mkdir ".$dir/.savepoint.$id" 2\
->/dev/null && rmdir ".$dir/.savepoint.$id" ||','    abandon path-not-replaceable "$1 cannot be replaced: $dir/ is read-o\
-nly, immutable or not yours"',"  while read -r _ _ _ _ point _; do",'    case $point in *\\\\*) point=$(printf %b "$point"\
-) ;; esac','    case $point in "${here%/}$1" | "${here%/}$1"/*) abandon path-not-replaceable "$point is a mount point" ;\
-; esac',"  done </proc/self/mountinfo",'  if ! command -v lsattr >/dev/null || [ ! -e ".$1" ] || [ -L ".$1" ]; then retu\
-rn; fi','  [ ! -d ".$1" ] || flags=-aR',`  frozen=$(lsattr $flags ".$1" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 \
-~ /^\\.\\// { print $2; exit }')`,'  [ -z "$frozen" ] || abandon path-not-replaceable "${frozen#.} is immutable or appen\
-d-only (see lsattr)"',[69,2],"# back_up: the copy, its hashes and the manifest, proved to be what is there and made dura\
-ble. So are the originals:","# after a power loss, what nobody touched must still be what was there.","back_up() {","  t\
-ries=0","  while [ $tries -lt 5 ]; do","    tries=$((tries + 1))",[266,1],'      pack "$tx/paths" "$tx/backup.tar" && su\
-ms "$tx/files" >"$tx/sums" && attributes "$tx/attributes" &&',[268,1],'    ! cmp -s "$tx/before" "$work/again" || tries=\
-9',`    changing=$(comm -3 "$tx/before" "$work/again" | tr -d '\\t' | sed -n '1s|^[^/]*\\./|/|p')`,'    mv -f "$work/aga\
-in" "$tx/before"',[34,1],'  [ $tries -eq 9 ] || abandon path-changing "someone is changing $changing while it is being c\
-opied"',[273,1],'  head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve" ||',"    abandon host-no\
--space 'there is no room for the reserve that a rollback on a full disk needs'",'  present left_alone >>"$tx/warnings"',
-'  cp "$tx/before" "$tx/written" && packages >"$tx/packages" && flush "$state" && flush_tracked ||',"    abandon host-wr\
-ite-failed 'the backup could not be made durable'",[69,2],"# verify_backup: the archive holds the bytes of the files, by\
- hash; of hard links, those of the first.","verify_backup() {",'  if [ ! -s "$tx/files" ]; then',"    return 0",'  elif \
-[ "$tools" = gnu ]; then',`    cut -f1,7,9- "$tx/before" | sort -t "$TAB" -k3 | awk -F "$TAB" '$1 == "f" && !seen[$2]++'\
- | cut -f3- >"$work/firsts"`,[283,1],"  else",'    mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work\
-/check" && sums "$tx/files") | cmp -s - "$tx/sums"',[210,1],[69,2],"left_alone() {",'  find "$@" -xdev \\( -type s -o -ty\
-pe p -o -type b -o -type c \\) -print0 | lines |',"    sed 's|^\\.|left alone (socket, pipe or device): |'",[69,2],"# --\
--- apply -----------------------------------------------------------------------------------------------------------",[20,
-1],"# apply: lays the tree that follows the request (a tar archive) over the tracked paths, and removes what it was told",
-"# to. New files are staged beside their targets, whole and durable, then renamed.","apply() {",[182,1],"  lock","  mine",
-"  undecided",'  rm -rf "$tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fail host-write-failed "cannot write \
-below $tx"','  tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "the change cannot be unpacked: $(hea\
-d -n 1 "$work/log")"','  find . -type d | sort >"$work/new.dirs" && find . ! -type d | sort >"$work/new.files"',"  odd=$\
-(find . ! -type d ! -type f ! -type l | head -n 1)",[42,1],'  [ -z "$odd" ] || fail files-bad-entry "${odd#.} is neither\
- file, directory nor symbolic link"',[305,1],'  within "$work/new.files" files-outside-tracked','  within "$work/removed\
-" remove-outside-tracked',[307,1],"  each_new_directory stage_new && flush_tracked || fail host-write-failed 'the change\
- could not be staged'",'  each_new_directory rename_new && names <"$work/removed" | xargs -0 -r rm -rf -- && clear_stage\
-s && flush_tracked &&',`    look "$tx/written" && compare "$tx/written" || fail host-write-failed 'the change could not \
-be put into place'`,'  rm -rf "$tx/new"','  ok id "$id"',"  report changed added",[619,1],[312,2],[20,1],"# within LIST \
-NAME: refuses entries that no tracked path covers.","within() {",`  outside=$(awk 'FILENAME == ARGV[1] { t["." $0]; next\
- } { for (p in t) if ($0 == p || index($0, p "/") == 1) next`,`    print; exit }' "$tx/tracked" "$1")`,[317,2],[20,1],"#\
- each_new_directory DO: for every directory of the change that is on the host already.","each_new_directory() {","  whil\
-e IFS= read -r dir; do",'    if [ "$dir" != . ] && [ -L "$dir" ]; then fail path-under-symlink "${dir#.} is a symbolic l\
-ink on this host"; fi','    [ ! -d "$dir" ] || "$1" "$dir" || return 1','  done <"$work/new.dirs"',[69,2],"# stage_new D\
-IR: the new entries of DIR, in a stage inside it, so that they get its label and default ACL. One that","# replaces a fi\
-le keeps that file's owner, mode, ACL, label and attributes: its bytes are written into a full copy.","stage_new() {"," \
- stage=$1/.savepoint.$id under=$1","  set --",[325,1],"    name=${new##*/} old=$under/${new##*/}",'    if [ ! -e "$new" \
-] && [ ! -L "$new" ]; then continue; fi','    if [ -d "$old" ] && [ ! -L "$old" ]; then','      [ ! -d "$new" ] || [ -L \
-"$new" ] || continue','      fail files-bad-entry "${old#.} is a directory on this host"',"    fi",'    mkdir -p "$stage\
-" || return 1','    if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then set -- "$@" "$name"','\
-    else cp -RPp "$new" "$stage/" || return 1; fi',[34,1],"  [ $# -gt 0 ] || return 0",`  printf '%s\\n' "$@" | sed "s|^|\
-$under/|" | names | into "$stage" cp -a &&`,`    printf '%s\\n' "$@" | sed "s|^|$tx/new/$under/|" | names | into "$stage"\
- cp -P`,[69,2],[336,1],[20,1],"# into DIR COMMAND OPTION: COMMAND for the NUL-ended names on standard input, with DIR as\
- their target.",[338,1],"into() {","  target=$1","  shift",`  xargs -0 -r sh -c 'd=$1 c=$2 o=$3; shift 3; exec "$c" "$o"\
- -- "$@" "$d"' sh "$target/" "$@"`,[69,2],"# move_entries FROM TO [TEST...]: renames the entries of one directory into a\
-nother, over what is there.","move_entries() {","  from=$1 to=$2","  shift 2",'  find "$from" -mindepth 1 -maxdepth 1 "$\
-@" -print0 >"$work/moving" && into "$to" mv -f <"$work/moving"',[69,2],"# clear_stages: removes what an interrupted guar\
-d left beside and below the tracked paths.","clear_stages() {","  while IFS= read -r path; do",'    nearest "$path"','  \
-  rm -rf "$dir/.savepoint.$id"',[79,1],"  present clear_stages_in",[347,1],'clear_stages_in() { find "$@" -xdev -type d \
--name ".savepoint.$id" -prune -exec rm -rf -- {} +; }',[20,1],"# ---- comparing ----------------------------------------\
----------------------------------------------------------------",[20,1],[349,4],`  comm -23 "$tx/before" "$1" | only '!=\
- "d"' | paths_of >"$work/touched" &&`,'    paths_of <"$1" >"$work/now.paths" && comm -13 "$tx/paths" "$work/now.paths" >\
-"$work/added" &&',`    only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,[355,2],[20,1],"# report TOUCHED ADDED: a li\
-ne a path, for the answer. What nobody touched is not listed.","report() {",'  sed "s|^\\.|path $1 |" "$work/touched"','\
-  sed "s|^\\.|path $2 |" "$work/added"',[69,2],"# show_diff NOW FROM TO: what the job changed (a to b), or what a rollba\
-ck undoes (b to a). The bytes of a file that","# not everyone may read are never shown: they may hold a password. At mos\
-t 200 files.",[364,2],`  comm -3 "$tx/before" "$1" | sed "s/^$TAB//" | awk -F "$TAB" '$1 != "d" {`,"    path = $0; for (\
-i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)","    seen[path]; if ($2 !~ /[4-7c-f]$/) secret[path] }",`  \
-  END { for (path in seen) print (path in secret ? "-" : "+") path }' | sort -k 1.2 | head -n 200 >"$work/shown"`,`  sed\
- -n 's/^+//p' "$work/shown" | comm -12 - "$tx/paths" >"$work/shown.before"`,'  rm -rf "$work/a" && mkdir "$work/a" && un\
-pack "$work/a" "$work/shown.before" || return 0',"  while IFS= read -r path; do",'    named "${path#??}"','    case $pat\
-h in -*) echo "diff ${path#??}: not everyone may read it, so it is not shown"; continue ;; esac','    readable "$work/a/\
-$name" "$work/link.a" && old=$readable && readable "./$name" "$work/link.b" || continue','    if [ "$2" = a ]; then set \
--- "$1" a b "$old" "$readable"; else set -- "$1" b a "$readable" "$old"; fi','    diff -u -L "$2${path#??}" -L "$3${path\
-#??}" -- "$4" "$5" 2>/dev/null | head -n 400','  done <"$work/shown"',[69,2],"# readable FILE LINK: sets readable to FIL\
-E, to its target's name in LINK, or to nothing at all.","readable() {","  readable=/dev/null",'  if [ -L "$1" ]; then re\
-adlink "$1" >"$2" && readable=$2; elif [ -f "$1" ]; then readable=$1; fi',[69,2],[377,1],[20,1],"# decide WORD WHO: the \
-one write-once record. Linking a synced file either makes it, whole, or finds that someone was","# first. Sets decision \
-and by to what holds. Only exactly `commit` is a commit.","decide() {",[379,3],'    rm -f "$tx/decision.$$"',[210,1],'  \
-sync "$tx" && read -r decision by <"$tx/decision" || return 1',[384,2],[20,1],"# commit: what the tracked paths hold by \
-now, whoever wrote it, is made durable, then decided for.","commit() {",[182,1],"  lock","  mine",'  [ -e "$tx/armed" ] \
-|| undecided',[388,2],"  conclude",[391,2],[20,1],[393,1],[182,1],'  rm -f "$tx/reserve"',"  mine","  kill_job","  lock",
-'  if [ ! -e "$tx/armed" ]; then',"    discard",'    ok id "$id" decision rollback by "${reason:-controller}" outcome ro\
-lled-back',"    echo",[440,1],[210,1],[397,1],"  conclude",[391,2],[20,1],"# conclude: what follows from the decision. A\
-nyone may run it, again, after it was killed anywhere.","conclude() {",'  case $(cat "$tx/outcome" 2>/dev/null) in',"   \
- '' | rollback-failed)",'      mkdir -p "$work"','      if [ "$decision" = rollback ]; then restore; else settle; fi',' \
-     packages | comm -3 "$tx/packages" - | sed "s/^$TAB/package + /; t','        s/^/package - /" >"$tx/packages.changed\
-"','      echo "$outcome" | put "$tx/outcome" || return 1',"      ;;",[409,1],[307,1],'  rm -f "$tx/reserve"','  [ "$(ca\
-t "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"','  rm -rf "$work" && prune && sync "$state" "$tx"',[69,
-2],"settle() {","  outcome=committed",'  look "$work/now" && compare "$work/now" && report changed added >"$tx/report" &\
-& show_diff "$work/now" a b >"$tx/diff"',[69,2],[412,2],'  cat "$tx/report" "$tx/packages.changed" 2>/dev/null',`  sed '\
-s/^/warning /' "$tx/warnings"`,[619,1],'  cat "$tx/diff" 2>/dev/null',[69,2],"# prune: ended transactions are kept for a\
-udit up to a number, an age and a size.","prune() {","  count=0","  # shellcheck disable=SC2012 # the names are ids: a-z\
-, 0-9 and -",'  ls -t "$state/tx" | while IFS= read -r each; do',"    each=$state/tx/$each count=$((count + 1))",`    ca\
-se $(cat "$each/outcome" 2>/dev/null) in '' | rollback-failed) continue ;; esac`,'    if [ $count -gt $KEEP ] || [ -n "$\
-(find "$each/outcome" -mtime +$KEEP_DAYS)" ] ||','      [ "$(du -sk "$state/tx" | cut -f1)" -gt $KEEP_KIB ]; then [ "$ea\
-ch" = "$tx" ] || rm -rf "$each"; fi',[425,4],[20,1],"# restore: every tracked path as it was, proved by hash and metadat\
-a. Sets outcome.","restore() {","  outcome=rollback-failed attempt=0","  while [ $attempt -lt 3 ]; do","    attempt=$((a\
-ttempt + 1))","    kill_job","    clear_stages",'    look "$work/now" || continue','    [ -e "$tx/diff" ] || { compare "\
-$work/now" && find_edits && report restored removed >"$tx/report" &&',[434,1],'    [ "$(cat "$tx/armed")" = "$(boot_id)"\
- ] && [ $attempt -eq 1 ] && [ -z "${thorough:-}" ] || distrust || continue',[436,1],"    outcome=rolled-back",'    [ ! -\
-s "$tx/edited" ] || outcome=conflict',[438,4],`  why="transaction $id could not be rolled back: $(head -n 3 "$work/diffe\
-rences" 2>/dev/null | tr '\\n\\t' '; ')"`,'  echo "$why" >>"$tx/warnings"','  echo "$why" | put "$state/quarantine"',[69,
-2],"# find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else while no phase",
+ meant',[11,1],"job_path=$PATH job_umask=$(umask)","LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin","export LC_ALL T\
+Z PATH","umask 077","unset CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH","VERSI\
+ON=1.0.0 PROTOCOL=1","LOCK_WAIT=600                             # seconds to wait for another guard: rolling back very m\
+any files takes minutes","GRACE=5                                   # seconds a job's process has between TERM and KILL",
+"KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144      # ended transactions kept for audit: at most so many, so old, so large togeth\
+er","# shellcheck disable=SC2034 # read_request uses it in eval","NL='","'","SOH=$(printf '\\001') TAB=$(printf '\\t')",
+[700,1],[19,1],[700,1],`# read_request: lines "key value" up to an empty one; what follows is the verb's to read, and no\
+ne of it is lost:`,"# `read` takes a byte at a time from a pipe.","read_request() {",[21,1],"  reason='' running='' nonc\
+e='' track='' remove='' refresh='' probe=''","  IFS= read -r line || fail guard-protocol 'no request on standard input'",
+`  [ "$line" = "savepoint $PROTOCOL" ] || fail guard-protocol "the request begins '$line', not 'savepoint $PROTOCOL'"`,'\
+  while IFS= read -r line && [ -n "$line" ]; do',"    case ${line%% *} in",'      track | remove | refresh | probe) eval\
+ "${line%% *}=\\$${line%% *}\\${line#* }\\$NL" ;;',[28,1],'        running | nonce) eval "${line%% *}=\\${line#* }" ;;',
+[30,3],`  case $guard in *[!a-f0-9]*) fail guard-protocol "'$guard' is not a digest" ;; esac`,"  case $fence.$lease.$dea\
+dline in *[!0-9.]* | *..* | .* | *.) fail guard-protocol 'fence, lease, deadline: whole numbers' ;; esac",[35,1],"  stat\
+e=$root/var/lib/savepoint",[37,3],[700,1],'# place: all work is done from the root, by relative names ("./etc/apt"), whi\
+ch never begin with a dash.',"place() {",'  cd "$root/" || fail host-file-missing "the root $root is not there"',"  tx=$\
+state/tx/$id work=$state/tx/$id/work",[39,1],[700,1],"# ok KEY VALUE...: the verb was done, and what there is to say abo\
+ut it.","ok() {",`  printf 'savepoint %s ok\\n' "$PROTOCOL"`,`  while [ $# -gt 1 ]; do printf '%s %s\\n' "$1" "$2"; shift\
+ 2; done`,[39,1],[700,1],"# fail NAME TEXT: the verb is refused, by a name of the error catalogue.","fail() {","  unlock",
+`  printf 'savepoint %s error %s\\nmessage %s\\n\\n' "$PROTOCOL" "$1" "$(printf %s "$2" | tr '\\n\\001' '  ')"`,"  exit \
+1",[39,1],[700,1],"# mine: this verb may act on the transaction: it is here, the token is right, and nobody came later.",
+"mine() {",`  if [ -z "$id" ] || [ ! -e "$tx/token" ]; then fail not-open "there is no transaction '$id' on this host"; \
+fi`,'  [ "$(printf %s "$token" | sha256sum)" = "$(cat "$tx/token")" ] || fail bad-token "the token is not that of transa\
+ction $id"','  read -r seen <"$tx/fence" || seen=0',[61,1],'  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence\
+" || fail host-write-failed "cannot write $tx/fence"','  tools=$(cat "$tx/tools" 2>/dev/null) || tools=gnu',[39,1],[700,
+1],"# undecided: the transaction may still be changed.","undecided() {",'  [ -e "$tx/armed" ] || fail not-open "transact\
+ion $id was never armed"','  [ ! -e "$tx/decision" ] || fail not-open "transaction $id is decided: $(cat "$tx/decision")\
+"',[39,1],[700,1],[66,1],[700,1],"# put FILE: standard input becomes FILE, whole and durable, or FILE stays as it was.",
+'put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "${1%/*}"; }',[700,1],[69,1],"flush() {",'  [ -n "${\
+sync_f:-}" ] || case $(sync --help 2>&1) in *-f*) sync_f=yes ;; *) sync_f=no ;; esac','  if [ "$sync_f" = yes ]; then sy\
+nc -f "$@"; else sync; fi',[39,1],[700,1],"# flush_tracked: every tracked path, and the directory that holds its name.",
+"flush_tracked() {","  set --","  while IFS= read -r path; do",'    nearest "$path"','    set -- "$@" "$dir/"','    if [\
+ -d ".$path" ] && [ ! -L ".$path" ]; then set -- "$@" ".$path/"; fi',[494,1],[73,2],[700,1],"# nearest PATH: sets dir to\
+ the closest directory above PATH that is there.","nearest() {","  dir=${1%/*}",'  while [ -n "$dir" ] && [ ! -d ".$dir"\
+ ]; do dir=${dir%/*}; done',"  dir=.$dir",[39,1],[700,1],[76,2],[700,1],"# In our lists a name is a line, and \\001 stand\
+s for a line break within it. names: to NUL-ended ones; lines: back;","# named LINE: sets name to the one name that LINE\
+ stands for.","names() { tr '\\n\\001' '\\000\\n'; }","lines() { tr '\\n\\000' '\\001\\n'; }","named() {","  name=$1",` \
+ case $1 in *"$SOH"*) name=$(printf '%s.' "$1" | tr '\\001' '\\n') && name=\${name%.} ;; esac`,[39,1],[700,1],"boot_id()\
+ { cat /proc/sys/kernel/random/boot_id; }",[700,1],"# uptime: whole seconds of the monotonic clock, which setting the da\
+te does not move.",'uptime() { read -r up _ </proc/uptime && echo "${up%%.*}"; }',[700,1],"# started PID: start time of \
+a living process (proc(5), field 22); nothing for one that is dead.","started() {",'  read -r stat 2>/dev/null <"/proc/$\
+1/stat" || return 0',[95,1],"  set -- ${stat##*) }","  case $1 in Z | X) return 0 ;; esac","  shift 19",'  echo "$1"',[39,
+1],[700,1],"# lock: one guard at a time changes anything. Each first puts its own name down, then looks for others, so t\
+wo can","# never both find nobody. The name of a dead process counts for nothing.","lock() {",'  mkdir -p "$state/lock" \
+|| fail host-write-failed "cannot write below $state"',"  locked=$state/lock/$$.$(started $$).$(boot_id) tries=0 since=$\
+(uptime)",'  while : >"$locked" || fail host-write-failed "cannot write $locked"; do',"    holds=''",'    for other in "\
+$state/lock"/*; do','      if [ "$other" = "$locked" ] || [ ! -e "$other" ]; then continue; fi',"      pid=${other##*/} \
+&& name=${pid#*.} && pid=${pid%%.*}",'      if [ "$(started "$pid").$(boot_id)" = "$name" ]; then holds=$pid; break; fi',
+'      rm -f "$other"',[107,1],'    [ -n "$holds" ] || return 0','    rm -f "$locked"','    [ $(($(uptime) - since)) -lt\
+ $LOCK_WAIT ] || fail host-busy "guard process $holds is at work for over $LOCK_WAIT s"',"    tries=$((tries + 1))",'   \
+ sleep "0.$(((($$ + tries * 7) % 20) + 10))"',[111,2],[700,1],'unlock() { [ -z "${locked:-}" ] || rm -f "$locked"; }',[700,
+1],[114,1],[700,1],"# present COMMAND...: runs COMMAND with the tracked paths that are there, if any are.","present() {",
+"  given=$#","  while IFS= read -r path; do",'    if [ -e ".$path" ] || [ -L ".$path" ]; then set -- "$@" ".$path"; fi',
+[494,1],'  [ $# -eq $given ] || "$@"',[39,1],[700,1],"# look FILE: lists every entry of the tracked paths, sorted, tab-s\
+eparated:","#   type mode uid gid size mtime | device:inode ctime | path","# A rollback brings back the first six. The n\
+ext two tell that nobody has touched a file: no one can set a change time.","# Directories go without, since it moves wi\
+th their entries. Sockets, pipes and devices are not ours to restore.",'look() { : >"$1" && present list_into "$1"; }',"\
+list_into() {","  list=$1","  shift",[126,1],`    find "$@" -xdev \\( -type d -printf 'd\\t%m\\t%U\\t%G\\t0\\t%T@\\t0\\t0\\t%p\\0'\
+ \\) -o \\( -type f -o -type l \\) \\`,`      -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%D:%i\\t%C@\\t%p\\0' >"$list.raw" && lines \
+<"$list.raw" | sort >"$list"`,[129,1],'    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.raw" &&',
+'      xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%d:%i$TAB%z$TAB%n" <"$list.raw" |',`      awk -F "$TAB" -v \
+OFS="$TAB" '{ t = substr($1, 1, 1); $1 = t == "4" ? "d" : t == "a" ? "l" : "f"`,`        if ($1 == "d") $5 = $7 = $8 = 0\
+; if ($1 == "l") $6 = 0; print }' | sort >"$list"`,'  fi && rm -f "$list.raw"',[39,1],[700,1],`# Of such a list: the pat\
+hs, in the archive's order; what must come back; the lines of one type (== "d").`,"paths_of() { cut -f9- | sort; }","sta\
+te_of() { cut -f1-6,9- | sort; }",'only() { awk -F "$TAB" "\\$1 $1"; }',[700,1],"# attributes FILE: where links point, a\
+nd extended attributes, ACLs, labels and capabilities as far as this host can","# tell (getfattr), one entry a line, sor\
+ted.",'attributes() { : >"$1" && present attributes_into "$1"; }',"attributes_into() {","  list=$1","  shift","  {",`   \
+ [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\\0' | lines`,'    ! command -v getfattr >/dev/nul\
+l || getfattr -R -P -h -d -m - -e hex -- "$@" 2>/dev/null |',`      awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 =\
+ $1; print }'`,'  } | sort >"$list"',[39,1],[700,1],"# sums LIST: the SHA-256 of each file of LIST, in its order.","sums\
+() {",'  if [ "$tools" = gnu ]; then names <"$1" | xargs -0 -r sha256sum -z -- | lines; else names <"$1" | xargs -0 -r s\
+ha256sum --; fi',[39,1],[700,1],"# pack LIST FILE: archives the listed entries with all their metadata, but for access t\
+imes, which move by reading,","# and change times, which cannot be set.",[156,1],[126,1],'    names <"$1" >"$work/pack" \
+&& tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --numeric-owner \\',`      --sparse --xattrs --xat\
+trs-include='*' --acls --selinux --no-recursion --null -T "$work/pack"`,[129,1],'    : >"$2" && present tar -cf "$2"',[200,
+1],[39,1],[700,1],"# unpack DIR LIST: the listed entries of the backup appear below DIR, with all their metadata. LIST h\
+as the archive's","# order, so one pass is enough however long it is (tar --same-order).",[162,1],'  if [ ! -s "$2" ]; t\
+hen',"    return 0",'  elif [ "$tools" = gnu ]; then','    names <"$2" >"$work/unpack" && tar -xpf "$tx/backup.tar" -C "\
+$1" --numeric-owner --same-owner --xattrs \\',`      --xattrs-include='*' --acls --selinux --no-recursion --same-order -\
+-null -T "$work/unpack"`,[129,1],'    tar -xpf "$tx/backup.tar" -C "$1"',[200,1],[39,1],[700,1],"# packages: what is ins\
+talled. A transaction does not roll packages back; it shows how they differ.","packages() {",[169,2],'  elif [ -n "$root\
+" ]; then :',"  elif command -v rpm >/dev/null; then rpm -qa","  elif command -v apk >/dev/null; then apk info -v","  el\
+if command -v pacman >/dev/null; then pacman -Q","  fi 2>/dev/null | sort",[39,1],[700,1],[174,1],[700,1],[175,1],"  rea\
+d_request",`  if [ -z "$id" ] || [ -z "$token" ] || [ -z "$track" ]; then fail guard-protocol 'begin needs id, token and\
+ track'; fi`,'  mkdir -p "$state/tx" || fail host-write-failed "cannot write below $state"',"  lock","  not_quarantined",
+"  claim","  preflight","  back_up",'  watchdog_start && boot_recovery_install && lease_write && boot_id | put "$tx/arme\
+d" ||',[182,3],[700,1],"# begun: the answer, also for a controller that asks again because it lost the first one.","begu\
+n() {",'  ok id "$id" guard_version "$VERSION" tools "$tools" boot "$(cat "$tx/armed")" \\','    entries "$(wc -l <"$tx/\
+before")" bytes "$(wc -c <"$tx/backup.tar")"',`  sed 's/^/warning /' "$tx/warnings"`,[619,2],[700,1],[185,1],[700,1],"# \
+claim: makes this the one open transaction of the host, or says who holds it.","claim() {",[599,1],"  other=$state/tx/$h\
+eld",[193,1],"    mine","    undecided","    begun","    unlock","    exit 0",[195,1],'    left=$(lease_left "$other")',
+'    if [ ! -e "$other/decision" ] && [ "$left" -gt 0 ]; then',[197,1],"    fi","    unlock",`    by_its_guard "$held" '\
+the next begin' >/dev/null 2>&1`,"    lock","    not_quarantined",[199,2],'  rm -rf "$tx"','  mkdir -p "$work" && printf\
+ %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&',[202,1],`    date '+%Y-%m-%dT%H:%M:%SZ' >\
+"$tx/since" && printf %s "$refresh" >"$tx/refresh" && printf %s "$probe" >"$tx/probe" &&`,'    echo "$on_conflict" >"$tx\
+/on_conflict" && : >"$tx/warnings" && : >"$tx/absent" && echo "$lease" >"$tx/seconds" &&','    echo "$(boot_id) $(($(upt\
+ime) + deadline))" >"$tx/deadline" && lease_write &&','    echo "$id" | put "$state/open" || abandon host-write-failed "\
+cannot write below $state"',[39,1],[700,1],"# abandon NAME TEXT: ends a begin that did not come as far as `armed`: nothi\
+ng was changed.","abandon() {","  discard",'  fail "$1" "$2"',[39,1],[700,1],"discard() {","  clear_stages",'  [ "$(cat \
+"$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"','  rm -rf "$tx"',[39,1],[700,1],"# preflight: whatever wo\
+uld stop a rollback later is found now, while nothing is changed.","preflight() {","  for tool in awk cat chmod chown cm\
+p comm cp cut date df find grep head mkdir mv rm rmdir sed sha256sum sleep sort \\","    stat sync tail tar touch tr wc \
+xargs; do",'    command -v $tool >/dev/null || abandon host-tools-missing "this host has no $tool, which the guard needs\
+"',[31,1],[215,1],"  if ! find / -maxdepth 0 -printf '' 2>/dev/null || ! tar --version 2>/dev/null | grep -q 'GNU tar'; \
+then","    tools=plain",'    [ "$degraded" = yes ] || abandon host-degraded \\',[218,1],'    echo "degraded: $lost are n\
+ot kept" >>"$tx/warnings"',[200,1],'  echo $tools >"$tx/tools"','  while IFS= read -r path; do check_place "$path"; done\
+ <"$tx/tracked"',[225,1],`  [ "$tools" = gnu ] || ! grep -q "$SOH" "$tx/before" || abandon host-degraded 'a tracked name\
+ holds a line break'`,`  needed=$(awk -F "$TAB" '{ n += $5 + 1536 } END { printf "%d", n / 512 + 4096 }' "$tx/before")`,
+'  enough "$state"','  while IFS= read -r path; do nearest "$path"; enough "$dir/"; done <"$tx/tracked"',[39,1],[700,1],
+"# enough DIR: room for the backup and a reserve of its size, or for a staged copy beside the targets.","enough() {",`  \
+free=$(df -Pk "$1" 2>/dev/null | awk 'NR == 2 { print $4 }')`,'  [ -z "$free" ] || [ "$free" -ge "$needed" ] ||','    ab\
+andon host-no-space "$needed KiB are needed on the file system of ${1#.}, $free KiB are free"',[39,1],[700,1],"# check_p\
+lace PATH: it could be renamed over, and it is where its name says.","check_place() {","  dir=${1%/*} flags=-a",'  while\
+ [ -n "$dir" ] && [ ! -e ".$dir" ] && [ ! -L ".$dir" ]; do',`    printf '%s\\n' ".$dir" >>"$tx/absent"`,"    dir=${dir%/\
+*}",[31,1],`  straight ".$dir" || abandon path-under-symlink "$1 is not below a directory of its own name but below '$re\
+al'; track that"`,'  mkdir ".$dir/.savepoint.$id" 2>/dev/null && rmdir ".$dir/.savepoint.$id" ||','    abandon path-not-\
+replaceable "$1 cannot be replaced: $dir/ is read-only, immutable or not yours"',"  while read -r _ _ _ _ point _; do",'\
+    case $point in *\\\\*) point=$(printf %b "$point") ;; esac','    case $point in "${here%/}$1" | "${here%/}$1"/*) aba\
+ndon path-not-replaceable "$point is a mount point" ;; esac',"  done </proc/self/mountinfo",'  if ! command -v lsattr >/\
+dev/null || [ ! -e ".$1" ] || [ -L ".$1" ]; then return; fi','  [ ! -d ".$1" ] || flags=-aR',`  frozen=$(lsattr $flags "\
+.$1" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\\.\\// { print $2; exit }')`,'  [ -z "$frozen" ] || abandon pa\
+th-not-replaceable "${frozen#.} is immutable or append-only (see lsattr)"',[39,1],[700,1],"# back_up: the copy, its hash\
+es and the manifest, proved to be what is there and made durable. So are the originals:","# after a power loss, what nob\
+ody touched must still be what was there.","back_up() {","  tries=0","  while [ $tries -lt 5 ]; do","    tries=$((tries \
++ 1))",`    paths_of <"$tx/before" >"$tx/paths" && only '== "f"' <"$tx/before" | paths_of >"$tx/files" &&`,'      pack "\
+$tx/paths" "$tx/backup.tar" && sums "$tx/files" >"$tx/sums" && attributes "$tx/attributes" &&',`      look "$work/again"\
+ || abandon host-write-failed 'the backup could not be written'`,'    ! cmp -s "$tx/before" "$work/again" || tries=9',` \
+   changing=$(comm -3 "$tx/before" "$work/again" | tr -d '\\t' | sed -n '1s|^[^/]*\\./|/|p')`,'    mv -f "$work/again" "\
+$tx/before"',[31,1],'  [ $tries -eq 9 ] || abandon path-changing "someone is changing $changing while it is being copied\
+"',[262,1],'  head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve" ||',[264,1],'  present left_a\
+lone >>"$tx/warnings"','  cp "$tx/before" "$tx/written" && packages >"$tx/packages" && flush "$state" && flush_tracked |\
+|',[266,2],[700,1],"# verify_backup: the archive holds the bytes of the files, by hash; of hard links, those of the firs\
+t.","verify_backup() {",'  if [ ! -s "$tx/files" ]; then',"    return 0",'  elif [ "$tools" = gnu ]; then',`    cut -f1,\
+7,9- "$tx/before" | sort -t "$TAB" -k3 | awk -F "$TAB" '$1 == "f" && !seen[$2]++' | cut -f3- >"$work/firsts"`,'    [ "$(\
+names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$(tar -xOf "$tx/backup.tar" | sha256sum)" ]',[129,1],'    mkdir\
+ "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx/sums"',[200,
+1],[39,1],[700,1],"left_alone() {",'  find "$@" -xdev \\( -type s -o -type p -o -type b -o -type c \\) -print0 | lines |',
+"    sed 's|^\\.|left alone (socket, pipe or device): |'",[39,1],[700,1],"# ---- apply ---------------------------------\
+--------------------------------------------------------------------------",[700,1],"# apply: lays the tree that follows\
+ the request (a tar archive) over the tracked paths, and removes what it was told","# to. New files are staged beside th\
+eir targets, whole and durable, then renamed.","apply() {","  read_request","  lock","  mine","  undecided",'  rm -rf "$\
+tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fail host-write-failed "cannot write below $tx"','  tar -xpmf -\
+ --no-same-owner 2>"$work/log" || fail host-write-failed "the change cannot be unpacked: $(head -n 1 "$work/log")"','  f\
+ind . -type d | sort >"$work/new.dirs" && find . ! -type d | sort >"$work/new.files"',"  odd=$(find . ! -type d ! -type \
+f ! -type l | head -n 1)",[38,1],'  [ -z "$odd" ] || fail files-bad-entry "${odd#.} is neither file, directory nor symbo\
+lic link"',`  printf %s "$remove" | sed 's/^/./' >"$work/removed"`,'  within "$work/new.files" files-outside-tracked',' \
+ within "$work/removed" remove-outside-tracked',"  clear_stages","  each_new_directory stage_new && flush_tracked || fai\
+l host-write-failed 'the change could not be staged'",'  each_new_directory rename_new && names <"$work/removed" | xargs\
+ -0 -r rm -rf -- && clear_stages && flush_tracked &&',`    look "$tx/written" && compare "$tx/written" || fail host-writ\
+e-failed 'the change could not be put into place'`,'  rm -rf "$tx/new"','  ok id "$id"',"  report changed added",[619,1],
+'  show_diff "$tx/written" a b',[39,1],[700,1],"# within LIST NAME: refuses entries that no tracked path covers.","withi\
+n() {",`  outside=$(awk 'FILENAME == ARGV[1] { t["." $0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) ne\
+xt`,`    print; exit }' "$tx/tracked" "$1")`,`  [ -z "$outside" ] || fail "$2" "\${outside#.} is in none of the tracked p\
+aths: $(tr '\\n' ' ' <"$tx/tracked")"`,[39,1],[700,1],"# each_new_directory DO: for every directory of the change that i\
+s on the host already.","each_new_directory() {","  while IFS= read -r dir; do",'    if [ "$dir" != . ] && [ -L "$dir" ]\
+; then fail path-under-symlink "${dir#.} is a symbolic link on this host"; fi','    [ ! -d "$dir" ] || "$1" "$dir" || re\
+turn 1','  done <"$work/new.dirs"',[39,1],[700,1],"# stage_new DIR: the new entries of DIR, in a stage inside it, so tha\
+t they get its label and default ACL. One that","# replaces a file keeps that file's owner, mode, ACL, label and attribu\
+tes: its bytes are written into a full copy.","stage_new() {","  stage=$1/.savepoint.$id under=$1","  set --",'  for new\
+ in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do',"    name=${new##*/} old=$under/${new##*/}",' \
+   if [ ! -e "$new" ] && [ ! -L "$new" ]; then continue; fi','    if [ -d "$old" ] && [ ! -L "$old" ]; then','      [ ! \
+-d "$new" ] || [ -L "$new" ] || continue','      fail files-bad-entry "${old#.} is a directory on this host"',"    fi",'\
+    mkdir -p "$stage" || return 1','    if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then se\
+t -- "$@" "$name"','    else cp -RPp "$new" "$stage/" || return 1; fi',[31,1],"  [ $# -gt 0 ] || return 0",`  printf '%s\
+\\n' "$@" | sed "s|^|$under/|" | names | into "$stage" cp -a &&`,`    printf '%s\\n' "$@" | sed "s|^|$tx/new/$under/|" | \
+names | into "$stage" cp -P`,[39,1],[700,1],'rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.\
+$id" "$1"; }',[700,1],"# into DIR COMMAND OPTION: COMMAND for the NUL-ended names on standard input, with DIR as their t\
+arget.","# shellcheck disable=SC2016 # the inner shell expands these","into() {","  target=$1","  shift",`  xargs -0 -r \
+sh -c 'd=$1 c=$2 o=$3; shift 3; exec "$c" "$o" -- "$@" "$d"' sh "$target/" "$@"`,[39,1],[700,1],"# move_entries FROM TO \
+[TEST...]: renames the entries of one directory into another, over what is there.","move_entries() {","  from=$1 to=$2",
+"  shift 2",'  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to" mv -f <"$work/moving"',[39,
+1],[700,1],"# clear_stages: removes what an interrupted guard left beside and below the tracked paths.","clear_stages() \
+{","  while IFS= read -r path; do",'    nearest "$path"','    rm -rf "$dir/.savepoint.$id"',[494,1],"  present clear_sta\
+ges_in",[341,1],'clear_stages_in() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }',[700,
+1],"# ---- comparing ---------------------------------------------------------------------------------------------------\
+----",[700,1],"# compare NOW: what differs between the backup and NOW, each a sorted list of paths:","#   touched   file\
+s and links that are no longer the very ones of then, or are gone","#   added     entries that were not there        los\
+t   directories that are gone, or not one now",[349,1],`  comm -23 "$tx/before" "$1" | only '!= "d"' | paths_of >"$work/\
+touched" &&`,'    paths_of <"$1" >"$work/now.paths" && comm -13 "$tx/paths" "$work/now.paths" >"$work/added" &&',`    on\
+ly '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,`    only '== "d"' <"$tx/before" | paths_of | comm -23 - "$work/now.d\
+irs" >"$work/lost"`,[39,1],[700,1],"# report TOUCHED ADDED: a line a path, for the answer. What nobody touched is not li\
+sted.","report() {",'  sed "s|^\\.|path $1 |" "$work/touched"','  sed "s|^\\.|path $2 |" "$work/added"',[39,1],[700,1],"\
+# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a). The bytes of a file that","#\
+ not everyone may read are never shown: they may hold a password. At most 200 files.","show_diff() {",[393,1],`  comm -3\
+ "$tx/before" "$1" | sed "s/^$TAB//" | awk -F "$TAB" '$1 != "d" {`,"    path = $0; for (i = 1; i < 9; i++) path = substr\
+(path, index(path, FS) + 1)","    seen[path]; if ($2 !~ /[4-7c-f]$/) secret[path] }",`    END { for (path in seen) print\
+ (path in secret ? "-" : "+") path }' | sort -k 1.2 | head -n 200 >"$work/shown"`,`  sed -n 's/^+//p' "$work/shown" | co\
+mm -12 - "$tx/paths" >"$work/shown.before"`,'  rm -rf "$work/a" && mkdir "$work/a" && unpack "$work/a" "$work/shown.befo\
+re" || return 0',"  while IFS= read -r path; do",'    named "${path#??}"','    case $path in -*) echo "diff ${path#??}: \
+not everyone may read it, so it is not shown"; continue ;; esac','    readable "$work/a/$name" "$work/link.a" && old=$re\
+adable && readable "./$name" "$work/link.b" || continue','    if [ "$2" = a ]; then set -- "$1" a b "$old" "$readable"; \
+else set -- "$1" b a "$readable" "$old"; fi','    diff -u -L "$2${path#??}" -L "$3${path#??}" -- "$4" "$5" 2>/dev/null |\
+ head -n 400','  done <"$work/shown"',[39,1],[700,1],"# readable FILE LINK: sets readable to FILE, to its target's name \
+in LINK, or to nothing at all.","readable() {","  readable=/dev/null",'  if [ -L "$1" ]; then readlink "$1" >"$2" && rea\
+dable=$2; elif [ -f "$1" ]; then readable=$1; fi',[39,1],[700,1],[400,1],[700,1],"# decide WORD WHO: the one write-once \
+record. Linking a synced file either makes it, whole, or finds that someone was","# first. Sets decision and by to what \
+holds. Only exactly `commit` is a commit.","decide() {",[402,3],'    rm -f "$tx/decision.$$"',[200,1],'  sync "$tx" && r\
+ead -r decision by <"$tx/decision" || return 1','  [ "$decision" = commit ] || decision=rollback',[39,1],[700,1],"# comm\
+it: what the tracked paths hold by now, whoever wrote it, is made durable, then decided for.","commit() {","  read_reque\
+st","  lock","  mine",'  [ -e "$tx/armed" ] || undecided',[410,1],`  decide commit "\${reason:-controller}" || fail host-\
+write-failed 'the decision could not be recorded'`,"  conclude","  answer",[39,1],[700,1],[413,1],"  read_request",'  rm\
+ -f "$tx/reserve"',"  mine","  kill_job","  lock",'  if [ ! -e "$tx/armed" ]; then',"    discard",'    ok id "$id" decis\
+ion rollback by "${reason:-controller}" outcome rolled-back',"    echo","    return",[200,1],`  decide rollback "\${reaso\
+n:-controller}" || fail host-write-failed 'the decision could not be recorded'`,"  conclude","  answer",[39,1],[700,1],"\
+# conclude: what follows from the decision. Anyone may run it, again, after it was killed anywhere.","conclude() {",'  c\
+ase $(cat "$tx/outcome" 2>/dev/null) in',"    '' | rollback-failed)",'      mkdir -p "$work"','      if [ "$decision" = \
+rollback ]; then restore; else settle; fi','      packages | comm -3 "$tx/packages" - | sed "s/^$TAB/package + /; t','  \
+      s/^/package - /" >"$tx/packages.changed"','      echo "$outcome" | put "$tx/outcome" || return 1',"      ;;",[220,
+1],"  clear_stages",'  rm -f "$tx/reserve"','  [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"','\
+  rm -rf "$work" && prune && sync "$state" "$tx"',[39,1],[700,1],"settle() {","  outcome=committed",'  look "$work/now" \
+&& compare "$work/now" && report changed added >"$tx/report" && show_diff "$work/now" a b >"$tx/diff"',[39,1],[700,1],"a\
+nswer() {",'  ok id "$id" decision "$decision" by "$by" outcome "$(cat "$tx/outcome")"','  cat "$tx/report" "$tx/package\
+s.changed" 2>/dev/null',`  sed 's/^/warning /' "$tx/warnings"`,[619,1],'  cat "$tx/diff" 2>/dev/null',[39,1],[700,1],"# \
+prune: ended transactions are kept for audit up to a number, an age and a size.","prune() {","  count=0","  # shellcheck\
+ disable=SC2012 # the names are ids: a-z, 0-9 and -",'  ls -t "$state/tx" | while IFS= read -r each; do',"    each=$stat\
+e/tx/$each count=$((count + 1))",`    case $(cat "$each/outcome" 2>/dev/null) in '' | rollback-failed) continue ;; esac`,
+'    if [ $count -gt $KEEP ] || [ -n "$(find "$each/outcome" -mtime +$KEEP_DAYS)" ] ||','      [ "$(du -sk "$state/tx" |\
+ cut -f1)" -gt $KEEP_KIB ]; then [ "$each" = "$tx" ] || rm -rf "$each"; fi',[111,2],[700,1],[445,1],[700,1],"# restore: \
+every tracked path as it was, proved by hash and metadata. Sets outcome.","restore() {","  outcome=rollback-failed attem\
+pt=0","  while [ $attempt -lt 3 ]; do","    attempt=$((attempt + 1))","    kill_job","    clear_stages",'    look "$work\
+/now" || continue','    [ -e "$tx/diff" ] || { compare "$work/now" && find_edits && report restored removed >"$tx/report\
+" &&','      show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue','    [ "$(cat "$tx\
+/armed")" = "$(boot_id)" ] && [ $attempt -eq 1 ] && [ -z "${thorough:-}" ] || distrust || continue',"    put_back && res\
+tore_directories && flush_tracked && verify || continue","    outcome=rolled-back",'    [ ! -s "$tx/edited" ] || outcome\
+=conflict',"    refresh_and_probe",`    [ "$(cut -d ' ' -f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm -f "$st\
+ate/quarantine"`,"    return",[31,1],`  why="transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2\
+>/dev/null | tr '\\n\\t' '; ')"`,'  echo "$why" >>"$tx/warnings"','  echo "$why" | put "$state/quarantine"',[39,1],[700,
+1],"# find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else while no phase",
 "# ran. Their version is kept in tx/<id>/theirs; the backup wins unless the job said otherwise.","find_edits() {",'  : >\
 "$tx/edited"','  [ ! -e "$tx/running" ] || return 0',"  {",`    comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/bef\
 ore" | only '!= "d"' | paths_of`,'    paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"','\
-  } | sort -u >"$work/edited"',[455,1],'  rm -rf "$tx/theirs" && mkdir "$tx/theirs" && comm -12 "$work/edited" "$work/no\
-w.paths" >"$work/theirs" || return 1','  [ "$tools" != gnu ] || { pack "$work/theirs" "$work/theirs.tar" && tar -xpf "$w\
-ork/theirs.tar" -C "$tx/theirs"; } || return 1','  sed "s|^\\.\\(.*\\)|edited by someone else: \\1; their version is $tx/the\
-irs\\1|" "$work/edited" >>"$tx/warnings"',[460,2],[20,1],"# distrust: after a reboot, or a failed attempt, what a file's\
- times say is no proof of its bytes. Files that hash","# otherwise than they did are taken for touched. Nothing stays im\
-mutable.","distrust() {","  ! command -v chattr >/dev/null || present thaw 2>/dev/null",`  look "$work/now" && comm -12 \
-"$tx/before" "$work/now" | only '== "f"' | paths_of >"$work/trusted" &&`,'    sums "$work/trusted" | sort >"$work/truste\
-d.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&',`    awk -F "$TAB" 'FILENAM\
-E == ARGV[1] { rotten[$0]; next } { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)`,`      \
-if (!(path in rotten)) print }' "$work/rotten" "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"`,[43,1],'th\
-aw() { find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -- {} + || :; }',[20,1],"# put_back: the old versi\
-on of what was touched is staged beside each tracked path, proved by hash, made durable and","# renamed into place; only\
- then what was not there before is removed.","put_back() {",'  compare "$work/now" || return 1','  if [ "$(cat "$tx/on_c\
-onflict")" = keep ] && [ -s "$tx/edited" ]; then','    for list in touched added; do comm -23 "$work/$list" "$tx/edited"\
- >"$work/kept" && mv -f "$work/kept" "$work/$list"; done',[210,1],'  sort "$work/touched" "$work/lost" >"$work/needed"',
-"  while IFS= read -r path; do",`    awk -v p=".$path" '$0 == p || index($0, p "/") == 1' "$work/needed" >"$work/need"`,
-'    [ -s "$work/need" ] || continue','    (umask 022 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" &\
-& stage=$dir/.savepoint.$id &&','      rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well \
-&& flush "$stage/" &&','      make_way && move_back && rm -rf "$stage" || return 1',[79,1],"  remove_added",[69,2],"# st\
-aged_well: what came out of the backup has the bytes that went in.","staged_well() {",'  comm -12 "$work/need" "$tx/file\
-s" >"$work/staged" && sort "$tx/sums" >"$work/sums" &&','    (cd "$stage" && sums "$work/staged") | sort | comm -12 - "$\
-work/sums" >"$work/good" &&','    [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]',[69,2],"# make_way: what \
-is of another kind than it was (a directory where a file was, a link where a directory was) cannot be","# renamed over. \
-It is moved into the stage, and goes with it.","make_way() {",'  { comm -12 "$work/touched" "$work/now.dirs"; comm -12 "\
-$work/lost" "$work/now.paths"; } | sort | comm -12 - "$work/need" >"$work/odd"',"  count=0","  while IFS= read -r line; \
-do","    count=$((count + 1))",'    named "$line"','    if [ -e "$name" ] || [ -L "$name" ]; then mv -f -T "$name" "$sta\
-ge/.aside.$count" || return 1; fi','  done <"$work/odd"',[69,2],"# move_back: renames directories that were lost as a wh\
-ole, then the files of every other one.","move_back() {",'  comm -12 "$work/need" "$work/lost" >"$work/whole"',"  while \
-IFS= read -r line; do",'    named "$line"','    [ ! -d "$stage/$name" ] || [ -d "$name" ] || mv -f -T "$stage/$name" "$n\
-ame" || return 1','  done <"$work/whole"',`  sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents"`,"  while IFS= re\
-ad -r line; do",'    named "$line"','    [ ! -d "$stage/$name" ] || move_entries "$stage/$name" "$name" ! -type d || ret\
-urn 1','  done <"$work/parents"',[69,2],"# remove_added: what was not there before goes: files, then directories from th\
-e inside out.","remove_added() {","  # shellcheck disable=SC2016 # the inner shell expands this",'  if [ -s "$work/added\
-" ]; then','    comm -23 "$work/added" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null','    comm -12 "$work\
-/added" "$work/now.dirs" | sort -r | while IFS= read -r line; do','      named "$line"',`      if [ -d "$name" ] && [ ! \
--L "$name" ]; then printf '%s\\0' "$name"; fi`,'    done >"$work/added.dirs"',`    xargs -0 -r sh -c 'exec find "$@" -xd\
-ev ! -type d -exec rm -f -- {} +' sh <"$work/added.dirs" &&`,'      xargs -0 -r rmdir -- <"$work/added.dirs" || return 1',
-[210,1],'  sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null',"  :",[69,2],"# restore_directories: their o\
-wner, mode, times and attributes, last, since a rename inside one moves its times.","# Attributes that were not there ar\
-e taken off (an archive can only add).","restore_directories() {",'  look "$work/now" && state_of <"$work/now" >"$work/n\
-ow.state" && attributes "$work/now.attributes" &&',`    state_of <"$tx/before" | comm -23 - "$work/now.state" | only '==\
- "d"' | cut -f7- >"$work/dirs"`,'  comm -13 "$tx/attributes" "$work/now.attributes" |',[508,1],"    while read -r attrib\
-ute line; do",'      [ ! -d "$(printf %b "$line")" ] || setfattr -h -x "$attribute" "$(printf %b "$line")"',[114,1],`  c\
-omm -23 "$tx/attributes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { print "./" substr($1, 9) }' >>"$work/dirs\
-"`,[136,1],'    sort -u "$work/dirs" | comm -12 - "$tx/paths" >"$work/changed" && unpack . "$work/changed"',"  else","  \
-  while IFS= read -r path; do",`      awk -F "$TAB" -v p="$path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "$tx\
-/before" >"$work/dir" &&`,'        read -r mode owner time <"$work/dir" && chown "$owner" "$path" &&','        chmod "$(\
-printf %o $((0x$mode & 07777)))" "$path" && touch -d "@$time" "$path" || return 1','    done <"$work/dirs"',[210,1],[69,
-2],"# verify: kind, owner, mode, size and times of everything, link targets and attributes. The bytes of what was restor\
-ed","# were hashed before they were renamed, those of the rest when they were doubted.","verify() {",'  state_of <"$tx/b\
-efore" >"$work/before.state" && look "$work/now" && state_of <"$work/now" >"$work/now.state" &&','    attributes "$work/\
-now.attributes" && comm -3 "$work/before.state" "$work/now.state" >"$work/all" &&','    comm -3 "$tx/attributes" "$work/\
-now.attributes" >>"$work/all" || return 1','  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then',`  \
-  grep -v -F -f "$tx/edited" "$work/all" | sed "s/^$TAB//" | only '!= "d"' >"$work/differences"`,"  else",'    mv -f "$w\
-ork/all" "$work/differences"',[210,1],[520,2],[20,1],"# refresh_and_probe: package caches must keep nothing from the pat\
-ch's mirror, and the mirrors of the restored","# configuration should answer.","refresh_and_probe() {","  for what in re\
-fresh probe; do","    while IFS= read -r command; do",'      if [ -n "$command" ] && ! SAVEPOINT_ROOT=${root:-/} sh -c "\
-$command" </dev/null >"$work/log" 2>&1; then',"        outcome=rolled-back-unhealthy",`        echo "$what failed: $comm\
-and: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"`,"      fi",'    done <"$tx/$what"',[425,3],[531,1],[
-20,1],[532,1],'lease_write() { echo "$(boot_id) $(($(uptime) + $(cat "$tx/seconds")))" >"$tx/lease.$$" && mv -f "$tx/lea\
-se.$$" "$tx/lease"; }',[20,1],"# lease_left TX: seconds until the lease or the deadline ends, whichever is first, or 0.",
-"lease_left() {","  left=0",'  if read -r lease_boot lease_end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$\
-1/deadline" && [ "$lease_boot" = "$(boot_id)" ]; then','    [ "$lease_end" -lt "$last" ] || lease_end=$last',"    left=$\
-((lease_end - $(uptime)))","    [ $left -gt 0 ] || left=0",[210,1],"  echo $left",[69,2],"# renew: a sign of life. With \
-`running` it also says that a phase on the controller, which may change tracked paths","# too, begins or has ended.","re\
-new() {",[182,1],"  mine","  undecided",'  lease_write || fail host-write-failed "cannot write $tx/lease"','  case $runn\
-ing in yes) : >"$tx/running" ;; no) wrote ;; esac','  ok id "$id" lease_left "$(lease_left "$tx")"',[619,2],[20,1],[546,
-2],[20,1],[548,2],[20,1],"# watchdog_start: PID 1 owns it where there is systemd, since logind kills what a session leav\
-es behind; elsewhere it","# is a process of a session of its own.","watchdog_start() {",[552,2],'    systemd-run --quiet\
- --collect --unit="savepoint-$id" -p Restart=on-failure -p RestartSec=1 -p StartLimitIntervalSec=0 \\',`      -p Restart\
-ForceExitStatus='SIGTERM SIGHUP SIGINT SIGPIPE' /bin/sh "$@" >/dev/null 2>&1`,"  else",'    (cd / && exec setsid env -i \
-PATH="$PATH" HOME="${HOME:-/}" /bin/sh "$@" </dev/null >/dev/null 2>&1 &)',[210,1],[69,2],[550,1],[20,1],"# boot_recover\
-y_install: what ends open transactions when the host starts, before the network is up and anyone can log","# in. For the\
- host's own root only; it stays for the next transaction.","boot_recovery_install() {",[559,13],"  else",`    echo 'noth\
-ing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/warnings"`,[210,1],
-[69,2],"# watch: the watchdog. Ends with its transaction.","watch() {",'  interval=$(($(cat "$tx/seconds") / 20))',"  [ \
-$interval -gt 0 ] || interval=1","  [ $interval -lt 5 ] || interval=5",[576,1],'    if [ -e "$tx/decision" ] || [ "$(lea\
-se_left "$tx")" -eq 0 ]; then finish watchdog; fi',"    sleep $interval",[425,3],"# finish WHO: brings the transaction t\
-o its end without its controller.","finish() {",'  rm -f "$tx/reserve"','  tools=$(cat "$tx/tools" 2>/dev/null) thorough\
-=yes',"  lock",'  if [ -e "$tx/armed" ] && [ -e "$tx/token" ]; then',"    # Before we had the lock someone may have rene\
-wed.",'    if [ "$1" = watchdog ] && [ ! -e "$tx/decision" ] && [ "$(lease_left "$tx")" -gt 0 ]; then unlock; return; fi',
-'    decide rollback "$1" && conclude','  elif [ -d "$tx" ]; then',"    discard",[210,1],[585,2],[20,1],"# by_its_guard \
-ID WHO: a transaction is always ended by the very guard that opened it.","by_its_guard() {",'  opener=$state/guard/$(cat\
- "$state/tx/$1/guard" 2>/dev/null)/guard','  [ -f "$opener" ] || opener=$0',[593,2],[20,1],"# unfinished: the ids of tra\
-nsactions that have not come to their end.","unfinished() {",'  for each in "$state"/tx/*; do','    case $(cat "$each/ou\
-tcome" 2>/dev/null) in',`      '' | rollback-failed) [ ! -d "$each" ] || echo "\${each##*/}" ;;`,'      *) [ "$(cat "$st\
-ate/open" 2>/dev/null)" != "${each##*/}" ] || echo "${each##*/}" ;;',[33,2],[69,2],"# recover: what a person asks for: e\
-nd whatever is open here, whoever holds it.","recover() {",[182,1],"  ended=$(unfinished)",'  for each in $ended; do by_\
-its_guard "$each" "${reason:-recover}" >/dev/null 2>&1; done',"  ok","  for each in $ended; do",'    echo "ended $each $\
-(cat "$state/tx/$each/outcome" 2>/dev/null || echo rolled-back)"','    cat "$state/tx/$each/report" 2>/dev/null',`    se\
-d 's/^/warning /' "$state/tx/$each/warnings" 2>/dev/null`,[34,1],[619,1],'  for each in $ended; do cat "$state/tx/$each/\
-diff" 2>/dev/null; done',[69,2],"# status: what is here. Needs no token and changes nothing.","status() {",[182,1],`  re\
-ad -r held 2>/dev/null <"$state/open" || held=''`,'  ok guard_version "$VERSION"','  if [ -n "$held" ]; then',[612,5],' \
- for each in "$state"/tx/*; do','    [ ! -e "$each/outcome" ] || echo "past ${each##*/} $(cat "$each/since") $(cat "$eac\
-h/outcome") $(cat "$each/holder")"',[34,1],[619,2],[20,1],"# clear: a person has looked at the host; it may be used agai\
-n.","clear() {",[182,1],'  for each in "$state"/tx/*; do',`    [ "$(cat "$each/outcome" 2>/dev/null)" != rollback-failed\
- ] || echo 'rollback-failed, cleared' | put "$each/outcome"`,[34,1],'  rm -f "$state/quarantine" && sync "$state" || fai\
-l host-write-failed "cannot write below $state"',"  ok && echo",[626,3],[20,1],"# run_phase: runs the shell text that fo\
-llows the request as the job's user (root only if the login is root), marked so","# that all its descendants can be foun\
-d. Its output passes through untouched; that it runs and how it ended is said on","# standard error, behind a nonce that\
- the job does not know. Where there is systemd it gets a scope of its own, which","# logind leaves alone when the sessio\
-n ends.","run_phase() {",[182,1],"  lock","  mine","  undecided",'  : >"$tx/running"',"  exec 3<&0","  cd / || exit 1",'\
-  umask "$job_umask"',"  user=$(id -un)",'  if [ "$user" = root ]; then user=${SUDO_USER:-root}; fi',[665,1],'  if [ "$u\
-ser" != "$(id -un)" ]; then',`    set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${\
-root:-/}' /bin/sh -s"`,[210,1],'  if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-jo\
-b-$$" -p TimeoutStopSec=$GRACE "$@"; fi',[646,1],'  "$@" <&3 3<&- &',"  child=$!","  exec 3<&-",[55,1],"  wait $child","\
-  code=$?","  umask 077",[42,1],'  if [ ! -e "$tx/decision" ]; then wrote; fi',`  printf '\\n%s %s\\n' "$nonce" $code >&2`,
-[69,2],"# kill_job: nothing of the job may go on writing. TERM, a grace, then KILL, until none is left.","kill_job() {",
-'  if systemd; then systemctl stop "savepoint-$id-job-*.scope" 2>/dev/null; fi',[680,1],"    waited=0",`    while pids=$\
-(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&`,[682,3],
-"      waited=$((waited + 1))","      sleep 0.1",[686,5],[20,1],[691,4],"  watch | finish | boot)","    guard='' root=$2\
- state=$3 id=${4:-}","    place","    case $1 in","      watch) watch ;;",'      finish) finish "$5" ;;','      boot) fo\
-r each in $(unfinished); do by_its_guard "$each" boot; done ;;',[33,1],"    ;;",[696,5]],"1.0.1":[[701,17],[14,1],"VERSI\
-ON=1.0.1 PROTOCOL=1",[720,129],'  while true >"$locked" || fail host-write-failed "cannot write $locked"; do',[850,29],"\
-#   type mode uid gid size mtime | inode ctime | path",[880,2],'look() { true >"$1" && present list_into "$1"; }',[883,5],
-`      -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%i\\t%C@\\t%p\\0' >"$list.raw" && lines <"$list.raw" | sort >"$list"`,[889,
-1],'    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.names" &&','      xargs -0 stat -c "%f$TAB\
-%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%z$TAB%n" <"$list.names" >"$list.raw" &&',[892,1],`        if ($1 == "d") $5 = $7 = \
-$8 = 0; if ($1 == "l") $6 = 0; print }' "$list.raw" | sort >"$list"`,'  fi && rm -f "$list.raw" "$list.names"',[895,9],'\
-attributes() { true >"$1" && present attributes_into "$1"; }',[905,3],'  true >"$list.links" && true >"$list.raw"',`  [ \
-"$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\\0' >"$list.links" || return 1`,'  ! command -v getf\
-attr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" >"$list.raw" 2>/dev/null || return 1',`  { lines <"$list.lin\
-ks"; awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 = $1; print }' "$list.raw"; } | sort >"$list" &&`,'    rm -f "\
-$list.links" "$list.raw"',[913,4],[136,1],'    names <"$1" | xargs -0 -r sha256sum -z -- >"$work/hashed" && lines <"$wor\
-k/hashed"',[889,1],'    names <"$1" | xargs -0 -r sha256sum --',[928,3],[920,7],'    true >"$2" && present tar -cf "$2"',
-[928,78],'    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && echo "$lease" >"$t\
-x/seconds" &&',[1007,80],[274,1],[1089,5],"# set_aside: the blocks and inodes that a rollback needs when the job has fil\
-led the disk. Freed first thing then.","set_aside() {",[287,1],'  inodes=$(($(wc -l <"$tx/before") + 128))',"  [ $inodes\
- -lt 4096 ] || inodes=4096","  while [ $inodes -gt 0 ]; do",'    true >"$tx/reserve/$inodes" || return 1',"    inodes=$(\
-(inodes - 1))",[425,3],[1094,5],`    cut -f1,7- "$tx/before" | sort -t "$TAB" -k4 | awk -F "$TAB" '$1 == "f" && !seen[$2\
-, $3]++' | cut -f4- >"$work/firsts"`,[1100,22],'  find . -type d -print0 >"$work/new.d" && lines <"$work/new.d" | sort >\
-"$work/new.dirs" &&','    find . ! -type d -print0 >"$work/new.f" && lines <"$work/new.f" | sort >"$work/new.files" || f\
-ail host-write-failed "cannot list $tx/new"',[1123,26],[1423,2],'    if [ "$name" != . ] && [ -L "$name" ]; then fail pa\
-th-under-symlink "${name#.} is a symbolic link on this host"; fi','    [ ! -d "$name" ] || "$1" "$name" || return 1',[1152,
+  } | sort -u >"$work/edited"','  [ -s "$work/edited" ] || return 0','  rm -rf "$tx/theirs" && mkdir "$tx/theirs" && com\
+m -12 "$work/edited" "$work/now.paths" >"$work/theirs" || return 1','  [ "$tools" != gnu ] || { pack "$work/theirs" "$wo\
+rk/theirs.tar" && tar -xpf "$work/theirs.tar" -C "$tx/theirs"; } || return 1','  sed "s|^\\.\\(.*\\)|edited by someone else\
+: \\1; their version is $tx/theirs\\1|" "$work/edited" >>"$tx/warnings"','  mv -f "$work/edited" "$tx/edited"',[39,1],[700,
+1],"# distrust: after a reboot, or a failed attempt, what a file's times say is no proof of its bytes. Files that hash",
+"# otherwise than they did are taken for touched. Nothing stays immutable.","distrust() {","  ! command -v chattr >/dev/\
+null || present thaw 2>/dev/null",`  look "$work/now" && comm -12 "$tx/before" "$work/now" | only '== "f"' | paths_of >"\
+$work/trusted" &&`,'    sums "$work/trusted" | sort >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted\
+.sums" | cut -c67- >"$work/rotten" &&',`    awk -F "$TAB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0; for (i \
+= 1; i < 9; i++) path = substr(path, index(path, FS) + 1)`,`      if (!(path in rotten)) print }' "$work/rotten" "$work/\
+now" >"$work/sound" && mv -f "$work/sound" "$work/now"`,[39,1],'thaw() { find "$@" -xdev \\( -type f -o -type d \\) -exec \
+chattr -f -ia -- {} + || :; }',[700,1],"# put_back: the old version of what was touched is staged beside each tracked pa\
+th, proved by hash, made durable and","# renamed into place; only then what was not there before is removed.","put_back(\
+) {",'  compare "$work/now" || return 1','  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then','    \
+for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/kept" && mv -f "$work/kept" "$work/$list"; don\
+e',[200,1],'  sort "$work/touched" "$work/lost" >"$work/needed"',"  while IFS= read -r path; do",`    awk -v p=".$path" \
+'$0 == p || index($0, p "/") == 1' "$work/needed" >"$work/need"`,'    [ -s "$work/need" ] || continue','    (umask 022 &\
+& mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" && stage=$dir/.savepoint.$id &&','      rm -rf "$stage" \
+&& mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&','      make_way && move_back && \
+rm -rf "$stage" || return 1',[494,1],"  remove_added",[39,1],[700,1],"# staged_well: what came out of the backup has the\
+ bytes that went in.","staged_well() {",'  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/\
+sums" &&','    (cd "$stage" && sums "$work/staged") | sort | comm -12 - "$work/sums" >"$work/good" &&','    [ "$(wc -l <\
+"$work/good")" -eq "$(wc -l <"$work/staged")" ]',[39,1],[700,1],"# make_way: what is of another kind than it was (a dire\
+ctory where a file was, a link where a directory was) cannot be","# renamed over. It is moved into the stage, and goes w\
+ith it.","make_way() {",'  { comm -12 "$work/touched" "$work/now.dirs"; comm -12 "$work/lost" "$work/now.paths"; } | sor\
+t | comm -12 - "$work/need" >"$work/odd"',"  count=0","  while IFS= read -r line; do","    count=$((count + 1))",'    na\
+med "$line"','    if [ -e "$name" ] || [ -L "$name" ]; then mv -f -T "$name" "$stage/.aside.$count" || return 1; fi','  \
+done <"$work/odd"',[39,1],[700,1],"# move_back: renames directories that were lost as a whole, then the files of every o\
+ther one.","move_back() {",'  comm -12 "$work/need" "$work/lost" >"$work/whole"',"  while IFS= read -r line; do",'    na\
+med "$line"','    [ ! -d "$stage/$name" ] || [ -d "$name" ] || mv -f -T "$stage/$name" "$name" || return 1','  done <"$w\
+ork/whole"',`  sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents"`,"  while IFS= read -r line; do",'    named "$l\
+ine"','    [ ! -d "$stage/$name" ] || move_entries "$stage/$name" "$name" ! -type d || return 1','  done <"$work/parents\
+"',[39,1],[700,1],"# remove_added: what was not there before goes: files, then directories from the inside out.","remove\
+_added() {","  # shellcheck disable=SC2016 # the inner shell expands this",'  if [ -s "$work/added" ]; then','    comm -\
+23 "$work/added" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null','    comm -12 "$work/added" "$work/now.dir\
+s" | sort -r | while IFS= read -r line; do','      named "$line"',`      if [ -d "$name" ] && [ ! -L "$name" ]; then pri\
+ntf '%s\\0' "$name"; fi`,'    done >"$work/added.dirs"',`    xargs -0 -r sh -c 'exec find "$@" -xdev ! -type d -exec rm \
+-f -- {} +' sh <"$work/added.dirs" &&`,'      xargs -0 -r rmdir -- <"$work/added.dirs" || return 1',[200,1],'  sort -r "\
+$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null',"  :",[39,1],[700,1],"# restore_directories: their owner, mode, \
+times and attributes, last, since a rename inside one moves its times.","# Attributes that were not there are taken off \
+(an archive can only add).","restore_directories() {",'  look "$work/now" && state_of <"$work/now" >"$work/now.state" &&\
+ attributes "$work/now.attributes" &&',`    state_of <"$tx/before" | comm -23 - "$work/now.state" | only '== "d"' | cut \
+-f7- >"$work/dirs"`,'  comm -13 "$tx/attributes" "$work/now.attributes" |',`    awk -F "$TAB" '/^# file: / { for (i = 2;\
+ i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |`,"    while read -r attribute line; do",'      [ ! -\
+d "$(printf %b "$line")" ] || setfattr -h -x "$attribute" "$(printf %b "$line")"',[107,1],`  comm -23 "$tx/attributes" "\
+$work/now.attributes" | awk -F "$TAB" '/^# file: / { print "./" substr($1, 9) }' >>"$work/dirs"`,[126,1],'    sort -u "$\
+work/dirs" | comm -12 - "$tx/paths" >"$work/changed" && unpack . "$work/changed"',[129,1],"    while IFS= read -r path; \
+do",`      awk -F "$TAB" -v p="$path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "$tx/before" >"$work/dir" &&`,'\
+        read -r mode owner time <"$work/dir" && chown "$owner" "$path" &&','        chmod "$(printf %o $((0x$mode & 0777\
+7)))" "$path" && touch -d "@$time" "$path" || return 1','    done <"$work/dirs"',[200,1],[39,1],[700,1],"# verify: kind,\
+ owner, mode, size and times of everything, link targets and attributes. The bytes of what was restored","# were hashed \
+before they were renamed, those of the rest when they were doubted.","verify() {",'  state_of <"$tx/before" >"$work/befo\
+re.state" && look "$work/now" && state_of <"$work/now" >"$work/now.state" &&','    attributes "$work/now.attributes" && \
+comm -3 "$work/before.state" "$work/now.state" >"$work/all" &&','    comm -3 "$tx/attributes" "$work/now.attributes" >>"\
+$work/all" || return 1','  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then',`    grep -v -F -f "$t\
+x/edited" "$work/all" | sed "s/^$TAB//" | only '!= "d"' >"$work/differences"`,[129,1],'    mv -f "$work/all" "$work/diff\
+erences"',[200,1],'  [ ! -s "$work/differences" ]',[39,1],[700,1],"# refresh_and_probe: package caches must keep nothing\
+ from the patch's mirror, and the mirrors of the restored","# configuration should answer.","refresh_and_probe() {","  f\
+or what in refresh probe; do","    while IFS= read -r command; do",'      if [ -n "$command" ] && ! SAVEPOINT_ROOT=${roo\
+t:-/} sh -c "$command" </dev/null >"$work/log" 2>&1; then',"        outcome=rolled-back-unhealthy",`        echo "$what \
+failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"`,"      fi",'    done <"$tx/$what"',[111,
+2],[700,1],[540,1],[700,1],[541,1],'lease_write() { echo "$(boot_id) $(($(uptime) + $(cat "$tx/seconds")))" >"$tx/lease.\
+$$" && mv -f "$tx/lease.$$" "$tx/lease"; }',[700,1],"# lease_left TX: seconds until the lease or the deadline ends, whic\
+hever is first, or 0.","lease_left() {","  left=0",'  if read -r lease_boot lease_end 2>/dev/null <"$1/lease" && read -r\
+ _ last 2>/dev/null <"$1/deadline" && [ "$lease_boot" = "$(boot_id)" ]; then','    [ "$lease_end" -lt "$last" ] || lease\
+_end=$last',"    left=$((lease_end - $(uptime)))","    [ $left -gt 0 ] || left=0",[200,1],"  echo $left",[39,1],[700,1],
+"# renew: a sign of life. With `running` it also says that a phase on the controller, which may change tracked paths","#\
+ too, begins or has ended.","renew() {","  read_request","  mine","  undecided",'  lease_write || fail host-write-failed\
+ "cannot write $tx/lease"','  case $running in yes) : >"$tx/running" ;; no) wrote ;; esac','  ok id "$id" lease_left "$(\
+lease_left "$tx")"',[619,2],[700,1],[553,1],'wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && \
+rm -f "$tx/running"; }',[700,1],"# own_path: where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.",
+'own_path() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/guard/$guard/guard"; else echo "$0"; fi; }',[700,
+1],"# watchdog_start: PID 1 owns it where there is systemd, since logind kills what a session leaves behind; elsewhere i\
+t","# is a process of a session of its own.","watchdog_start() {",'  set -- "$(own_path)" watch "$root" "$state" "$id"',
+[560,1],'    systemd-run --quiet --collect --unit="savepoint-$id" -p Restart=on-failure -p RestartSec=1 -p StartLimitInt\
+ervalSec=0 \\',`      -p RestartForceExitStatus='SIGTERM SIGHUP SIGINT SIGPIPE' /bin/sh "$@" >/dev/null 2>&1`,[129,1],' \
+   (cd / && exec setsid env -i PATH="$PATH" HOME="${HOME:-/}" /bin/sh "$@" </dev/null >/dev/null 2>&1 &)',[200,1],[39,1],
+[700,1],[557,1],[700,1],"# boot_recovery_install: what ends open transactions when the host starts, before the network i\
+s up and anyone can log","# in. For the host's own root only; it stays for the next transaction.","boot_recovery_install\
+() {",[566,1],`  printf 'exec /bin/sh %s boot "" %s\\n' "$(own_path)" "$state" | put "$state/boot" || return 1`,[569,1],
+[560,1],"    [ ! -L $units/sysinit.target.wants/$unit ] || return 0","    mkdir -p $units/sysinit.target.wants && printf\
+ '%s\\n' '[Unit]' 'Description=End Savepoint transactions open when the host went down' \\",[572,1],`      '[Service]' '\
+Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target' | put $units/$unit &&`,[574,1],"  el\
+if [ -d /etc/local.d ]; then",`    printf '#!/bin/sh\\n/bin/sh %s/boot\\n' "$state" | put /etc/local.d/savepoint.start && \
+chmod 755 /etc/local.d/savepoint.start`,"  elif [ -d /etc/cron.d ]; then",`    printf '@reboot root /bin/sh %s/boot\\n' "\
+$state" | put /etc/cron.d/savepoint && chmod 644 /etc/cron.d/savepoint`,[129,1],`    echo 'nothing here starts recovery \
+at boot: after a power loss it waits for the next begin or a person' >>"$tx/warnings"`,[200,1],[39,1],[700,1],"# watch: \
+the watchdog. Ends with its transaction.","watch() {",'  interval=$(($(cat "$tx/seconds") / 20))',"  [ $interval -gt 0 ]\
+ || interval=1","  [ $interval -lt 5 ] || interval=5",[582,1],'    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -\
+eq 0 ]; then finish watchdog; fi',"    sleep $interval",[111,2],[700,1],"# finish WHO: brings the transaction to its end\
+ without its controller.","finish() {",'  rm -f "$tx/reserve"','  tools=$(cat "$tx/tools" 2>/dev/null) thorough=yes',"  \
+lock",'  if [ -e "$tx/armed" ] && [ -e "$tx/token" ]; then',"    # Before we had the lock someone may have renewed.",'  \
+  if [ "$1" = watchdog ] && [ ! -e "$tx/decision" ] && [ "$(lease_left "$tx")" -gt 0 ]; then unlock; return; fi','    de\
+cide rollback "$1" && conclude','  elif [ -d "$tx" ]; then',"    discard",[200,1],"  unlock",[39,1],[700,1],"# by_its_gu\
+ard ID WHO: a transaction is always ended by the very guard that opened it.","by_its_guard() {",'  opener=$state/guard/$\
+(cat "$state/tx/$1/guard" 2>/dev/null)/guard','  [ -f "$opener" ] || opener=$0',[596,2],[700,1],"# unfinished: the ids o\
+f transactions that have not come to their end.","unfinished() {",'  for each in "$state"/tx/*; do','    case $(cat "$ea\
+ch/outcome" 2>/dev/null) in',`      '' | rollback-failed) [ ! -d "$each" ] || echo "\${each##*/}" ;;`,'      *) [ "$(cat\
+ "$state/open" 2>/dev/null)" != "${each##*/}" ] || echo "${each##*/}" ;;',[30,2],[39,1],[700,1],"# recover: what a perso\
+n asks for: end whatever is open here, whoever holds it.","recover() {","  read_request","  ended=$(unfinished)",'  for \
+each in $ended; do by_its_guard "$each" "${reason:-recover}" >/dev/null 2>&1; done',"  ok","  for each in $ended; do",' \
+   echo "ended $each $(cat "$state/tx/$each/outcome" 2>/dev/null || echo rolled-back)"','    cat "$state/tx/$each/report\
+" 2>/dev/null',`    sed 's/^/warning /' "$state/tx/$each/warnings" 2>/dev/null`,[31,1],[619,1],'  for each in $ended; do\
+ cat "$state/tx/$each/diff" 2>/dev/null; done',[39,1],[700,1],"# status: what is here. Needs no token and changes nothin\
+g.","status() {","  read_request",[599,1],'  ok guard_version "$VERSION"','  if [ -n "$held" ]; then',`    printf 'open \
+%s\\nlease_left %s\\n' "$held" "$(lease_left "$state/tx/$held")"`,'    for what in holder since decision; do sed "s/^/$w\
+hat /" "$state/tx/$held/$what" 2>/dev/null; done',[615,3],'  for each in "$state"/tx/*; do','    [ ! -e "$each/outcome" \
+] || echo "past ${each##*/} $(cat "$each/since") $(cat "$each/outcome") $(cat "$each/holder")"',[31,1],[619,2],[700,1],"\
+# clear: a person has looked at the host; it may be used again.","clear() {","  read_request",'  for each in "$state"/tx\
+/*; do',`    [ "$(cat "$each/outcome" 2>/dev/null)" != rollback-failed ] || echo 'rollback-failed, cleared' | put "$each\
+/outcome"`,[31,1],'  rm -f "$state/quarantine" && sync "$state" || fail host-write-failed "cannot write below $state"',"\
+  ok && echo",[39,1],[700,1],[625,1],[700,1],"# run_phase: runs the shell text that follows the request as the job's use\
+r (root only if the login is root), marked so","# that all its descendants can be found. Its output passes through untou\
+ched; that it runs and how it ended is said on","# standard error, behind a nonce that the job does not know. Where ther\
+e is systemd it gets a scope of its own, which","# logind leaves alone when the session ends.","run_phase() {","  read_r\
+equest","  lock","  mine","  undecided",'  : >"$tx/running"',"  exec 3<&0","  cd / || exit 1",'  umask "$job_umask"',"  \
+user=$(id -un)",'  if [ "$user" = root ]; then user=${SUDO_USER:-root}; fi',[663,1],'  if [ "$user" != "$(id -un)" ]; th\
+en',`    set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"`,[
+200,1],'  if systemd; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=\
+$GRACE "$@"; fi',[642,1],'  "$@" <&3 3<&- &',"  child=$!","  exec 3<&-","  unlock","  wait $child","  code=$?","  umask \
+077",[38,1],'  if [ ! -e "$tx/decision" ]; then wrote; fi',`  printf '\\n%s %s\\n' "$nonce" $code >&2`,[39,1],[700,1],"#\
+ kill_job: nothing of the job may go on writing. TERM, a grace, then KILL, until none is left.","kill_job() {",'  if sys\
+temd; then systemctl stop "savepoint-$id-job-*.scope" 2>/dev/null; fi',[677,1],"    waited=0",`    while pids=$(grep -l \
+-F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&`,'      [ -n "$pid\
+s" ] && [ $waited -lt $((GRACE * 10)) ]; do',[679,1],"      [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/n\
+ull","      waited=$((waited + 1))","      sleep 0.1",[107,1],[111,2],[700,1],[690,1],[700,1],[691,4],"  watch | finish \
+| boot)","    guard='' root=$2 state=$3 id=${4:-}","    place","    case $1 in","      watch) watch ;;",'      finish) f\
+inish "$5" ;;','      boot) for each in $(unfinished); do by_its_guard "$each" boot; done ;;',[30,1],"    ;;",[696,5]],"\
+1.0.1":[[701,17],[14,1],"VERSION=1.0.1 PROTOCOL=1",[720,129],'  while true >"$locked" || fail host-write-failed "cannot \
+write $locked"; do',[850,29],"#   type mode uid gid size mtime | inode ctime | path",[880,2],'look() { true >"$1" && pre\
+sent list_into "$1"; }',[883,5],`      -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%i\\t%C@\\t%p\\0' >"$list.raw" && lines <"$list.ra\
+w" | sort >"$list"`,[129,1],'    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.names" &&','     \
+ xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%z$TAB%n" <"$list.names" >"$list.raw" &&',[892,1],`        \
+if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' "$list.raw" | sort >"$list"`,'  fi && rm -f "$list.raw"\
+ "$list.names"',[895,9],'attributes() { true >"$1" && present attributes_into "$1"; }',[905,3],'  true >"$list.links" &&\
+ true >"$list.raw"',`  [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\\0' >"$list.links" || return\
+ 1`,'  ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" >"$list.raw" 2>/dev/null || return 1',
+`  { lines <"$list.links"; awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 = $1; print }' "$list.raw"; } | sort >"$li\
+st" &&`,'    rm -f "$list.links" "$list.raw"',[913,4],[126,1],'    names <"$1" | xargs -0 -r sha256sum -z -- >"$work/has\
+hed" && lines <"$work/hashed"',[129,1],'    names <"$1" | xargs -0 -r sha256sum --',[928,3],[920,7],'    true >"$2" && p\
+resent tar -cf "$2"',[928,78],'    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" \
+&& echo "$lease" >"$tx/seconds" &&',[1007,80],"  set_aside || abandon host-no-space 'there is no room for the reserve th\
+at a rollback on a full disk needs'",[1089,5],"# set_aside: the blocks and inodes that a rollback needs when the job has\
+ filled the disk. Freed first thing then.","set_aside() {",'  mkdir "$tx/reserve" && head -c "$(($(wc -c <"$tx/backup.ta\
+r") + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1','  inodes=$(($(wc -l <"$tx/before") + 128))',"  [ $inodes -\
+lt 4096 ] || inodes=4096","  while [ $inodes -gt 0 ]; do",'    true >"$tx/reserve/$inodes" || return 1',"    inodes=$((i\
+nodes - 1))",[862,3],[1094,5],`    cut -f1,7- "$tx/before" | sort -t "$TAB" -k4 | awk -F "$TAB" '$1 == "f" && !seen[$2, \
+$3]++' | cut -f4- >"$work/firsts"`,[1100,22],'  find . -type d -print0 >"$work/new.d" && lines <"$work/new.d" | sort >"$\
+work/new.dirs" &&','    find . ! -type d -print0 >"$work/new.f" && lines <"$work/new.f" | sort >"$work/new.files" || fai\
+l host-write-failed "cannot list $tx/new"',[1123,26],[1423,2],'    if [ "$name" != . ] && [ -L "$name" ]; then fail path\
+-under-symlink "${name#.} is a symbolic link on this host"; fi','    [ ! -d "$name" ] || "$1" "$name" || return 1',[1152,
 17],'    else cp -RPp "$new" "$stage/$name" || return 1; fi',[1170,2],`  for each; do printf '%s\\0' "$under/$each"; done\
  | into "$stage" cp -a &&`,`    for each; do printf '%s\\0' "$tx/new/$under/$each"; done | into "$stage" cp -P`,[1174,100],
 '  rm -rf "$tx/reserve"',[1275,26],"  # The marker goes last: whatever is left behind until then is found by it.",'  rm \
 -rf "$work" "$tx/new" "$tx/reserve" && rm -f "$tx"/*.[0-9]* && prune && sync "$tx" || return 1',[1019,1],'  sync "$state\
-"',[1304,55],[451,1],[1360,17],'    sums "$work/trusted" >"$work/trusted.now" && sort "$work/trusted.now" >"$work/truste\
-d.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&',[1378,12],[471,1],'  sort "\
-$work/touched" "$work/lost" >"$work/wanted"',`  awk -F "$TAB" 'pass == 1 { wanted[$0]; next }`,"    { path = $0; for (i \
-= 1; i < 9; i++) path = substr(path, index(path, FS) + 1) }",'    pass == 2 { if (path in wanted && $1 == "f") inode[$7,\
- $8]; next }',`    path in wanted || ($1 == "f" && ($7, $8) in inode) { print path }' \\`,'    pass=1 "$work/wanted" pas\
-s=2 "$tx/before" pass=3 "$tx/before" | sort >"$work/needed"','  true >"$work/groups" || return 1',[1391,3],'    (umask 0\
-22 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" || return 1','    if [ "$tools" = gnu ]; then key=$(\
-stat -c %m "$dir/"); else key=$path; fi',`    printf '%s\\t%s\\t%s\\n' "$key" "$dir" "$path" >>"$work/groups" || return 1`,
-[79,1],'  cut -f1 "$work/groups" | sort -u >"$work/keys"','  while IFS= read -r key; do put_back_group || return 1; done\
- <"$work/keys"',[1398,3],"# put_back_group: what is on one mount, from one stage, since a rename cannot leave it.","put_\
-back_group() {",`  awk -F "$TAB" -v k="$key" '$1 == k { print "." $3 }' "$work/groups" >"$work/group" &&`,`    awk 'FILE\
-NAME == ARGV[1] { t[$0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) { print; next } }' \\`,'      "$wor\
-k/group" "$work/needed" >"$work/need" &&',`    stage=$(awk -F "$TAB" -v k="$key" '$1 == k { print $2; exit }' "$work/gro\
-ups")/.savepoint.$id &&`,'    rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush \
-"$stage/" && make_way &&','    move_back && rm -rf "$stage"',[1399,92],"      # Before the network is up a probe would o\
-nly say so.",'      if [ $what = probe ] && [ "$by" = boot ]; then continue; fi',[1491,31],[543,1],[1523,58],'  rm -rf "\
-$tx/reserve"',[1582,82],'  true >"$tx/running"',[1665,58]],"1.0.2":[[1723,18],"VERSION=1.0.2 PROTOCOL=1",[1742,658],"  #\
- What was written last before a crash may be lost, so after one nobody can say whose an edit was.",'  [ "$(cat "$tx/arme\
-d")" = "$(boot_id)" ] || return 0',[2400,20],"thaw() {",`  ! find "$@" -xdev \\( -type f -o -type d \\) -exec lsattr -d --\
- {} + | grep -q '^[-a-zA-Z]*[ia][-a-zA-Z]* \\./' ||`,'    find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -\
-- {} + || :',[69,2],[2422,310],"    # Not through PAM where that can be had: it would move the phase out of its scope in\
-to a session's.",'    if command -v runuser >/dev/null; then set -- runuser -u "$user" --; else set -- su -s /bin/sh "$u\
-ser"; fi','    [ "$1" = su ] || set -- "$@" /bin/sh',`    set -- "$@" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_R\
-OOT='\${root:-/}' /bin/sh -s"`,[1673,50]]}},gate:`#!/bin/sh
+"',[1304,55],'  true >"$tx/edited"',[1360,17],'    sums "$work/trusted" >"$work/trusted.now" && sort "$work/trusted.now"\
+ >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&',[1378,12]," \
+ # Hard links come back together, or not at all: with one of them touched, so are the others.",'  sort "$work/touched" "\
+$work/lost" >"$work/wanted"',`  awk -F "$TAB" 'pass == 1 { wanted[$0]; next }`,"    { path = $0; for (i = 1; i < 9; i++)\
+ path = substr(path, index(path, FS) + 1) }",'    pass == 2 { if (path in wanted && $1 == "f") inode[$7, $8]; next }',` \
+   path in wanted || ($1 == "f" && ($7, $8) in inode) { print path }' \\`,'    pass=1 "$work/wanted" pass=2 "$tx/before"\
+ pass=3 "$tx/before" | sort >"$work/needed"','  true >"$work/groups" || return 1',[1391,3],'    (umask 022 && mkdir -p "\
+.${path%/*}") && nearest "$path" && straight "$dir" || return 1','    if [ "$tools" = gnu ]; then key=$(stat -c %m "$dir\
+/"); else key=$path; fi',`    printf '%s\\t%s\\t%s\\n' "$key" "$dir" "$path" >>"$work/groups" || return 1`,[494,1],'  cu\
+t -f1 "$work/groups" | sort -u >"$work/keys"','  while IFS= read -r key; do put_back_group || return 1; done <"$work/key\
+s"',[1398,3],"# put_back_group: what is on one mount, from one stage, since a rename cannot leave it.","put_back_group()\
+ {",`  awk -F "$TAB" -v k="$key" '$1 == k { print "." $3 }' "$work/groups" >"$work/group" &&`,`    awk 'FILENAME == ARGV\
+[1] { t[$0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) { print; next } }' \\`,'      "$work/group" "$w\
+ork/needed" >"$work/need" &&',`    stage=$(awk -F "$TAB" -v k="$key" '$1 == k { print $2; exit }' "$work/groups")/.savep\
+oint.$id &&`,'    rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&\
+ make_way &&','    move_back && rm -rf "$stage"',[1399,92],"      # Before the network is up a probe would only say so.",
+'      if [ $what = probe ] && [ "$by" = boot ]; then continue; fi',[1491,31],'  case $running in yes) true >"$tx/runnin\
+g" ;; no) wrote ;; esac',[1523,58],'  rm -rf "$tx/reserve"',[1582,82],'  true >"$tx/running"',[1665,58]],"1.0.2":[[1723,
+18],"VERSION=1.0.2 PROTOCOL=1",[1742,658],"  # What was written last before a crash may be lost, so after one nobody can\
+ say whose an edit was.",'  [ "$(cat "$tx/armed")" = "$(boot_id)" ] || return 0',[2400,20],"thaw() {",`  ! find "$@" -xd\
+ev \\( -type f -o -type d \\) -exec lsattr -d -- {} + | grep -q '^[-a-zA-Z]*[ia][-a-zA-Z]* \\./' ||`,'    find "$@" -xde\
+v \\( -type f -o -type d \\) -exec chattr -f -ia -- {} + || :',[751,2],[2422,310],"    # Not through PAM where that can \
+be had: it would move the phase out of its scope into a session's.",'    if command -v runuser >/dev/null; then set -- r\
+unuser -u "$user" --; else set -- su -s /bin/sh "$user"; fi','    [ "$1" = su ] || set -- "$@" /bin/sh',`    set -- "$@"\
+ -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"`,[1673,50]],"1.1.0":[[0,9],'# shellchec\
+k disable=SC2012,SC2015,SC2034 # in "a && b || fail" either is meant; eval uses what seems unused; ids are plain',[713,2],
+[717,1],[13,2],"VERSION=1.1.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy",[16,2],[724,1],"' TAB=$(printf '\\t') ODD=$(pr\
+intf '\\001\\002\\003')",[727,2],[20,5],"    key=${line%% *} value=${line#* }","    case $key in",[26,8],"  case .$fence\
+.$lease.$deadline.$out.$err.$reboot. in *[!0-9.]* | *..*) fail guard-protocol 'numbers have to be whole' ;; esac",[35,1],
+'  admit root "$root$state_dir"',[748,4],[40,1],[755,1],'  tx=$state/tx/$id work=$state/tx/$id/work && read -r tools 2>/\
+dev/null <"$tx/tools" || tools=gnu',[43,4],[48,3],[766,5],[52,1],"mine() { # this verb may act on the transaction: it is\
+ here, the token is right, and nobody came later",[54,1],[775,1],[60,2],'  [ "$fence" -eq "$seen" ] || echo "$fence" | p\
+ut "$tx/fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"',[62,4],[787,2],[790,1],'put() { cat >"$1.$$" && sync "$1\
+.$$" && mv -f "$1.$$" "$1" && sync "${1%/*}" || { rm -f "$1.$$"; return 1; }; }',[69,1],'flush() { case ${sync_f:=$(sync\
+ --help 2>&1)} in *-f*) sync -f "$@" ;; *) sync ;; esac; }',"flush_tracked() { # the file systems of the tracked paths. \
+nearest PATH: sets dir to the closest directory above PATH","  set -- && last='' && while IFS= read -r path; do",'    ne\
+arest "$path" && { [ "$dir" = "$last" ] || set -- "$@" "$dir/"; } && last=$dir',[806,3],'nearest() { dir=.${1%/*} && whi\
+le [ ! -d "$dir" ]; do dir=${dir%/*}; done; }',[76,7],"each() { # LIST COMMAND...: runs COMMAND with every name of LIST",
+"  list=$1 && shift && while IFS= read -r name; do",`    case $name in *[$ODD]*) name=$(printf '%s.' "$name" | tr '\\001\\\
+002' '\\n\\t') && name=\${name%.} ;; esac`,'    "$@" "$name" || return 1','  done <"$list"',[39,1],'boot_id() { read -r \
+boot </proc/sys/kernel/random/boot_id && echo "$boot"; }',[831,2],"# life_of PID: what no other process ever has: its nu\
+mber, its start (proc(5), field 22), the boot; nothing for a dead one.","life_of() {",[836,2],[96,1],'  case $2 in Z | X\
+) ;; *) echo "$1.${21}.$(boot_id)" ;; esac',[39,1],'alive() { [ -n "$1" ] && [ "$(life_of "${1%%.*}")" = "$1" ]; }',[100,
+1],'  mkdir -p "$state/lock" || unwritten',"  locked=$state/lock/$(life_of $$) tries=0 since=$(uptime)",[103,1],`    hol\
+ds='' && for other in "$state/lock"/*; do`,[852,1],[106,2],[857,2],'    [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fai\
+l host-busy "guard process ${holds%%.*} is at work for over $LOCK_WAIT s"',[110,3],'unlock() { [ -z "${locked:-}" ] || r\
+m -f "$locked" || :; }',[866,2],[115,1],"  given=$# && while IFS= read -r path; do",[873,4],[878,1],"#   type mode uid g\
+id size mtime | inode ctime | target of a link | path","# All but inode and ctime comes back. These tell that nobody has\
+ touched a file, since no one can set a change time.",'look() { true >"$1" && present look_into "$1"; }',"look_into() {",
+'  list=$1 && shift && set -- "$@" -xdev \\( -type d -o -type f -o -type l \\)',[126,1],`    find "$@" -printf '%y\\003%m\
+\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' >"$list.raw" && lines <"$list.raw" >"$list.lines"`,'  els\
+e find "$@" -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + >"$list.lines"; fi &&',`    awk \
+-F "$TAB" -v OFS="$TAB" -v tools="$tools" '{ t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t }`,`    $1 =\
+= "d" { $5 = $7 = $8 = 0 } $1 == "l" && tools == "plain" { $6 = 0 } { print }' "$list.lines" >"$list.raw" &&`,'    sort \
+-u "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"',[39,1],"paths_of() { cut -f10 | sort -u; }",[900,1],"# stand\
+ing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then","# extended\
+ attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.","standing() { # ge\
+tfattr passes over a directory it cannot read, and what it could not write: it gets names, and a pipe",'  look "$1.list"\
+ && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && names <"$1.paths" >"$1.names" &&','    { { !\
+ command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex -- <"$1.names" 2>/dev/null; } && echo whole\
+; } |','    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ] &&',`    awk 'FILENAME == ARGV[1] { print; next } { g\
+sub(/\\n/, "\\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1.all" >"$1" && rm -f "$1".*`,[39,1],"sums() { \
+# LIST: the SHA-256 of each file of LIST, in its order",'  names <"$1" >"$work/names" || return 1','  if [ "$tools" != g\
+nu ]; then xargs -0 -r sha256sum -- <"$work/names"; return; fi','  xargs -0 -r sha256sum -z -- <"$work/names" >"$work/ha\
+shed" && lines <"$work/hashed"',[39,1],"# pack LIST FILE: archives the listed entries with all metadata but access times\
+, which move by reading, and change times,","# which cannot be set. unpack DIR LIST: entries of the backup appear below \
+DIR; LIST has the archive's order (one pass).","metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux -\
+-no-recursion --null'",[155,2],'  if [ "$tools" != gnu ]; then true >"$2" && present tar -cf "$2"; return; fi','  names \
+<"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --sparse $metadata -T "$work/p\
+ack"',[160,3],'  [ -s "$2" ] || return 0','  names <"$2" >"$work/unpack" || return 1','  if [ "$tools" != gnu ]; then xa\
+rgs -0 tar -xpf "$tx/backup.tar" -C "$1" <"$work/unpack"; return; fi','  tar -xpf "$tx/backup.tar" -C "$1" --same-owner \
+--same-order $metadata -T "$work/unpack"',[167,4],"  else for query in 'rpm -qa' 'apk info -v' 'pacman -Q'; do",'    [ -\
+n "$root" ] || ! command -v "${query%% *}" >/dev/null || $query; done; fi 2>/dev/null | sort',[953,3],[957,2],`  [ -n "$\
+id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'`,'  admit begin "$t\
+rack" "$refresh" "$probe"','  mkdir -p "$state/tx" && lock && not_quarantined || unwritten',[963,7],[185,2],[973,2],`  s\
+ed 's/^/warning /' "$tx/warnings" && echo`,[39,1],[191,5],'    left=$(lease_left "$other") && [ -e "$other/decision" ] |\
+| [ "$left" -eq 0 ] ||',[197,1],[996,2],"    lock && not_quarantined",[199,2],'  rm -rf "$tx" && mkdir -p "$work" && pri\
+ntf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&',[1004,2],[204,1],'    echo "$lease" >"\
+$tx/seconds" && until_in "$deadline" deadline && lease_write &&','    sync "$tx/tracked" && echo "$id" | put "$state/ope\
+n" || abandon host-write-failed "cannot write below $state"',[39,1],[1011,1],'abandon() { discard; fail "$1" "$2"; }',[210,
+1],'leave() { rm -f "$state"/*.[0-9]*; [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"; }',[214,1],
+"  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkdir mkfifo mv rm rmdir sed sha256sum sleep \\",
+"    sort stat sync tail tar touch tr uniq wc xargs; do command -v $tool >/dev/null ||",'    abandon host-tools-missing \
+"this host has no $tool, which the guard needs"; done',[1029,2],[217,2],[1034,2],`  echo $tools >"$tx/tools" && checked=\
+'' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"`,'  point=$(here=${here%/} awk \'NR == FNR { t\
+racked[$0]; next } { point = $5; gsub(/\\\\040/, " ", point) }',[232,1],`      for (; p != ""; sub(/\\/[^\\/]*$/, "", p)) \
+if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo)`,'  [ -z "$point" ] || abandon path-not-r\
+eplaceable "$point is a mount point"',"  stuck=$(present frozen)",'  [ -z "$stuck" ] || abandon path-not-replaceable "${\
+stuck#.} is immutable or append-only (see lsattr)"',`  odd=$(present odd_names | tr "$ODD" '???' | head -n 1)`,'  [ -z "\
+$odd" ] || abandon path-not-replaceable "the name ${odd#.} holds a character that the guard cannot keep"',[225,1],[1040,
+1],'  sort -u "$tx/mounts" >"$work/mounts" && enough "$state" && while IFS= read -r path; do enough "$path"; done <"$wor\
+k/mounts"',[39,1],[234,1],"# odd_names: names that our lists cannot hold. None may be tracked; a rollback removes those \
+that came.",'odd_names() { pattern="*[$ODD]*" && [ "$tools" = gnu ] || pattern="*[$ODD$TAB$NL]*"; find "$@" -xdev -name \
+"$pattern"; }',[235,1],`  case $1/ in *//* | */./* | */../*) abandon guard-protocol "'$1' is no plain absolute path" ;; \
+esac`,"  dir=.${1%/*}",`  while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\\n' "$dir" >>"$tx/absent" && dir=\${dir%\
+/*}; done`,[238,5],[245,3],"enough() { # DIR: room for the backup and a reserve of its size, or for a staged copy beside\
+ the targets",[1047,1],'  [ "${free:-$needed}" -ge "$needed" ] || abandon host-no-space "$1 has $free KiB free on its fi\
+le system; $needed are needed"',[254,3],[1078,1],'      pack "$tx/paths" "$tx/backup.tar" && sums "$tx/files" >"$tx/sums\
+" && standing "$tx/standing" &&',[1080,1],'    ! cmp -s "$tx/before" "$work/again" || break',`    changing=$(comm -3 "$t\
+x/before" "$work/again" | sed -n '1s|^.*\\./|/|p')`,'    mv -f "$work/again" "$tx/before" && [ $tries -lt 5 ] || abandon\
+ path-changing "someone is changing $changing as it is copied"',[261,2],[2113,1],'  present left_alone >>"$tx/warnings" \
+&& cp "$tx/before" "$tx/written" && packages >"$tx/packages" &&',`    flush "$state" && flush_tracked || abandon host-wr\
+ite-failed 'the backup could not be made durable'`,[39,1],`left_alone() { find "$@" -xdev ! -type d ! -type f ! -type l \
+| sed -n 's|^\\./|left alone (socket, pipe or device): /|p'; }`,"verify_backup() { # the archive holds the bytes of the \
+files, by hash; of hard links, those of the first",'  [ -s "$tx/files" ] || return 0',[126,1],`    sort -t "$TAB" -k 10 \
+"$tx/before" | awk -F "$TAB" '$1 == "f" && !seen[$7, $8]++ { print $10 }' >"$work/firsts"`,[1100,1],'  else mkdir "$work\
+/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx/sums"; fi',[276,2],
+[2121,1],'  inodes=$(($(wc -l <"$tx/before") + 128)) && inodes=$((inodes < 4096 ? inodes : 4096))','  while [ $inodes -g\
+t 0 ]; do true >"$tx/reserve/$inodes" && inodes=$((inodes - 1)) || return 1; done',[751,2],[281,3],'  mkdir "$tx/new.$$"\
+ && cd "$tx/new.$$" || unwritten "below $tx"',[285,1],"  lock && mine && undecided # not before: a controller that stall\
+s in the middle of its change must not hold the lock",'  rm -rf "$tx/new" && mkdir -p "$work" && mv "$tx/new.$$" "$tx/ne\
+w" && cd "$tx/new" || unwritten "below $tx"','  find . -type d -print0 >"$work/raw.dirs" && lines <"$work/raw.dirs" | so\
+rt >"$work/new.dirs" &&','    find . ! -type d -print0 >"$work/raw.files" && lines <"$work/raw.files" | sort >"$work/new\
+.files" || unwritten "below $tx"','  odd=$(find . \\( ! -type d ! -type f ! -type l \\) -o -name "*[$ODD]*" | head -n 1)',
+'  [ -n "$odd" ] || ! bound || odd=$(find . ! -type l \\( -perm -4000 -o -perm -2000 -o -perm -0002 \\) | head -n 1)',[38,
+1],'  [ -z "$odd" ] || fail files-bad-entry "${odd#.} has a kind, rights or a name that nothing in a change may have"',[
+1126,1],'  within "$work/new.files" files-outside-tracked && within "$work/removed" remove-outside-tracked',[1018,1],`  \
+each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'`,'  true >"$\
+tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" >"$work/names" &&',`    xargs -0 -r rm -rf -- \
+<"$work/names" && clear_stages && flush_tracked && wrote && compare "$tx/written" || fail host-write-failed 'the change \
+could not be put into place'`,'  rm -rf "$tx/new"; ok id "$id" && report changed removed added && echo',[1137,2],"within\
+() { # LIST NAME: refuses entries that no tracked path covers",`  outside=$(awk 'FILENAME == ARGV[1] { tracked["." $0]; \
+next }`,`    { for (p = $0; p != "" && !(p in tracked); sub(/\\/?[^\\/]*$/, "", p)); if (p == "") { print; exit } }' "$tx/\
+tracked" "$1")`,[1144,2],[311,2],`  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then copy='cp -a --preser\
+ve=xattr'; else copy='cp -a'; fi`,'  [ "$under" = . ] || [ ! -L "$under" ] || fail path-under-symlink "${under#.} is a s\
+ymbolic link on this host"','  [ -d "$under" ] || return 0','  true >"$work/over" && true >"$work/bytes" && true >"$work\
+/fresh" || return 1',[1160,1],"    old=$under/${new##*/}",'    if [ ! -e "$new" ] && [ ! -L "$new" ] || { is_dir "$old" \
+&& is_dir "$new"; }; then continue; fi',[323,1],'    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$new" ] && [ ! -L "$ne\
+w" ]; then',`      printf '%s\\0' "$old" >>"$work/over" && printf '%s\\0' "$new" >>"$work/bytes"`,`    else printf '%s\\0\
+' "$new" >>"$work/fresh"; fi || return 1`,[31,1],'  if [ ! -s "$work/over" ] && [ ! -s "$work/fresh" ]; then return 0; f\
+i',`  mkdir -p "$stage" && into "$stage" "$copy" <"$work/over" && into "$stage" 'cp -P' <"$work/bytes" && into "$stage" \
+'cp -RPp' <"$work/fresh"`,[39,1],[1176,1],"# into DIR COMMAND: COMMAND, of some words, for the NUL-ended names on standa\
+rd input, with DIR as their target.",[1179,1],`into() { xargs -0 -r sh -c 'to=$1 do=$2; shift 2; exec $do -- "$@" "$to"'\
+ sh "$1/" "$2"; }`,"move_entries() { # FROM TO [TEST...]: renames the entries of one directory into another, over what i\
+s there","  from=$1 to=$2 && shift 2",`  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to"\
+ 'mv -f' <"$work/moving"`,[39,1],"clear_stages() { # removes what an interrupted guard left beside and below the tracked\
+ paths",[339,1],"  present stages_within",[341,2],[1205,4],`  comm -23 "$tx/before" "$1" | only '!= "d"' | paths_of >"$w\
+ork/touched" && paths_of <"$1" >"$work/now.paths" &&`,`    comm -13 "$tx/paths" "$work/now.paths" >"$work/added" && only\
+ '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,[1212,2],"report() { # CHANGED GONE ADDED: a line a path, for the answe\
+r. What nobody touched is not listed",'  comm -12 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $1 |"','  comm -2\
+3 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $2 |"','  sed "s|^\\.|path $3 |" "$work/added"',[39,1],"# show_di\
+ff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 200 files of 1 MiB at most.","# The b\
+ytes of a file that not everyone may read are never shown: they may hold a password.",[1223,2],`  sort "$tx/before" "$1"\
+ | uniq -u | awk -F "$TAB" '$1 == "d" { next } { seen[$10] } $1 == "f" && $2 !~ /[4-7]$/ { secret[$10] }`,`    $1 == "l"\
+ || $5 > 1048576 { other[$10] } END { for (p in seen) print (p in secret ? "s" : p in other ? "o" : "f") p }' |`,'    so\
+rt -k 1.2 | head -n 200 >"$work/shown"',`  sed -n 's/^s\\.\\(.*\\)/diff \\1: not everyone may read it, so it is not shown/p'\
+ "$work/shown"`,`  sed -n 's/^f//p' "$work/shown" >"$work/text" && rm -rf "$work/a" "$work/b" && mkdir "$work/a" "$work/\
+b" &&`,'    comm -12 "$work/text" "$tx/paths" >"$work/text.a" && comm -12 "$work/text" "$work/now.paths" >"$work/text.b"\
+ &&',`    unpack "$work/a" "$work/text.a" && names <"$work/text.b" | into "$work/b" 'cp --parents' && (cd "$work" && dif\
+f -ruN "$2" "$3") |`,'    head -n 20000 | sed "/^diff -ruN /d; s/^\\([-+][-+][-+] [ab]\\/[^$TAB]*\\)$TAB.*/\\1/"','  rm \
+-rf "$work/a" "$work/b" # nothing of it may take the room that a rollback needs',[341,1],[1245,2],[401,5],`  rm -f "$tx/\
+decision.$$" && sync "$tx" && decision='' && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; } || return 1`,
+[1257,2],[408,3],[1267,1],[420,1],[1269,2],[413,1],"  read_request && mine full # the job that filled the disk goes befo\
+re the reserve is freed",[587,1],'  if [ ! -e "$tx/armed" ]; then discard; ok id "$id" decision rollback by "${reason:-c\
+ontroller}" outcome rolled-back; echo; return; fi',[1284,1],[420,1],[1269,2],[423,1],`  case $(cat "$tx/outcome" 2>/dev/\
+null) in '' | rollback-failed)`,'    rm -rf "$tx/reserve" && mkdir -p "$work"','    if [ "$decision" = rollback ]; then \
+restore','    else outcome=committed && look "$work/now" && compare "$work/now" && report changed removed added >"$tx/re\
+port" &&','      show_diff "$work/now" a b >"$tx/diff"; fi','    packages | comm -3 "$tx/packages" - | sed "s/^/package \
+- /; s/^package - $TAB/package + /" >"$tx/packages.changed"','    echo "$outcome" | put "$tx/outcome" || return 1 ;;',[220,
+1],'  clear_stages; rm -rf "$work" "$tx/new" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && sync "$tx" && leave && s\
+ync "$state"',[39,1],[1311,2],'  tell "$tx"; echo; cat "$tx/diff" 2>/dev/null',[39,1],`tell() { cat "$1/report" "$1/pack\
+ages.changed"; sed 's/^/warning /' "$1/warnings"; } 2>/dev/null`,[437,1],'  left=$(ls "$state/tx" | wc -l) kib=$(du -sk \
+"$state/tx" | cut -f1)','  old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)','  ls -tr "\
+$state/tx" | while IFS= read -r past; do',`    past=$state/tx/$past && read -r ended 2>/dev/null <"$past/outcome" || end\
+ed=''`,'    case $past:$ended in "$tx":* | *: | *:rollback-failed) continue ;; esac',[442,1],'    rm -rf "$past" && left\
+=$((left - 1)) kib=$(du -sk "$state/tx" | cut -f1)',[1328,4],[446,2],"    kill_job; clear_stages",'    present remove_od\
+d && look "$work/now" && compare "$work/now" || continue','    [ -e "$tx/diff" ] || { find_edits && report restored rest\
+ored removed >"$tx/report" &&',[1342,1],[451,1],[1344,1],'    if [ -s "$tx/edited" ]; then outcome=conflict; else outcom\
+e=rolled-back; fi',[1347,4],"  outcome=rollback-failed",`  echo "transaction $id could not be rolled back: $(head -n 3 "\
+$work/differences" 2>/dev/null | tr '\\n\\t' '; ')" >"$work/why"`,'  cat "$work/why" >>"$tx/warnings" && put "$state/qua\
+rantine" <"$work/why"',[39,1],'same_boot() { [ "$(cat "$tx/armed")" = "$(boot_id)" ]; }','keeping() { [ "$(cat "$tx/on_c\
+onflict")" = keep ] && [ -s "$tx/edited" ]; }','remove_odd() { odd_names "$@" >"$work/odd" && if [ -s "$work/odd" ]; the\
+n find "$@" -xdev -depth -name "$pattern" -exec rm -rf -- {} +; fi; }',[469,2],[2398,1],'  if [ -e "$tx/running" ] || [ \
+-n "${killed:-}" ] || ! same_boot; then return 0; fi',`  { comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" \
+| only '!= "d"' | paths_of &&`,'    paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"; } |\
+ sort -u >"$work/edited"',[1365,1],'  comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" && rm -rf "$tx/theirs" &\
+& mkdir "$tx/theirs" || return 1','  kept="; their version is $tx/theirs\\\\1" && [ "$tools" = gnu ] && pack "$work/theirs\
+" "$work/theirs.tar" &&',`    tar -xpf "$work/theirs.tar" -C "$tx/theirs" || { rm -rf "$tx/theirs" && kept='; their vers\
+ion could not be kept'; }`,'  rm -f "$work/theirs.tar" && sed "s|^\\.\\(.*\\)|edited by someone else: \\1$kept|" "$work/edit\
+ed" >>"$tx/warnings"',[1369,2],[483,2],'  look "$work/now" && compare "$work/now" && comm -12 "$tx/files" "$work/now.pat\
+hs" | comm -23 - "$work/touched" >"$work/same" &&','    sums "$work/same" >"$work/same.sums" && sort "$work/same.sums" >\
+"$work/sorted" && sort "$tx/sums" >"$work/sums" &&','    comm -23 "$work/sorted" "$work/sums" | cut -c67- | sort - "$wor\
+k/touched" >"$work/all" && mv -f "$work/all" "$work/touched"',[488,3],'  ! keeping || for list in touched added; do comm\
+ -23 "$work/$list" "$tx/edited" >"$work/all" && mv -f "$work/all" "$work/$list"; done',[2429,1],`  sort "$work/touched" \
+"$work/lost" >"$work/wanted" && awk -F "$TAB" 'pass == 1 { wanted[$0]; next }`,'    pass == 2 { if ($10 in wanted && $1 \
+== "f") inode[$7, $8]; next }',`    $10 in wanted || ($1 == "f" && ($7, $8) in inode) { print $10 }' \\`,'    pass=1 "$w\
+ork/wanted" pass=2 "$tx/before" pass=3 "$tx/before" >"$work/needed" || return 1',[491,2],'    [ ! -d "$parent" ] || stra\
+ight "$parent" || return 1',[494,1],'  clear_way && sort -u "$tx/mounts" >"$work/mounts" || return 1','  while IFS= read\
+ -r mount; do put_back_on "$mount" || return 1; done <"$work/mounts"',[496,2],'  { cat "$work/added" && comm -12 "$work/\
+touched" "$work/now.dirs" && comm -12 "$work/lost" "$work/now.paths"; } | sort >"$work/way"','  comm -23 "$work/way" "$w\
+ork/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null','  comm -12 "$work/way" "$work/now.dirs" >"$work/way.dirs" && \
+each "$work/way.dirs" remove_tree || return 1','  [ ! -s "$tx/absent" ] || sort -r "$tx/absent" | names | xargs -0 -r rm\
+dir -- 2>/dev/null || :',[499,2],"put_back_on() { # MOUNT: from one stage on that mount, since a rename cannot leave it",
+`  mount="$1" awk 'FNR == 1 { file++ } file == 1 { path[FNR] = "." $0; next } file == 2 { at[path[FNR]] = $0; next }`,` \
+   { for (p = $0; p != "" && !(p in at); sub(/\\/?[^\\/]*$/, "", p)); if (at[p] == ENVIRON["mount"]) print p "\\t" $0 }' \\`,
+'    "$tx/tracked" "$tx/mounts" "$work/needed" >"$work/on" && cut -f2 "$work/on" | sort >"$work/need" || return 1','  [ \
+-s "$work/need" ] || return 0','  stage=$(head -n 1 "$work/on" | cut -f1) && stage=${stage%/*}/.savepoint.$id','  rm -rf\
+ "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&',`    comm -12 "$work/n\
+eed" "$work/lost" >"$work/whole" && sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents" &&`,'    each "$work/whole\
+" move_whole && each "$work/parents" move_back && rm -rf "$stage"',[507,2],'move_back() { [ ! -d "$stage/$1" ] || move_e\
+ntries "$stage/$1" "$1" ! -type d; }',"staged_well() { # what came out of the backup has the bytes that went in",'  comm\
+ -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/sums" && (cd "$stage" && sums "$work/staged") |',
+'    sort | comm -12 - "$work/sums" >"$work/good" && [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]',[39,1],
+"restore_directories() { # last, since a rename inside one moves its times. An archive can only add attributes: others g\
+o",'  standing "$work/standing" && comm -13 "$tx/standing" "$work/standing" |',[1456,1],'    while read -r attribute nam\
+e; do ! is_dir "$(printf %b "$name")" || setfattr -h -x "$attribute" "$(printf %b "$name")"; done',`  comm -23 "$tx/stan\
+ding" "$work/standing" | awk -F "$TAB" '$1 == "d" { print $8 } /^# file: / { print "./" substr($1, 9) }' |`,'    sort -u\
+ | comm -12 - "$tx/paths" >"$work/dirs"',[514,4],[520,1],'  standing "$work/standing" && comm -3 "$tx/standing" "$work/s\
+tanding" >"$work/differences" || return 1',`  ! keeping || { sed "s/^$TAB//" "$work/differences" | awk -F "$TAB" 'FILENA\
+ME == ARGV[1] { kept[$0]; next } $1 != "d" && !($8 in kept) &&`,`    !("./" substr($1, 9) in kept)' "$tx/edited" - >"$wo\
+rk/all" && mv -f "$work/all" "$work/differences"; }`,[1483,2],[533,3],"    outcome=rolled-back-unhealthy",`    echo "$wh\
+at failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"`,[537,3],[1498,2],[541,2],'until_in()\
+ { echo "$(boot_id) $(($(uptime) + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }',"lease_left() { # TX: seconds un\
+til the lease or the deadline ends, whichever is first, or 0",'  read -r until end 2>/dev/null <"$1/lease" && read -r _ \
+last 2>/dev/null <"$1/deadline" && [ "$until" = "$(boot_id)" ] &&',"    left=$(((end < last ? end : last) - $(uptime))) \
+|| left=0","  echo $((left > 0 ? left : 0))",[547,2],[283,1],'  lease_write || unwritten "$tx/lease"',[2582,1],'  ok id \
+"$id" lease_left "$(lease_left "$tx")" boot "$(boot_id)" && echo',[552,2],[1528,1],[1530,2],[557,2],[1536,2],[561,6],[1551,
+12],[579,3],'  read -r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5',[582,1],'    if \
+[ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then (finish watchdog); fi','    sleep "$nap"',[111,2],[585,3],
+'  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rollback "$1" && conclud\
+e; fi',[1591,2],[590,2],'    echo "$away $((left - away))" | put "$tx/reboot" && until_in "$left" deadline && until_in "\
+$away" lease && watchdog_start',[593,2],'  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard && [ -f "$o\
+pener" ] || opener=$0',[596,3],'  for one in "$state"/tx/*; do case $(cat "$one/outcome" 2>/dev/null):$(cat "$state/open\
+" 2>/dev/null) in','    :* | rollback-failed:* | *:"${one##*/}") [ ! -d "$one" ] || echo "${one##*/}" ;;',"  esac; done",
+[602,3],"  read_request && ended=$(unfinished)",[606,1],"  ok && for one in $ended; do",'    echo "ended $one $(cat "$st\
+ate/tx/$one/outcome" 2>/dev/null || echo rolled-back)" && tell "$state/tx/$one"',[31,1],[608,5],[1632,5],'  for one in "\
+$state"/tx/*; do [ ! -e "$one/outcome" ] ||','    echo "past ${one##*/} $(cat "$one/since") $(cat "$one/outcome") $(cat \
+"$one/holder")"; done',[619,3],[958,1],'  for one in "$state"/tx/*; do [ "$(cat "$one/outcome" 2>/dev/null)" != rollback\
+-failed ] ||',`    echo 'rollback-failed, cleared' | put "$one/outcome"; done`,[623,2],[1652,2],[626,1],"  read_request \
+&& lock && mine && undecided","  spool=$tx/run/$phase",[628,1],'    rm -rf "$spool.new" && mkdir -p "$spool.new" && true\
+ >"$spool.new/out" && true >"$spool.new/err" &&','      head -c 4096 /dev/zero >"$spool.new/ended" && true >"$tx/running\
+" && read -r _ last <"$tx/deadline" || unwritten "$spool"','    [ "$reboot" -eq 0 ] || echo "$reboot $((last - $(uptime)\
+))" | put "$tx/reboot" || unwritten "$tx/reboot"',[632,1],'    set -- /bin/sh "$(own_path)" supervise "$root" "$state" "\
+$id" "$phase"',[634,2],'    (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path" "$@" <&3 3<&- >\
+/dev/null 2>>"$spool/err") &','    life_of $! >"$spool/life" && exec 3<&-',[638,6],'  tail -c "+$((out + 1))" <&3 && tai\
+l -c "+$((err + 1))" <&4 >&2','  while [ ! -e "$spool/status" ] && alive "$(cat "$spool/life")" && [ "$(cat "$spool/foll\
+ower")" = $$ ]; do',"    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.02; else sleep 0.2; fi","    cat <&3 &&\
+ cat <&4 >&2 || return",[31,1],'  [ "$(cat "$spool/follower")" = $$ ] && cat <&3 && cat <&4 >&2 || return',[649,3],"supe\
+rvise() { # PHASE: runs it as the job's user, marked so that all its descendants can be found",[655,1],'  spool=$tx/run/\
+$1 && life_of $$ >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && text=$(cat && echo .) || return 1','  me\
+=$(id -un) && user=$me && [ "$user" != root ] || user=${SUDO_USER:-root}',[659,6],'  if [ "$user" = "$me" ]; then :','  \
+elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"',[666,1],'  (umask "$job_umask" && cd / && pr\
+intf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")',[668,3],'  while [ -n "$(life_of $one)$(life_of $two)" ] && [ $nap\
+s -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done',[672,6],`    waited=0 && while pids=$(grep -l -F "SAVEPOINT_TRANS\
+ACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&`,[1694,3],"      killed=yes waited=$(\
+(waited + 1)) && sleep 0.1",[1699,5],[691,4],'  watch | finish | boot | supervise) guard=\'\' root=$2 state=$3 id=${4:-} &\
+& place && "$1" "${5:-}" ;;',[696,5]]}},gate:`#!/bin/sh
 # Savepoint gate: all that an SSH key can do whose line in authorized_keys has it as its forced command.
 #
 # sshd runs it, as the CI user, whatever the key's holder asks for. It reads that command line, never runs it, and
