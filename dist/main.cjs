@@ -4554,8 +4554,8 @@ exit=execute(command2,stdout,stderr,stop).finally(()=>{this.#running.delete(stop
 catch(()=>{}),this.#running.add(stop),this.#exits.add(exit),{stdout,stderr,exit}}send=sendLocal;fetch=fetchLocal;async close(){
 this.#closed=!0;for(let stop of this.#running)stop.abort();await Promise.allSettled(this.#exits)}[Symbol.asyncDispose](){
 return this.close()}}}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script2,"sh",`${markVariable}\
-=${mark}`,roundsUntilKill]}}var script2,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
-init_processes();script2=`
+=${mark}`,roundsUntilKill]}}var searchLimit,script2,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
+init_processes();searchLimit=killGrace+5e3,script2=`
 marked() {
   head -n 100000 /proc/[0-9]*/environ 2>/dev/null | tr '\\000' '\\n' |
     awk -v mark="$1" '$1 == "==>" { file = $2 } $0 == mark { print file }' |
@@ -4577,9 +4577,9 @@ while [ -n "$(marked "$1")" ]; do
   nap
 done
 `}});function bySignal(exit){return exit.code===143?{signal:"SIGTERM"}:exit.code===137?{signal:"SIGKILL"}:exit}var import_node_stream5,
-requestVariable,searchLimit,ProgramRunner,init_program_runner=__esm({"src/host/backend/program-runner.ts"(){"use strict";
-init_define_SAVEPOINT();import_node_stream5=require("node:stream");init_capture();init_kill_marked();init_local();init_processes();
-init_quote();requestVariable="SAVEPOINT_REQUEST",searchLimit=killGrace+5e3,ProgramRunner=class{#program;#request;#local=openLocal();constructor(program,request){
+requestVariable,ProgramRunner,init_program_runner=__esm({"src/host/backend/program-runner.ts"(){"use strict";init_define_SAVEPOINT();
+import_node_stream5=require("node:stream");init_capture();init_kill_marked();init_local();init_processes();init_quote();
+requestVariable="SAVEPOINT_REQUEST",ProgramRunner=class{#program;#request;#local=openLocal();constructor(program,request){
 this.#program=program,this.#request=request}async check(signal2){let{exit,stderr}=await capture(this.run({argv:["true"],
 signal:signal2}));if(exit.code===0)return;let said=stderr.trim().split(`
 `).at(-1);throw new Error(said||`running true there ended with ${exit.code??exit.signal}`)}run(command2){let{stdin,signal:signal2}=command2,
@@ -7249,16 +7249,16 @@ stderr],stop,()=>connection.roundTrip()),stop.removeEventListener("abort",kill2)
 if(exit&&isWhole())return exit;let after2=`${((performance.now()-started)/1e3).toFixed(1)} s`;throw notReported(connection,
 command2,{after:after2,...exit&&{exit}},stop.aborted)}async function stopCommand(connection,channel,mark,ending,task){let ended=!1,
 within3=async milliseconds=>{await Promise.race([ending.then(()=>ended=!0),timer(milliseconds)])};if(sendSignal(connection.
-client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit2)])}else
+client,channel,"TERM"),mark){let search=task.beside(killCommand(mark)).catch(()=>{});await Promise.race([search,timer(searchLimit)])}else
 await within3(killGrace);sendSignal(connection.client,channel,"KILL"),await within3(reportLimit),!ended&&(channel.close(),
 await within3(reportLimit),ended||channel.emit("close"))}function timer(milliseconds){return(0,import_promises20.setTimeout)(
 milliseconds,void 0,{ref:!1})}function notReported(connection,command2,details,stopped){let{target,isOver,why}=connection,
 what=quoteWords(command2.argv);return isOver?lost(target,what,why,details):stopped?new SavepointError("host-lost",{message:`${command2.
 argv[0]} was told to end, but ${targetName(target)} did not confirm that it did.`,details:{host:targetName(target),...details}}):
-lost(target,what,"the server did not say how the command ended",details)}var import_node_stream7,import_promises20,searchLimit2,
-reportLimit,init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream7=require("node:stream"),
+lost(target,what,"the server did not say how the command ended",details)}var import_node_stream7,import_promises20,reportLimit,
+init_ssh_exec=__esm({"src/host/ssh-exec.ts"(){"use strict";init_define_SAVEPOINT();import_node_stream7=require("node:stream"),
 import_promises20=require("node:timers/promises");init_errors();init_feed();init_kill_marked();init_output();init_processes();
-init_quote();init_ssh_errors();init_ssh_internals();init_ssh_target();searchLimit2=killGrace+5e3,reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
+init_quote();init_ssh_errors();init_ssh_internals();init_ssh_target();reportLimit=1e3}});function hasRoom(slot){return!slot.spent&&slot.inUse<slot.limit}var usualLimit,patience,ConnectionPool,init_ssh_pool=__esm(
 {"src/host/ssh-pool.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_connection();usualLimit=10,patience=2,ConnectionPool=
 class{#route;#slots=new Set;constructor(route){this.#route=route}async open(signal2){await this.#add(signal2).connection}async with(use){
 for(let refusals=1,alone2=1;;refusals++){let slot=[...this.#slots].find(hasRoom)??this.#add();slot.inUse++;try{return await use(

@@ -1,6 +1,9 @@
 import type { Command } from './host.ts';
 import { killGrace, markVariable } from './processes.ts';
 
+/** Milliseconds to find and end what carries a mark, on a slow host with many processes. */
+export const searchLimit = killGrace + 5000;
+
 /**
  * Ends everything on the host that carries the mark in its environment: TERM, after a grace
  * KILL, and exits with 0 when all are gone. It needs nothing but POSIX tools and Linux' /proc,

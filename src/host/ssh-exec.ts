@@ -4,7 +4,7 @@ import type { ClientChannel } from 'ssh2';
 import { SavepointError } from '../errors.ts';
 import { feed } from './feed.ts';
 import type { Command, Exit } from './host.ts';
-import { killCommand } from './kill-marked.ts';
+import { killCommand, searchLimit } from './kill-marked.ts';
 import { drained, type Output } from './output.ts';
 import { killGrace, markVariable, newMark } from './processes.ts';
 import { commandLine, quoteWords } from './quote.ts';
@@ -12,9 +12,6 @@ import type { SshConnection } from './ssh-connection.ts';
 import { lost } from './ssh-errors.ts';
 import { endWasSent, sendSignal, windowGrower } from './ssh-internals.ts';
 import { targetName } from './ssh-target.ts';
-
-/** How long it may take to find and end what carries a mark, on a slow host with many processes. */
-const searchLimit = killGrace + 5000;
 
 /** How long the end of a killed command may take to be reported. */
 const reportLimit = 1000;

@@ -1,17 +1,14 @@
 import { Readable } from 'node:stream';
 import { capture } from '../capture.ts';
 import type { Command, Exit, Host, Running } from '../host.ts';
-import { killCommand } from '../kill-marked.ts';
+import { killCommand, searchLimit } from '../kill-marked.ts';
 import { openLocal } from '../local.ts';
-import { killGrace, markVariable, newMark } from '../processes.ts';
+import { markVariable, newMark } from '../processes.ts';
 import { commandLine } from '../quote.ts';
 import type { CommandRunner } from './backend.ts';
 
 /** How a program that runs a host's commands is told which host: a line of JSON in its environment. */
 const requestVariable = 'SAVEPOINT_REQUEST';
-
-/** Milliseconds to find and end what carries a mark, on a slow host with many processes. */
-const searchLimit = killGrace + 5000;
 
 /**
  * Runs the commands of a host by `PROGRAM run WORD...`, started once for each: it runs these words

@@ -8,8 +8,6 @@ export interface KillPlan extends Share {
   bothWays: boolean;
   /** At every so manyth point the recovery is killed too, at a point by lot; 0 for never. */
   again: number;
-  /** At so many of the points, evenly spread, the recovery is killed at each of its own; thinned too. */
-  everywhereAgain: number;
 }
 
 /**
@@ -37,52 +35,45 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
     tally.points++;
     note(tally, where, judgeNow(life), trace);
     const turn = ways[index % 2] ?? 'boot';
-    const gap = Math.ceil(points.length / (plan.everywhereAgain + 1));
-    const everywhere = plan.everywhereAgain > 0 && index > 0 && index % gap === 0;
     const again = plan.again > 0 && index % plan.again === 0;
     const chosen = plan.bothWays ? ways : [turn];
     // Keeping a disk costs as much as a small step: only where the crash is come back to.
-    if (chosen.length > 1 || again || everywhere) life.keep('crash');
+    if (chosen.length > 1 || again) life.keep('crash');
     for (const [nth, way] of chosen.entries()) {
       if (nth > 0) life.restore('crash');
       recover(life, scenario, way);
       tally.runs++;
       note(tally, `${where}, recovered by ${way}`, judgeEnd(life, scenario.ends, false), trace);
     }
-    if (again) killAgain(life, scenario, turn, where, [roll()], tally, trace);
-    if (everywhere) killAgain(life, scenario, turn, where, 'everywhere', tally, trace);
+    if (again) killAgain(life, scenario, turn, where, roll(), tally, trace);
   }
   life.ground.forget('crash');
   return tally;
 }
 
-/** Kills the recovery from the kept crash too; the other way of recovering then has to cope. */
+/** Kills the recovery from the kept crash too, at a point by lot (`share`, 0 to 1); the other way of recovering then has to cope. */
 function killAgain(
   life: Life,
   scenario: Scenario,
   way: Recovery,
   where: string,
-  at: number[] | 'everywhere',
+  share: number,
   tally: Tally,
   trace: string,
 ): void {
   life.restore('crash');
   const count = recover(life, scenario, way);
-  const points =
-    at === 'everywhere'
-      ? pointsOf(readLog(life), { part: 0, parts: 1, seed: 0, thin: 40 })
-      : at.map((share) => 1 + Math.floor(share * count));
-  for (const point of count === 0 ? [] : points) {
-    life.restore('crash');
-    recover(life, scenario, way, point);
-    const second = `${where}; recovery by ${way} killed at ${point} of ${count}`;
-    const both = `${trace}--- recovery ---\n${readLog(life)}`;
-    tally.points++;
-    tally.runs++;
-    note(tally, second, judgeNow(life), both);
-    recover(life, scenario, way === 'boot' ? 'watchdog' : 'boot');
-    note(tally, `${second}; recovered`, judgeEnd(life, scenario.ends, false), both);
-  }
+  if (count === 0) return;
+  const point = 1 + Math.floor(share * count);
+  life.restore('crash');
+  recover(life, scenario, way, point);
+  const second = `${where}; recovery by ${way} killed at ${point} of ${count}`;
+  const both = `${trace}--- recovery ---\n${readLog(life)}`;
+  tally.points++;
+  tally.runs++;
+  note(tally, second, judgeNow(life), both);
+  recover(life, scenario, way === 'boot' ? 'watchdog' : 'boot');
+  note(tally, `${second}; recovered`, judgeEnd(life, scenario.ends, false), both);
 }
 
 /** Lets the host recover, or be killed in it; gives the number of points of the recovery. */

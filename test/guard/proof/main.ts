@@ -86,7 +86,7 @@ function tell(task: Task, found: readonly Violation[], points: number, seconds: 
 /** What --sample makes of the plan of a task: one part, so many points, each crash once. */
 function thinner(sample: string | undefined): Partial<KillPlan> | undefined {
   if (sample === undefined) return undefined;
-  return { sample: Number(sample), part: 0, parts: 1, bothWays: false, everywhereAgain: 0 };
+  return { sample: Number(sample), part: 0, parts: 1, bothWays: false };
 }
 
 async function sweepAll(choice: Choice, jobs: number): Promise<Results> {

@@ -85,12 +85,15 @@ function taskOf(
   sample?: number,
 ): Task {
   const place = { guard, shell: 'dash', fs, scenario } as const;
-  const share: Share = { part: 0, parts: 1, seed, thin: 50, stopAtFirst: true };
-  if (sample !== undefined) share.sample = sample;
-  if (program !== undefined) Object.assign(share, { program, thin: 1 });
+  const share: Share = {
+    ...{ part: 0, parts: 1, seed, stopAtFirst: true },
+    thin: program === undefined ? 50 : 1,
+    ...(sample !== undefined && { sample }),
+    ...(program !== undefined && { program }),
+  };
   switch (sweep) {
     case 'kill':
-      return { ...place, sweep, plan: { ...share, bothWays: false, again: 0, everywhereAgain: 0 } };
+      return { ...place, sweep, plan: { ...share, bothWays: false, again: 0 } };
     case 'power':
       return { ...place, sweep, plan: share };
     case 'fault':

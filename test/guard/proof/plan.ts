@@ -67,7 +67,7 @@ function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const whole = main.includes(scenario);
   const bothWays = scenario === 'begin';
   const dash = shares(seed, whole, 8, 10, whole ? 6 : 12).map((share): Task => {
-    const plan = { ...share, bothWays, again: 6, everywhereAgain: 0 };
+    const plan = { ...share, bothWays, again: 6 };
     return { sweep: 'kill', guard, shell: 'dash', fs: 'ext4', scenario, plan };
   });
   const others = [
@@ -78,7 +78,7 @@ function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
   ] as const;
   const more = others.flatMap(({ shell, fs, parts }) =>
     shares(seed, scenario === 'begin' && parts > 0, parts, whole ? 20 : 3, 6).map((share): Task => {
-      const plan = { ...share, bothWays: false, again: 8, everywhereAgain: 0 };
+      const plan = { ...share, bothWays: false, again: 8 };
       return { sweep: 'kill', guard, shell, fs, scenario, plan };
     }),
   );
@@ -128,7 +128,7 @@ export function samplePlan(choice: Choice): Task[] {
   const turn = <T>(list: readonly T[], index: number) => list[(index + seed) % list.length] as T;
   for (const [index, { name: scenario }] of scenarios.entries()) {
     const shell = turn(everyShell, index);
-    const kill = { ...some, sample: 3, bothWays: false, again: 3, everywhereAgain: 0 };
+    const kill = { ...some, sample: 3, bothWays: false, again: 3 };
     tasks.push({ sweep: 'kill', guard, shell, fs: 'ext4', scenario, plan: kill });
     if ((index + seed) % 2 === 0) {
       const fs = turn(fileSystems, index >> 1);
