@@ -1,6 +1,7 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from './real/processes.ts';
 import { type Ended, savepoint } from './real/savepoint.ts';
 import { type JobFields, ScratchHost } from './real/scratch-host.ts';
 
@@ -33,10 +34,20 @@ export class LabHost extends ScratchHost {
     return { files: this.overlay('files', laid), phases: { test } };
   }
 
-  /** What a person does about a link in the place of a directory. */
-  mend(): void {
+  /**
+   * What a person does about a link in the place of a directory. A watchdog that saw the decision
+   * while another rollback was under way tries once more after that, up to guard 1.2.0. It must not
+   * find the host mended.
+   */
+  async mend(): Promise<void> {
+    await until('the watchdog is gone', () => !this.#watched());
     rmSync(join(this.root, 'etc'));
     renameSync(join(this.root, 'away'), join(this.root, 'etc'));
+  }
+
+  #watched(): boolean {
+    const all = execFileSync('ps', ['-e', '-ww', '-o', 'args'], { encoding: 'utf8' });
+    return all.includes(` watch ${this.root} `);
   }
 
   /** Whether there was something to be unmounted. */

@@ -70,7 +70,7 @@ describe.runIf(isRoot)('a rollback that cannot succeed', () => {
   describe('after a person mended the host and cleared it', () => {
     let cleared: Ended;
     beforeAll(async () => {
-      host.mend();
+      await host.mend();
       cleared = await host.ask('host', 'clear');
     });
 
@@ -132,7 +132,7 @@ describe.runIf(isRoot)('what is recorded of a rollback that failed', () => {
 
   test('`recover` on the mended host brings everything back, and lifts the quarantine', async () => {
     const host = await failedBy('rollback');
-    host.mend();
+    await host.mend();
     const recovered = await host.ask('recover');
     expect(recovered).toMatchObject({ code: 0, json: { ended: [{ outcome: 'rolled-back' }] } });
     expect(names.map((name) => host.read(name))).toEqual(['old\n', 'old\n']);
@@ -141,7 +141,7 @@ describe.runIf(isRoot)('what is recorded of a rollback that failed', () => {
 
   test('`rollback` after a person cleared the host still says that it failed', async () => {
     const host = await failedBy('recover');
-    host.mend();
+    await host.mend();
     await host.ask('host', 'clear');
     expect(await host.split('rollback')).toMatchObject({
       code: 46,
@@ -151,7 +151,7 @@ describe.runIf(isRoot)('what is recorded of a rollback that failed', () => {
 
   test('`rollback` given again on the mended host brings everything back', async () => {
     const host = await failedBy('rollback');
-    host.mend();
+    await host.mend();
     expect(await host.split('rollback')).toMatchObject({
       code: 0,
       json: { outcome: 'rolled-back' },
