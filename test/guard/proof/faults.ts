@@ -62,6 +62,9 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
     tally.points++;
     tally.runs++;
     const mute = isMute(plan);
+    // It tries three times, so one call that fails is no reason to give up.
+    if (gaveUp && !plan.lasting)
+      note(tally, where, ['gave up for a fault that did not last'], trace);
     if (status === 124 && !mute) note(tally, where, ['the guard hangs'], trace);
     else if (!ok && !error && answers.includes(scenario.interrupted) && !mute) {
       note(tally, where, [`no answer of the protocol, status ${status}`], trace);
