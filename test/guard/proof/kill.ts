@@ -6,7 +6,7 @@ import { emptyTally, pointsOf, random, type Share, type Tally } from './tally.ts
 export interface KillPlan extends Share {
   /** Recover by both ways at each point, instead of by turns. */
   bothWays: boolean;
-  /** At every so manyth point the recovery is killed too, at a point by lot; 0 for never. */
+  /** The recovery of one crash in so many is killed too, at a point by lot; 0 for none. */
   again: number;
 }
 
@@ -16,7 +16,7 @@ export interface KillPlan extends Share {
  */
 export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally {
   const tally = emptyTally();
-  const roll = random(plan.seed);
+  const roll = random(plan.seed + plan.part);
   life.startAfter(scenario.before);
   const whole = life.perform(scenario.interrupted);
   const log = readLog(life);
@@ -24,8 +24,9 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
   note(tally, `${scenario.name}, undisturbed`, fine, log);
   const ways: Recovery[] = ['watchdog', 'boot'];
   if (plan.part === 0) tally.all = whole.points;
-  const points = pointsOf(log, plan);
-  for (const [index, point] of points.entries()) {
+  // How long a recovery is depends on the crash: the last one tells about how long the next will be.
+  let length = whole.points;
+  for (const [index, point] of pointsOf(log, plan).entries()) {
     if (plan.stopAtFirst && tally.violations.length > 0) break;
     const where = `${scenario.name}, killed at ${point} of ${whole.points}`;
     life.startAfter(scenario.before);
@@ -34,50 +35,39 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
     const trace = readLog(life);
     tally.points++;
     note(tally, where, judgeNow(life), trace);
-    const turn = ways[index % 2] ?? 'boot';
-    const again = plan.again > 0 && index % plan.again === 0;
-    const chosen = plan.bothWays ? ways : [turn];
-    // Keeping a disk costs as much as a small step: only where the crash is come back to.
-    if (chosen.length > 1 || again) life.keep('crash');
+    const chosen = plan.bothWays ? ways : [ways[index % 2] ?? 'boot'];
+    if (chosen.length > 1) life.keep('crash');
     for (const [nth, way] of chosen.entries()) {
       if (nth > 0) life.restore('crash');
-      recover(life, scenario, way);
+      const again = plan.again > 0 && roll() < 1 / plan.again;
+      const killAt = again ? 1 + Math.floor(roll() * length) : undefined;
+      const { points, killed } = recover(life, scenario, way, killAt);
       tally.runs++;
-      note(tally, `${where}, recovered by ${way}`, judgeEnd(life, scenario.ends, false), trace);
+      if (!killed) {
+        length = points || length;
+        note(tally, `${where}, recovered by ${way}`, judgeEnd(life, scenario.ends, false), trace);
+        continue;
+      }
+      tally.points++;
+      const second = `${where}; recovery by ${way} killed at ${killAt}`;
+      const both = `${trace}--- recovery ---\n${readLog(life)}`;
+      note(tally, second, judgeNow(life), both);
+      // The other way has to cope with what is left of the first.
+      recover(life, scenario, way === 'boot' ? 'watchdog' : 'boot');
+      note(tally, `${second}; recovered`, judgeEnd(life, scenario.ends, false), both);
     }
-    if (again) killAgain(life, scenario, turn, where, roll(), tally, trace);
   }
   life.ground.forget('crash');
   return tally;
 }
 
-/** Kills the recovery from the kept crash too, at a point by lot (`share`, 0 to 1); the other way of recovering then has to cope. */
-function killAgain(
+/** Lets the host recover, or be killed in it: the number of points, and whether that came to pass. */
+export function recover(
   life: Life,
   scenario: Scenario,
   way: Recovery,
-  where: string,
-  share: number,
-  tally: Tally,
-  trace: string,
-): void {
-  life.restore('crash');
-  const count = recover(life, scenario, way);
-  if (count === 0) return;
-  const point = 1 + Math.floor(share * count);
-  life.restore('crash');
-  recover(life, scenario, way, point);
-  const second = `${where}; recovery by ${way} killed at ${point} of ${count}`;
-  const both = `${trace}--- recovery ---\n${readLog(life)}`;
-  tally.points++;
-  tally.runs++;
-  note(tally, second, judgeNow(life), both);
-  recover(life, scenario, way === 'boot' ? 'watchdog' : 'boot');
-  note(tally, `${second}; recovered`, judgeEnd(life, scenario.ends, false), both);
-}
-
-/** Lets the host recover, or be killed in it; gives the number of points of the recovery. */
-export function recover(life: Life, scenario: Scenario, way: Recovery, killAt?: number): number {
+  killAt?: number,
+): { points: number; killed: boolean } {
   const steps: Step[] = [...recoveries[way]];
   if (scenario.interrupted === 'next begin' && way === 'watchdog') steps.push('next watchdog');
   let points = 0;
@@ -85,9 +75,9 @@ export function recover(life: Life, scenario: Scenario, way: Recovery, killAt?: 
     const mode = killAt === undefined ? ['count'] : ['kill', String(killAt)];
     const done = life.perform(step, { mode });
     points ||= done.points;
-    if (killAt !== undefined && done.reached) break;
+    if (killAt !== undefined && done.reached) return { points, killed: true };
   }
-  return points;
+  return { points, killed: false };
 }
 
 /** A step that nobody disturbs has to succeed and to end as it should, or the sweep means nothing. */
