@@ -10167,21 +10167,21 @@ cd ..
 when='2001-02-03 04:05:06'
 if touch -d "$when.123456789" odd 2>/dev/null; then when=$when.123456789; fi
 find . -depth -exec touch -h -d "$when" {} +
-`}});var import_node_crypto15,rehearsed,Life,measured,killed,init_life=__esm({"src/rehearsal/life.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_crypto15=require("node:crypto");init_client();init_protocol();init_world();rehearsed=["begin","apply","commi\
-t","rollback"],Life=class{#site;#degraded;#credentials=[["id",`rehearsal-${(0,import_node_crypto15.randomBytes)(6).toString(
-"hex")}`],["token",(0,import_node_crypto15.randomBytes)(32).toString("hex")],["fence","1"]];constructor(site,degraded){this.#site=
-site,this.#degraded=degraded}async run(verb){let payload=verb==="apply"?await change():void 0;return ask2(this.#site,verb,
-this.#fields(verb),payload&&(()=>payload))}async runUpTo(verb){verb!=="begin"&&(await this.run("begin"),verb!=="apply"&&
-await this.run("apply"))}async measure(shell2,verb){return Number(await this.#onHost(shell2,verb,measured))*10}async runAndKill(shell2,verb,after2){
-let seconds2=(after2/1e3).toFixed(3);return(await this.#onHost(shell2,verb,killed,seconds2)).trim()==="killed"}async outcome(shell2){
-let file=`${this.#site.root}/var/lib/savepoint/tx/${firstOf(this.#credentials,"id")}/outcome`;return(await shell2.run('[\
- ! -e "$1" ] || cat "$1"',[file])).trim()}async#onHost(shell2,verb,script6,...words3){let request=Buffer.concat([Buffer.
-from(encodeRequest([...this.#fields(verb),...siteFields(this.#site)])),...verb==="apply"?[await change()]:[]]),{root,guard}=this.#site,
-path=`${root}/var/lib/savepoint/guard/${guard.sha256}/guard`;return shell2.run(script6,[root,path,verb,...words3],request)}#fields(verb){
-return verb==="apply"?[...this.#credentials,...removed.map(path=>["remove",path])]:verb!=="begin"?this.#credentials:[...this.#credentials,
-["holder","savepoint guard check"],["degraded",this.#degraded?"yes":"no"],...tracked.map(path=>["track",path])]}},measured=
-`
+`}});var import_node_crypto15,rehearsed,Life,measured,killed,resumed,init_life=__esm({"src/rehearsal/life.ts"(){"use strict";
+init_define_SAVEPOINT();import_node_crypto15=require("node:crypto");init_client();init_protocol();init_world();rehearsed=
+["begin","apply","commit","rollback"],Life=class{#site;#degraded;#credentials=[["id",`rehearsal-${(0,import_node_crypto15.randomBytes)(
+6).toString("hex")}`],["token",(0,import_node_crypto15.randomBytes)(32).toString("hex")],["fence","1"]];constructor(site,degraded){
+this.#site=site,this.#degraded=degraded}async run(verb){let payload=verb==="apply"?await change():void 0;return ask2(this.#site,
+verb,this.#fields(verb),payload&&(()=>payload))}async runUpTo(verb){verb!=="begin"&&(await this.run("begin"),verb!=="app\
+ly"&&await this.run("apply"))}async measure(shell2,verb){return Number(await this.#onHost(shell2,verb,measured))*10}async runAndKill(shell2,verb,after2){
+let seconds2=(after2/1e3).toFixed(3);return(await this.#onHost(shell2,verb,killed,seconds2)).trim()==="killed"}async resumeWatchdog(shell2){
+await shell2.run(resumed,[this.#site.root])}async outcome(shell2){let file=`${this.#site.root}/var/lib/savepoint/tx/${firstOf(
+this.#credentials,"id")}/outcome`;return(await shell2.run('[ ! -e "$1" ] || cat "$1"',[file])).trim()}async#onHost(shell2,verb,script6,...words3){
+let request=Buffer.concat([Buffer.from(encodeRequest([...this.#fields(verb),...siteFields(this.#site)])),...verb==="appl\
+y"?[await change()]:[]]),{root,guard}=this.#site,path=`${root}/var/lib/savepoint/guard/${guard.sha256}/guard`;return shell2.
+run(script6,[root,path,verb,...words3],request)}#fields(verb){return verb==="apply"?[...this.#credentials,...removed.map(
+path=>["remove",path])]:verb!=="begin"?this.#credentials:[...this.#credentials,["holder","savepoint guard check"],["degr\
+aded",this.#degraded?"yes":"no"],...tracked.map(path=>["track",path])]}},measured=`
 cat >"$1/request"
 read -r from _ </proc/uptime
 /bin/sh "$2" "$3" <"$1/request" >/dev/null 2>&1 || :
@@ -10190,12 +10190,30 @@ rm -f "$1/request"
 echo $((\${to%.*}\${to#*.} - \${from%.*}\${from#*.}))
 `,killed=`
 cat >"$1/request"
+sed -n -e 's/^id \\(..*\\)/\\1/p' -e '/^$/q' "$1/request" >"$1/id"
 setsid /bin/sh "$2" "$3" <"$1/request" >/dev/null 2>&1 &
 pid=$!
 sleep "$4"
+kill -STOP "-$pid" 2>/dev/null || :
+halted=
+while now=$(grep -l -f "$1/id" /proc/[0-9]*/cmdline 2>/dev/null); [ "$now" != "$halted" ]; do
+  halted=$now
+  echo "$halted" >>"$1/halted"
+  for one in $halted; do
+    one=\${one#/proc/}
+    kill -STOP "\${one%/cmdline}" 2>/dev/null || :
+  done
+done
 if kill -9 "-$pid" 2>/dev/null; then echo killed; else echo over; fi
 wait $pid 2>/dev/null || :
-rm -f "$1/request"
+rm -f "$1/request" "$1/id"
+`,resumed=`
+[ -e "$1/halted" ] || exit 0
+while read -r one; do
+  one=\${one#/proc/}
+  kill -CONT "\${one%/cmdline}" 2>/dev/null || :
+done <"$1/halted"
+rm -f "$1/halted"
 `}});async function manifestOf(shell2,root){let lines3=(await shell2.run(script5,[root])).split(`
 `),[listing="",names="",sums="",attributes=""]=lines3.map(line=>Buffer.from(line,"hex").toString("latin1")),hashes2=[...sums.
 matchAll(/^\\?([0-9a-f]{64}) /gm)].map(([,hash=""])=>hash),content=new Map(split(names).map((name,index)=>[name,hashes2[index]??
@@ -10247,12 +10265,13 @@ for(let hit=!1;!hit;after2=Math.floor(after2/2)){if(after2===0)return{problems:[
 let[problems,wasHit]=await killedOnce(stage,verb,after2);if(hit=wasHit,problems.length>0)return{problems:problems.map(text6=>`\
 after ${after2} ms: ${text6}`),note:""}}}return{problems:[],note:points===1?"1 kill, at work":`${points} kills, each at \
 work`}}async function killedOnce(stage,verb,after2){let life=new Life(stage.site,stage.degraded);await life.runUpTo(verb);
-let hit=await life.runAndKill(stage.shell,verb,after2),between=await neverMixed(stage);await ask2(stage.site,"recover",[]);
-let outcome=await life.outcome(stage.shell),ended=await whollyEnded(stage,verb,outcome);return outcome==="committed"&&await buildWorld(
-stage.shell,stage.site.root,stage.can),[[...between,...ended],hit]}async function durationOf({shell:shell2,site,can,degraded},verb){
-let life=new Life(site,degraded);await life.runUpTo(verb);let whole2=await life.measure(shell2,verb);return await ask2(site,
-"recover",[]),verb==="commit"&&await buildWorld(shell2,site.root,can),whole2}async function neverMixed({shell:shell2,site,
-old,changed:changed2}){return mixed(old,changed2??old,await manifestOf(shell2,site.root))}async function whollyEnded(stage,verb,outcome){
+let[hit,between]=await killAndLook(stage,life,verb,after2);await ask2(stage.site,"recover",[]);let outcome=await life.outcome(
+stage.shell),ended=await whollyEnded(stage,verb,outcome);return outcome==="committed"&&await buildWorld(stage.shell,stage.
+site.root,stage.can),[[...between,...ended],hit]}async function killAndLook(stage,life,verb,after2){try{return[await life.
+runAndKill(stage.shell,verb,after2),await neverMixed(stage)]}finally{await life.resumeWatchdog(stage.shell)}}async function durationOf({
+shell:shell2,site,can,degraded},verb){let life=new Life(site,degraded);await life.runUpTo(verb);let whole2=await life.measure(
+shell2,verb);return await ask2(site,"recover",[]),verb==="commit"&&await buildWorld(shell2,site.root,can),whole2}async function neverMixed({
+shell:shell2,site,old,changed:changed2}){return mixed(old,changed2??old,await manifestOf(shell2,site.root))}async function whollyEnded(stage,verb,outcome){
 if(verb==="commit"&&outcome==="committed"){let{shell:shell2,site,changed:changed2}=stage,now=await manifestOf(shell2,site.
 root);return[...changed2?mixed(changed2,changed2,now):[],...await nothingLeft(stage)]}return[...outcome==={begin:"",apply:"\
 conflict"}[verb]?[]:expectOutcome(outcome,"rolled-back"),...await asBefore(stage),...await nothingLeft(stage)]}async function asBefore({

@@ -42,12 +42,19 @@ export class Life {
   }
 
   /**
-   * Starts a verb on the host and kills it with all its processes after so many milliseconds.
+   * Starts a verb on the host and kills it with all its processes after so many milliseconds. The
+   * transaction's watchdog is halted just before, so that it cannot repair what is to be looked at,
+   * until `resumeWatchdog`.
    * @returns false when it had ended before.
    */
   async runAndKill(shell: HostShell, verb: Rehearsed, after: number): Promise<boolean> {
     const seconds = (after / 1000).toFixed(3);
     return (await this.#onHost(shell, verb, killed, seconds)).trim() === 'killed';
+  }
+
+  /** Lets the watchdog go on, if it was halted. */
+  async resumeWatchdog(shell: HostShell): Promise<void> {
+    await shell.run(resumed, [this.#site.root]);
   }
 
   /** How the transaction ended, as the guard's own record has it; nothing while it has not. */
@@ -97,12 +104,40 @@ echo $((\${to%.*}\${to#*.} - \${from%.*}\${from#*.}))
 
 // The verb leads a process group of its own: where a shell starts something in the background
 // and has no job control, setsid need not fork, so $! is its leader.
+//
+// It is stopped before it is killed, so that it gets no further while the watchdog is looked for:
+// among the processes whose words name the transaction. That name comes as a file, or this shell and
+// its grep would have it among their words; and not as -F, with which the grep of busybox sees the
+// first word only. A watchdog that saw the decision has made a process that waits for the verb to end
+// and then restores, and may be making it now: all are halted once a look finds no more than the one
+// before. One that has become a `sleep` meanwhile is found no more, but has to go on as well, so the
+// list of the halted only grows.
 const killed = `
 cat >"$1/request"
+sed -n -e 's/^id \\(..*\\)/\\1/p' -e '/^$/q' "$1/request" >"$1/id"
 setsid /bin/sh "$2" "$3" <"$1/request" >/dev/null 2>&1 &
 pid=$!
 sleep "$4"
+kill -STOP "-$pid" 2>/dev/null || :
+halted=
+while now=$(grep -l -f "$1/id" /proc/[0-9]*/cmdline 2>/dev/null); [ "$now" != "$halted" ]; do
+  halted=$now
+  echo "$halted" >>"$1/halted"
+  for one in $halted; do
+    one=\${one#/proc/}
+    kill -STOP "\${one%/cmdline}" 2>/dev/null || :
+  done
+done
 if kill -9 "-$pid" 2>/dev/null; then echo killed; else echo over; fi
 wait $pid 2>/dev/null || :
-rm -f "$1/request"
+rm -f "$1/request" "$1/id"
+`;
+
+const resumed = `
+[ -e "$1/halted" ] || exit 0
+while read -r one; do
+  one=\${one#/proc/}
+  kill -CONT "\${one%/cmdline}" 2>/dev/null || :
+done <"$1/halted"
+rm -f "$1/halted"
 `;

@@ -131,13 +131,26 @@ async function killedOnce(
 ): Promise<[problems: string[], hit: boolean]> {
   const life = new Life(stage.site, stage.degraded);
   await life.runUpTo(verb);
-  const hit = await life.runAndKill(stage.shell, verb, after);
-  const between = await neverMixed(stage);
+  const [hit, between] = await killAndLook(stage, life, verb, after);
   await ask(stage.site, 'recover', []);
   const outcome = await life.outcome(stage.shell);
   const ended = await whollyEnded(stage, verb, outcome);
   if (outcome === 'committed') await buildWorld(stage.shell, stage.site.root, stage.can);
   return [[...between, ...ended], hit];
+}
+
+/** What a verb that was killed leaves, before anything can repair it: taking it all in is not atomic. */
+async function killAndLook(
+  stage: Stage,
+  life: Life,
+  verb: Rehearsed,
+  after: number,
+): Promise<[hit: boolean, problems: string[]]> {
+  try {
+    return [await life.runAndKill(stage.shell, verb, after), await neverMixed(stage)];
+  } finally {
+    await life.resumeWatchdog(stage.shell);
+  }
 }
 
 /** Milliseconds that a verb takes on the host; leaves everything as it was. */

@@ -106,6 +106,26 @@ describe('a guard is rehearsed on a host, under a transaction of the pinned one'
     expectNothingLeft();
   });
 
+  test('a watchdog that goes to work as soon as a verb is killed does not disturb the look', async () => {
+    // While it has the lock, it leaves no tree wholly old or new.
+    const watch = `watch() {
+  while [ -e "$tx/token" ] && [ ! -e "$tx/outcome" ]; do
+    [ ! -e "$tx/decision" ] || (
+      lock
+      [ -e "$tx/outcome" ] || { true >./etc/half; sleep 1; rm ./etc/half; }
+      unlock
+      finish watchdog
+    )
+    sleep 0.01
+  done
+}`;
+    const file = candidate(/^watch\(\) \{.*?^\}$/ms, watch.replaceAll('$', '$$$$'));
+    const { failed, code } = await check(file, 1);
+    expect(failed).toEqual([]);
+    expect(code).toBe(0);
+    expectNothingLeft();
+  });
+
   test('one that reaches out of its scratch root does no lasting harm', async () => {
     const evil = 'echo "deb http://evil.example x y" >/etc/apt/sources.list';
     const { failed, code } = await check(candidate(/^set -u$/m, `set -u\n${evil}`), 0);
