@@ -682,9 +682,9 @@ kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, u
     done
     [ -n "$pids" ] || return 0; done
 }
-job_pids() { # sets pids to those that have the mark of this transaction
+job_pids() { # sets pids to those that have the mark of this transaction. With -F busybox looks no further than the first NUL
   set -- /proc/[0-9]*/environ && [ -e "$1" ] || set -- /proc/[0-9]*/environ # a list that could not be read looks like none
-  pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do
+  pids='' && for pid in $(grep -l "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do
     pid=${pid#/proc/} && pid=${pid%/environ} && [ "$pid" = $$ ] || pids="$pids $pid"; done
   [ -n "$pids" ]
 }
