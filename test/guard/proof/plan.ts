@@ -45,7 +45,7 @@ export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
   const { guard, seed } = choice;
   for (const scenario of raceNames) {
     for (const shell of everyShell) {
-      const plan = { times: shell === 'dash' ? 40 : 20, seed };
+      const plan = { times: shell === 'dash' ? 30 : 15, seed };
       tasks.push({ sweep: 'race', guard, shell, fs: 'ext4', scenario, plan });
     }
   }
@@ -79,7 +79,7 @@ function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
     { shell: 'dash', fs: 'xfs', parts: 0 },
   ] as const;
   const more = others.flatMap(({ shell, fs, parts }) =>
-    shares(seed, scenario === 'begin' && parts > 0, parts, whole ? 40 : 3, 6).map((share): Task => {
+    shares(seed, scenario === 'begin' && parts > 0, parts, whole ? 30 : 3, 6).map((share): Task => {
       const plan = { ...share, bothWays: false, again: 2 };
       return { sweep: 'kill', guard, shell, fs, scenario, plan };
     }),
@@ -92,7 +92,7 @@ function powerTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const on = whole ? fileSystems : (['ext4', 'xfs'] as const);
   const tasks = on.flatMap((fs) => {
     const single = fs === 'ext4' || fs === 'xfs';
-    const sample = single ? (whole ? 30 : 4) : 3;
+    const sample = single ? (whole ? 24 : 4) : 3;
     return shares(seed, scenario === 'begin' && single, 6, sample, 6).map(
       (plan): Task => ({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan }),
     );
@@ -109,7 +109,7 @@ function faultTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const tasks: Task[] = [{ sweep: 'full disk', ...place, plan: { seed, sample: 30 } }];
   for (const fault of faults) {
     for (const lasting of [false, true]) {
-      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 15, fault, lasting };
+      const plan = { part: 0, parts: 1, seed, thin: 10, sample: 10, fault, lasting };
       tasks.push({ sweep: 'fault', ...place, plan });
     }
   }
