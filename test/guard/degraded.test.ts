@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -15,7 +15,7 @@ import { describe, expect, test } from 'vitest';
 import { differences, type Field, snapshot } from './manifest.ts';
 import { Mounts } from './mounts.ts';
 import { Conversation } from './spoken.ts';
-import { guards } from './which.ts';
+import { guards, isSince } from './which.ts';
 
 /**
  * All tools of the host, its shell too, are busybox's; $1 is a folder of our own. But for comm,
@@ -105,6 +105,22 @@ describe.each(guards)('%s, on a host with', (_which, file) => {
     expect(ask('apply', [], await change())).toMatchObject({ ok: true });
     expect(ask('commit').head).toContain('outcome committed');
     expect(it.file('etc/lab/file')).toBe('new\n');
+  });
+
+  // The grep of busybox reads only the first variable of an environment, unless it is asked for a pattern.
+  test.runIf(isSince('1.2.1', file))('busybox alone, what the job left is killed', async () => {
+    using host = await on(onlyBusybox);
+    const { it, ask } = host;
+    expect(ask('begin', [...track, 'degraded yes']).ok).toBe(true);
+    const loop = 'while sleep 0.1; do echo job >"$1"; done';
+    const phase = `env -i A=1 SAVEPOINT_TRANSACTION="$SAVEPOINT_TRANSACTION" PATH="$PATH" \\
+      sh -c '${loop}' sh "$SAVEPOINT_ROOT/etc/lab/file" >/dev/null 2>&1 &`;
+    ask('exec', ['phase left', 'nonce told'], Buffer.from(phase));
+    const left = () => spawnSync('pgrep', ['-f', `${it.root}/etc/lab/file`]).status === 0;
+    expect(left()).toBe(true);
+    expect(ask('rollback').head).toContain('outcome rolled-back');
+    expect(left()).toBe(false);
+    expect(it.file('etc/lab/file')).toBe('old\n');
   });
 });
 
