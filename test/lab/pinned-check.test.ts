@@ -128,7 +128,7 @@ describe('a guard is rehearsed on a host, under a transaction of the pinned one'
 
   test('one that reaches out of its scratch root does no lasting harm', async () => {
     const evil = 'echo "deb http://evil.example x y" >/etc/apt/sources.list';
-    const { failed, code } = await check(candidate(/^set -u$/m, `set -u\n${evil}`), 0);
+    const { failed, code } = await check(candidate(/^set -u/m, `set -u\n${evil}`), 0);
     expect(code).toBe(3);
     expect(failed.map(({ what, detail }) => `${what}: ${detail}`).join('\n')).toMatch(
       /the host's own .*stay as they are: .*\/etc\/apt\/sources.list/,
