@@ -77,7 +77,7 @@ export function faultSweep(life: Life, scenario: Scenario, plan: FaultPlan): Tal
       life.ground.powerOn();
     }
     life.perform('reboot');
-    life.perform('boot');
+    life.perform('boot', 'untraced');
     const committed = ok && head.includes('outcome committed');
     const rolledBack = ok && head.includes('outcome rolled-back');
     const ends = rolledBack ? 'old' : scenario.ends;

@@ -24,8 +24,9 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
   note(tally, `${scenario.name}, undisturbed`, fine, log);
   const ways: Recovery[] = ['watchdog', 'boot'];
   if (plan.part === 0) tally.all = whole.points;
-  // How long a recovery is depends on the crash: the last one tells about how long the next will be.
-  let length = whole.points;
+  // How long a recovery is depends on the crash: one that ended before it was killed tells about
+  // how long the next will be.
+  let length = Math.ceil(1.5 * whole.points);
   for (const [index, point] of pointsOf(log, plan).entries()) {
     if (plan.stopAtFirst && tally.violations.length > 0) break;
     const where = `${scenario.name}, killed at ${point} of ${whole.points}`;
@@ -61,7 +62,7 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
   return tally;
 }
 
-/** Lets the host recover, or be killed in it: the number of points, and whether that came to pass. */
+/** Lets the host recover, or be killed in it: how many points it had, and whether that came to pass. */
 export function recover(
   life: Life,
   scenario: Scenario,
@@ -72,8 +73,8 @@ export function recover(
   if (scenario.interrupted === 'next begin' && way === 'watchdog') steps.push('next watchdog');
   let points = 0;
   for (const step of steps) {
-    const mode = killAt === undefined ? ['count'] : ['kill', String(killAt)];
-    const done = life.perform(step, { mode });
+    const trace = killAt === undefined ? 'untraced' : { mode: ['kill', String(killAt)] };
+    const done = life.perform(step, trace);
     points ||= done.points;
     if (killAt !== undefined && done.reached) return { points, killed: true };
   }

@@ -121,7 +121,8 @@ export class Life implements Disposable {
   liveThrough(steps: readonly Step[]): void {
     this.restore('world');
     for (const step of steps) {
-      const { answer } = this.perform(step);
+      // A begin leaves its watchdog.
+      const { answer } = this.perform(step, step === 'begin' ? undefined : 'untraced');
       if (answer.status !== 0) {
         throw new Error(
           `${stepFailed}: ${step}: ${answer.error} ${answer.head.join(' ')} ${answer.stderr}`,
@@ -130,15 +131,21 @@ export class Life implements Disposable {
     }
   }
 
-  /** Takes one step, under the tracer. What it leaves running is killed, as if power had failed. */
-  perform(step: Step, trace: Trace = { mode: ['count'] }): Traced {
+  /**
+   * Takes one step, under the tracer. What it leaves running is killed, as if power had failed.
+   * `untraced` is for steps that leave nothing running: it takes two thirds of the time.
+   */
+  perform(step: Step, trace: Trace | 'untraced' = { mode: ['count'] }): Traced {
     const nothing = { points: 0, reached: false, processes: 0 };
     const done: Answer = { status: 0, ok: true, head: [], body: '', stderr: '' };
     if (step === 'job edits') this.#edit();
     else if (step === 'job overwrites') this.#overwrite();
     else if (step === 'expire') this.machine.pass(100_000);
     else if (step === 'reboot') this.machine.reboot();
-    else {
+    else if (trace === 'untraced') {
+      const [verb, call] = this.#request(step);
+      return { answer: this.guard.call(verb, call), ...nothing };
+    } else {
       const summary = join(this.#dir, 'summary');
       const options = [
         '--summary',

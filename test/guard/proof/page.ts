@@ -44,7 +44,7 @@ flushed, once as they are and once after an unrelated fsync; at a fault point th
 takes itself is compared at the instant of the crash (every tracked path wholly old or wholly new) and after the host
 has recovered by its watchdog or at boot (all old, or all of the commit; nothing left behind). \`ext4+xfs\` means that
 the guard's state lies on a file system of its own. In begin,
-apply, commit, rollback and recover, dash on ext4 is killed at every call, and every second time again within the
+apply, commit, rollback and recover, dash on ext4 is killed at every call, and every fourth time again within the
 recovery, which the other way of recovering then has to take further; in begin, bash, busybox and mksh are, and the power is cut on ext4 and xfs, at every call too. Of the calls on the guard's
 scratch files one in six is tried, of those on the empty files that it sets aside, all alike, one in forty.
 The rest is a sample drawn by the seed (\`plan.ts\`).`;

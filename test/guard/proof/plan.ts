@@ -30,7 +30,7 @@ const verbs = main.slice(0, 4);
 /**
  * The whole proof: three quarters of an hour on two cores, an hour and a half on slow ones, in as many pieces
  * as one likes (--journal). In the verbs and in `recover` dash on ext4 is killed at every call, and every
- * second recovery at a point by lot; both ways of recovering are tried by turns. In begin, where all that
+ * fourth recovery at a point by lot; both ways of recovering are tried by turns. In begin, where all that
  * protects a host has to become durable, both are tried after each call, and bash, busybox and mksh are
  * killed and the power is cut on ext4 and xfs at every call too. Of the calls on the guard's scratch files
  * one in six is tried, of those on the reserve's empty files, all alike, one in forty. All else are samples
@@ -69,7 +69,7 @@ function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const whole = main.includes(scenario);
   const bothWays = scenario === 'begin';
   const dash = shares(seed, whole, 8, 10, whole ? 6 : 12).map((share): Task => {
-    const plan = { ...share, bothWays, again: 2 };
+    const plan = { ...share, bothWays, again: 4 };
     return { sweep: 'kill', guard, shell: 'dash', fs: 'ext4', scenario, plan };
   });
   const others = [
@@ -79,7 +79,7 @@ function killTasks({ guard, seed }: Choice, scenario: string): Task[] {
     { shell: 'dash', fs: 'xfs', parts: 0 },
   ] as const;
   const more = others.flatMap(({ shell, fs, parts }) =>
-    shares(seed, scenario === 'begin' && parts > 0, parts, whole ? 30 : 3, 6).map((share): Task => {
+    shares(seed, scenario === 'begin' && parts > 0, parts, whole ? 20 : 3, 6).map((share): Task => {
       const plan = { ...share, bothWays: false, again: 2 };
       return { sweep: 'kill', guard, shell, fs, scenario, plan };
     }),
@@ -92,7 +92,7 @@ function powerTasks({ guard, seed }: Choice, scenario: string): Task[] {
   const on = whole ? fileSystems : (['ext4', 'xfs'] as const);
   const tasks = on.flatMap((fs) => {
     const single = fs === 'ext4' || fs === 'xfs';
-    const sample = single ? (whole ? 24 : 4) : 3;
+    const sample = single ? (whole ? (scenario === 'apply' ? 24 : 12) : 4) : 3;
     return shares(seed, scenario === 'begin' && single, 6, sample, 6).map(
       (plan): Task => ({ sweep: 'power', guard, shell: 'dash', fs, scenario, plan }),
     );

@@ -35,7 +35,7 @@ export function powerSweep(life: Life, scenario: Scenario, plan: Share): Tally {
       const now = judgeNow(life).filter((p) => !jobWrites.some((path) => p.startsWith(`${path}:`)));
       note(tally, where, now, trace);
       life.perform('reboot');
-      life.perform('boot');
+      life.perform('boot', 'untraced');
       note(tally, `${where}, booted`, judgeEnd(life, scenario.ends, acknowledged), trace);
     }
   }
