@@ -9,14 +9,15 @@
 #   tx/<id>/               a transaction       quarantine   why no transaction may begin
 # shellcheck disable=SC2012,SC2013 # ids of transactions and numbers of processes are plain words
 # shellcheck disable=SC2015,SC2034 # in "a && b || fail" either is meant; eval sets what seems unused
-set -u
-job_path=$PATH job_umask=$(umask) && umask 077
+set -u && case ${1:-} in exec | supervise) job_umask=$(umask) ;; esac
+job_path=$PATH && umask 077
 export LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
-unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH
-VERSION=1.2.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
+unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH uid
+VERSION=1.2.1 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
 LOCK_WAIT=600 GRACE=5 PATIENCE=300   # seconds: for another guard at work; from TERM to KILL; for a refresh or a probe
 KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144 # ended transactions kept for audit: so many, so old, so large together
-TAB=$(printf '\t') ODD=$(printf '\001\002\003') NL=$(printf '\n.') && NL=${NL%.}
+ODD=$(printf '\001\002\003\t') && TAB=${ODD#???} && ODD=${ODD%?} NL='
+'
 # ---- requests and answers --------------------------------------------------------------------------------------------
 read_request() { # lines "key value" up to an empty one; `read` takes single bytes, so the verb can read all that follows
   id='' token='' fence=0 guard='' root='' state_dir='' holder='' lease=120 deadline=21600 on_conflict=backup degraded=no
@@ -35,11 +36,11 @@ read_request() { # lines "key value" up to an empty one; `read` takes single byt
   case :$fence:$lease:$deadline:$out:$err:$reboot: in *[!0-9:]* | *::*) fail guard-protocol 'numbers have to be whole' ;; esac
   case $root in '' | /*) root=${root%/} ;; *) fail guard-protocol "the root '$root' is not absolute" ;; esac
   admit root "$root$state_dir"; state=$root/var/lib/savepoint
-  if [ -z "$root" ] && [ "$(id -u)" != 0 ]; then state=${state_dir:-${XDG_STATE_HOME:-${HOME:-}/.local/state}/savepoint}; fi
-  place
+  if [ -z "$root" ] && ! is_root; then state=${state_dir:-${XDG_STATE_HOME:-${HOME:-}/.local/state}/savepoint}; fi; place
 }
+is_root() { [ -n "${uid:=$(id -u)}" ] && [ "$uid" = 0 ]; }
 place() { # all work is done from the root, by relative names ("./etc/apt"), which never begin with a dash
-  find='' doubted='' kept='' && cd "$root/" && read -r boot </proc/sys/kernel/random/boot_id || fail host-file-missing "the root $root is not there, or no /proc"
+  find='' doubted='' kept='' && cd -P "$root/" && here=$PWD && read -r boot </proc/sys/kernel/random/boot_id || fail host-file-missing "the root $root is not there, or no /proc"
   tx=$state/tx/$id work=$state/tx/$id/work && read -r tools sync_f 2>/dev/null <"$tx/tools" || tools=gnu sync_f=''
 }
 # admit WHAT WORD...: where root has put a policy of the host's own there, it is asked about whoever comes by sudo.
@@ -54,8 +55,7 @@ unwritten() { fail host-write-failed "cannot write ${1:-below $state}"; }
 mine() { # this verb may act on the transaction: it is here, and the token is right
   [ -n "$id" ] && [ -e "$tx/token" ] || fail not-open "there is no transaction '$id' on this host"
   read -r known <"$tx/token" && [ "$(say "$token" | sha256sum)" = "$known" ] || fail bad-token "the token is not that of transaction $id"
-  latest
-  [ "$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"
+  latest && [ "$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"
 }
 latest() { # nobody came later
   read -r seen <"$tx/fence" || fail host-read-failed "cannot read $tx/fence"
@@ -75,11 +75,11 @@ flush_tracked() { # [PATH]: the file systems of the tracked paths, and of PATH
 }
 nearest() { dir=.${1%/*} && while [ ! -d "$dir" ]; do dir=${dir%/*}; done; } # PATH: sets dir to the closest directory above it
 # straight DIR: DIR is where its name says, not behind a symbolic link. Sets real.
-straight() { real=$(cd -P "$1/" 2>/dev/null && pwd -P) && here=$(pwd -P) && [ "${real%/}" = "${here%/}${1#.}" ]; }
+straight() { real='' && cd -P "$1/" 2>/dev/null && real=$PWD; cd "${here%/}/." || fail host-file-missing "the root $here is gone"; [ "${real%/}" = "${here%/}${1#.}" ]; }
 is_dir() { [ -d "$1" ] && [ ! -L "$1" ]; }
 # In our lists a name is a line; \001 stands for a line break in it, \002 for a tab, and \003 for the tabs that part
 # fields until they are there. lines: from NUL-ended names to such lines; names: and back.
-lines() { tr '\n\000\t\003' '\001\n\002\t'; }
+lines() { exec tr '\n\000\t\003' '\001\n\002\t'; }
 names() { tr '\n\001\002' '\000\n\t'; }
 plain() { case $1 in *[$ODD]*) name=$(printf '%s.' "$1" | tr '\001\002' '\n\t') && name=${name%.} ;; *) name=$1 ;; esac; } # LINE: sets name
 each() { list=$1 && shift && while IFS= read -r line; do plain "$line" && "$@" "$name" || return 1; done <"$list"; } # LIST COMMAND...: with every name
@@ -104,10 +104,10 @@ lock() { # one guard at a time. Each puts its own name down, then looks for othe
   while true >"$locked" || unwritten "$locked"; do
     holds='' listed='' && for other in "$state/lock"/*; do # a list without its own name is none: it could not be read
       if [ "$other" = "$locked" ]; then listed=yes && continue; elif [ ! -e "$other" ]; then continue; fi
-      if alive "${other##*/}"; then holds=${other##*/} && break; else rm -f "$other"; fi
+      if alive "${other##*/}"; then holds=${life%%.*} && break; else rm -f "$other"; fi
     done
     [ -n "$holds" ] || [ -z "$listed" ] || return 0
-    rm -f "$locked" && clock && [ $((now - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process ${holds%%.*} is at work for over $LOCK_WAIT s"
+    rm -f "$locked" && clock && [ $((now - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process ${holds:-unknown ($state/lock cannot be listed)} is at work for over $LOCK_WAIT s"
     tries=$((tries + 1)) && sleep "0.$(((($$ + tries * 7) % 20) + 10))"
   done
 }
@@ -123,14 +123,15 @@ present() { # COMMAND...: runs COMMAND with the tracked paths that are there, if
 look() { true >"$1" && no_more "$1" && present look_into "$1"; }
 no_more() { true >"$1.paths" && true >"$1.odd" && true >"$1.other"; }
 look_into() { # FILE PATH...
-  list=$1 && shift
-  if [ "$tools" = gnu ]; then
+  list=$1 && shift && if [ "$tools" = gnu ]; then
     { find "$@" -xdev \( \( -path "*[$ODD]*" -o -lname "*[$ODD]*" \) -printf 'odd\003%p\0' -o ! -type d ! -type f ! -type l \
-      -printf 'other\003%p\0' -o -printf '%y\003%m\003%U\003%G\003%s\003%T@\003%i\003%C@\003%l\003%p\0' \) && printf 'whole\0'; } | lines
+      -printf 'other\003%p\0' -o -printf '%y\003%m\003%U\003%G\003%s\003%T@\003%i\003%C@\003%l\003%p\0' \) && printf 'whole\0'; } | lines | tabulate
   else
-    find "$@" -xdev -name "*[$ODD$TAB$NL]*" | sed "s/^/odd$TAB/" && find "$@" -xdev ! -type d ! -type f ! -type l | sed "s/^/other$TAB/" &&
-      find "$@" -xdev \( -type d -o -type f -o -type l \) -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + && echo whole
-  fi | awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" -v list="$list" '$1 == "whole" { whole = 1; next }
+    { find "$@" -xdev -name "*[$ODD$TAB$NL]*" | sed "s/^/odd$TAB/" && find "$@" -xdev ! -type d ! -type f ! -type l | sed "s/^/other$TAB/" &&
+      find "$@" -xdev \( -type d -o -type f -o -type l \) -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + && echo whole; } | tabulate; fi
+}
+tabulate() { # in a pipe
+  exec awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" -v list="$list" '$1 == "whole" { whole = 1; next }
     $1 == "odd" { print $2 >(list ".odd"); next } $1 == "other" { print $2 >(list ".other"); next }
     { t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t } $1 == "d" { $5 = 0 }
     $1 == "l" && tools == "plain" { $6 = 0 } { print; print $10 >(list ".paths") } END { exit !whole }' >"$list"
@@ -155,8 +156,7 @@ metadata='--numeric-owner --xattrs --xattrs-include=* --acls --selinux --no-recu
 posix='--format=posix --pax-option=delete=atime,delete=ctime --sparse'
 # shellcheck disable=SC2086 # words of a command
 pack() {
-  true >"$2" || return 1
-  if [ "$tools" != gnu ]; then present tar -cf "$2"; elif few "$1"; then on "$1" tar -cf "$2" $posix $metadata --
+  true >"$2" || return 1; if [ "$tools" != gnu ]; then present tar -cf "$2"; elif few "$1"; then on "$1" tar -cf "$2" $posix $metadata --
   else names <"$1" >"$work/names" && tar -cf "$2" $posix $metadata --null -T "$work/names"; fi
 }
 # shellcheck disable=SC2086
@@ -180,8 +180,7 @@ begin() {
   admit begin "$track" "$refresh" "$probe" # apart from each other (T), since ext4 makes files slowly where many were just removed:
   [ -d "$state/lock" ] || { mkdir -p "$state/tx" && { chattr +T "$state/tx" 2>/dev/null || :; } && mkdir -p "$state/lock"; } || unwritten
   lock && not_quarantined && claim && boot_recovery_install && preflight && back_up && watchdog_start && lease_write && put "$tx/armed" "$boot" ||
-    abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'
-  begun
+    abandon host-write-failed 'the watchdog, or recovery at boot, could not be set up'; begun
 }
 not_quarantined() { [ ! -e "$state/quarantine" ] || fail host-quarantined "$(cat "$state/quarantine")"; }
 begun() { # the answer, also for a controller that asks again because it lost the first one
@@ -211,10 +210,13 @@ abandon() { discard; fail "$1" "$2"; } # ends a begin that did not come as far a
 discard() { clear_stages; leave; rm -rf "$tx"; }
 forget() { rm -f "$1/token" && sync "$1" && rm -rf "$1"; } # what lost its token is never carried out any more
 leave() { leftovers "$state" && { [ ! -e "$state/open" ] || { read -r held <"$state/open" && { [ "$held" != "$id" ] || rm -f "$state/open"; }; }; }; }
-leftovers() { set -- "$1"/*.[0-9]* && [ -e "$1" ] || set -- "${1%/*}"/*.[0-9]*; rm -rf -- "$@"; } # DIR: of guards that were killed
+leftovers() { # DIR PATH...: removes these, and what guards that were killed have left in DIR
+  from=$1 && shift && set -- "$from"/*.[0-9]* "$@" && [ -e "$1" ] || { shift && set -- "$from"/*.[0-9]* "$@"; }
+  [ ! -e "$1" ] && [ $# -eq 1 ] || rm -rf -- "$@"
+}
 preflight() { # whatever would stop a rollback later is found now, while nothing is changed
   tools=gnu lost='extended attributes, ACLs, labels, capabilities, hard links and fractions of a second'
-  case $(find / -maxdepth 0 -printf '%y' 2>/dev/null; tar --version 2>/dev/null) in d*'GNU tar'*) ;; *)
+  case $(find / -maxdepth 0 -printf '%y' 2>/dev/null)$(tar --version 2>/dev/null) in d*'GNU tar'*) ;; *)
     tools=plain && [ "$degraded" = yes ] || abandon host-degraded \
       "the find or tar of this host would lose $lost: install GNU tar and findutils, or ask for degraded mode"
     echo "degraded: $lost are not kept" >>"$tx/warnings" ;;
@@ -229,9 +231,9 @@ preflight() { # whatever would stop a rollback later is found now, while nothing
   ! [ -s "$tx/before.other" ] || sed 's|^\./|left alone (socket, pipe or device): /|' "$tx/before.other" >>"$tx/warnings"
   room || abandon host-write-failed "cannot write below $tx"
 }
-mounted() { here=$(pwd -P) && here=${here%/} awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
+mounted() { here=${here%/} && export here && exec awk 'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\040/, " ", point) }
     index(point, ENVIRON["here"] "/") == 1 { p = substr(point, length(ENVIRON["here"]) + 1)
-      for (; p != ""; sub(/\/[^\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo; } # the first that is a tracked path or lies in one
+      for (; p != ""; sub(/\/[^\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo; } # in a subshell: the first that is a tracked path or lies in one
 frozen() { lsattr -aR -- "$@" 2>/dev/null | awk '$1 ~ /^[-a-zA-Z]*[ia]/ && $2 ~ /^\.\// { print $2; exit }'; }
 check_place() { # PATH: it could be renamed over, and it is where its name says
   case $1/ in *//* | */./* | */../* | *"$TAB"*) abandon guard-protocol "'$1' is no plain absolute path" ;; esac
@@ -266,8 +268,8 @@ back_up() { # a copy with hashes and manifest, proved to be what is there. It is
   packages >"$tx/packages" && flush_tracked "$state" ||
     abandon host-write-failed 'the backup could not be made durable'
 }
-differing() { # LIST LIST: a path that is not the same in both. Fails when a file has no hash
-  awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delete seen[$0]; next }
+differing() { # LIST LIST, in a subshell: a path that is not the same in both. Fails when a file has no hash
+  exec awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delete seen[$0]; next }
     !other++ { print $10 } END { if (!other) for (line in seen) { print seen[line]; break }
       exit sums != count }' pass=0 "$tx/sums" pass=1 "$1" pass=2 "$2"
 }
@@ -295,8 +297,8 @@ apply() { # lays the tar archive that follows over the tracked paths: staged bes
     flush_tracked && wrote && compare "$tx/written" changed removed added || fail host-write-failed 'the change could not be put into place'
   ok id "$id" && sort "$work/report" && echo; show_diff a b; rm -rf "$new"
 }
-permitted() { # STRICT: the first thing that a change may not have, by the name of the refusal; lists its directories
-  true >"$work/new.dirs" && awk -F "$TAB" -v strict="$1" -v dirs="$work/new.dirs" '
+permitted() { # STRICT, in a subshell: the first thing that a change may not have, by the name of the refusal; lists its directories
+  true >"$work/new.dirs" && exec awk -F "$TAB" -v strict="$1" -v dirs="$work/new.dirs" '
     function refuse(name, words) { print name " " words; exit }
     function inside(name, p, q) { for (q = p; q != ""; sub(/\/?[^\/]*$/, "", q)) if (q in tracked) return
       refuse(name, substr(p, 2) " is in none of the tracked paths:" all) }
@@ -350,8 +352,8 @@ same_boot() { read -r armed 2>/dev/null <"$tx/armed" && [ "$armed" = "$boot" ]; 
 compare() {
   [ ! -e "$work/stage.1" ] || rm -f "$work"/*.[0-9]* || return 1
   for name in report edited secret text.a text.b same way.files way.dirs dirs; do true >"$work/$name" || return 1; done
-  written=$tx/written && [ -e "$written" ] || written=$tx/before
-  awk -F "$TAB" -v to="$work/" -v find="$find" -v keep="$(keeping && echo yes)" -v changed="$2" -v gone="$3" -v added="$4" -v stage="/.savepoint.$id" '
+  written=$tx/written && [ -e "$written" ] || written=$tx/before; keeping
+  awk -F "$TAB" -v to="$work/" -v find="$find" -v keep="$keep" -v changed="$2" -v gone="$3" -v added="$4" -v stage="/.savepoint.$id" '
     function put(list, p) { print p >(to list) } function up(p) { sub(/\/?[^\/]*$/, "", p); return p }
     function secret(line, f, q) { split(line, f, FS); for (q = up(f[10]); q != ""; q = up(q)) if (q in closed) return 1
       return f[1] == "f" && f[2] !~ /[4-7]$/ }
@@ -429,7 +431,7 @@ conclude() { # anyone may run it, again, after it was killed anywhere. The marke
       show_diff a b >"$tx/diff"; fi
     packages >"$work/packages" && packages_changed >"$tx/packages.changed"; put "$tx/outcome" "$outcome" || return 1 ;;
   esac
-  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" && leftovers "$tx" && { prune; leave; } && sync "$tx" "$state"
+  clear_stages; leftovers "$tx" "$work" "$tx/reserve" "$tx/run" && { prune; leave; } && sync "$tx" "$state"
 }
 outcome_of() { read -r outcome 2>/dev/null <"$1/outcome" || outcome=''; }
 packages_changed() { cmp -s "$tx/packages" "$work/packages" || awk 'pass == 1 { was[$0]; next } $0 in was { delete was[$0]; next }
@@ -438,10 +440,11 @@ tell() { cat "$1/report" "$1/packages.changed"; warnings "$1"; } 2>/dev/null
 prune() { # ended transactions are kept for audit up to a number, an age and a size
   set -- "$state"/tx/* && [ $# -gt 1 ] || return 0
   left=$# kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; old=$(find "$state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)
+  [ $left -gt $KEEP ] || [ "${kib:-0}" -gt $KEEP_KIB ] || [ -n "$old" ] || return 0
   ls -tr "$state/tx" | while IFS= read -r past; do past=$state/tx/$past && outcome_of "$past"
     case $past:$outcome in "$tx":* | *: | *:rollback-failed) continue ;; esac
     case $NL$old$NL in *"$NL$past/outcome$NL"*) ;; *) [ "$left" -gt $KEEP ] || [ "${kib:-0}" -gt $KEEP_KIB ] || continue ;; esac
-    forget "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; done
+    forget "$past" && left=$((left - 1)); [ "${kib:-0}" -le $KEEP_KIB ] || { kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; }; done
 }
 # ---- restore ---------------------------------------------------------------------------------------------------------
 restore() { # every tracked path as it was, proved. After a reboot, or a failed attempt, times prove nothing of bytes
@@ -456,7 +459,7 @@ restore() { # every tracked path as it was, proved. After a reboot, or a failed 
   done; outcome=rollback-failed why="transaction $id could not be rolled back: $(cat "$work/differences" "$work/errors" 2>/dev/null | head -n 3 | tr '\n\t\001' ';  ')"
   echo "$why" >>"$tx/warnings"; put "$state/quarantine" "$why"
 }
-keeping() { read -r resolve <"$tx/on_conflict" && [ "$resolve" = keep ]; }
+keeping() { keep='' && read -r resolve <"$tx/on_conflict" && { [ "$resolve" != keep ] || keep=yes; }; }
 # remove_odd: names that no list can hold cannot have been there at the backup; pipes, sockets and devices are removed unless they were.
 remove_odd() {
   [ ! -s "$work/now.odd" ] || { present remove_named && look "$work/now"; } || return 1
@@ -472,7 +475,7 @@ find_edits() { # a crash what was written last may be lost: nobody can say whose
   kept='' find='' && if [ -e "$tx/diff" ]; then kept=yes; elif [ ! -s "$tx/running" ] && [ -z "${killed:-}" ] && same_boot; then find=yes; fi
 }
 keep_edits() { # with a warning each
-  true >"$tx/edited" && [ -s "$work/edited" ] || return 0
+  true >"$tx/edited" || return 1; [ -s "$work/edited" ] || return 0
   sort "$work/edited" >"$work/all" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1
   awk 'pass == 1 { edited[$0]; next } $0 in edited' pass=1 "$work/all" pass=2 "$work/now.paths" >"$work/theirs"
   said="their version is $tx/theirs" && { [ ! -s "$work/theirs" ] || { [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&
@@ -509,7 +512,7 @@ put_back_on() { # N: from one stage on the Nth mount, since a rename cannot leav
 move_whole() { [ ! -d "$stage/$1" ] || is_dir "$1" || mv -f -T "$stage/$1" "$1"; }
 move_back() { [ ! -d "$stage/$1" ] || move_entries files "$stage/$1" "$1"; }
 staged_well() { # FILES: what came out of the backup has the bytes that went in
-  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && wrong=$(otherwise "$1" "$work/hashes") && [ -z "$wrong" ]; }
+  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && otherwise "$1" "$work/hashes" >"$work/wrong" && [ ! -s "$work/wrong" ]; }
 }
 restore_directories() { # last, since a rename inside one moves its times
   if [ "$tools" = gnu ]; then unpack . "$work/dirs"; return; fi
@@ -520,7 +523,7 @@ restore_directories() { # last, since a rename inside one moves its times
 drop() { ! is_dir "${1#*"$TAB"}" || setfattr -h -x "${1%%"$TAB"*}" -- "${1#*"$TAB"}"; }
 verify() { # bytes were hashed before they were renamed, and those of what was not restored when they were doubted
   point=$(mounted) && [ -z "$point" ] || { echo "$point is a mount point" >"$work/differences"; return 1; }
-  true >"$work/dirs" && true >"$work/extra" && look "$work/now" && attributes "$work/now.paths" "$work/attributes" && awk -F "$TAB" -v keep="$(keeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '
+  keeping; true >"$work/dirs" && true >"$work/extra" && look "$work/now" && attributes "$work/now.paths" "$work/attributes" && awk -F "$TAB" -v keep="$keep" -v dirs="$work/dirs" -v extra="$work/extra" '
     function key() { return $1 " " $2 " " $3 " " $4 " " $5 " " $6 " " $9 }
     function differs(p, text) { if (keep && (p in edited || p in dir)) return; bad = 1; print substr(p, 2) ": " text; if (p in dir) print p >dirs }
     pass == "e" { edited[$0]; next } pass == "a" { had[$1] = $0; next } pass == "b" { if ($1 == "d") dir[$10]; was[$10] = key(); next }
@@ -551,11 +554,9 @@ renew() { # a sign of life; `running` says that a phase on the controller, which
   case $running in yes) echo yes >"$tx/running" ;; no) wrote ;; esac
   lease_left "$tx" && ok id "$id" lease_left "$left" boot "$boot" && echo
 }
-# wrote: what the tracked paths hold now was written by the job, not by someone else.
-wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && true >"$tx/running"; }
-# own_path: sets self to where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.
-own_path() { self=$state/guard/$guard/guard && [ -e "$self" ] || self=$0; }
-systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; }
+wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && true >"$tx/running"; } # what is there now is the job's, not someone else's
+own_path() { self=$state/guard/$guard/guard && [ -e "$self" ] || self=$0; } # sudo runs this as /dev/fd/N, so $0 is the last resort
+systemd() { [ -d /run/systemd/system ] && is_root; }
 watchdog_start() { # PID 1 owns it where there is systemd: logind kills what a session leaves behind
   own_path && set -- "$self" watch "$root" "$state" "$id"
   if systemd; then
@@ -564,7 +565,7 @@ watchdog_start() { # PID 1 owns it where there is systemd: logind kills what a s
   else (cd / && exec setsid env -i PATH="$PATH" HOME="${HOME:-/}" /bin/sh "$@" </dev/null >/dev/null 2>&1 &); fi
 }
 boot_recovery_install() { # for the host's own root: ends open transactions before the network is up and anyone can log in
-  if [ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi
+  if [ -n "$root" ] || ! is_root; then return 0; fi
   own_path && wanted="exec /bin/sh $self boot \"\" $state"
   { IFS= read -r line 2>/dev/null <"$state/boot" && [ "$line" = "$wanted" ]; } || put "$state/boot" "$wanted" || return 1
   units=/etc/systemd/system unit=savepoint-recover.service
@@ -585,8 +586,8 @@ watch() { # the watchdog. Ends with its transaction
 }
 finish() { # WHO: brings the transaction to its end without its controller. A lease that is over is over: the job goes
   if [ "$1" = boot ] && resume; then return; fi
-  kill_job; rm -rf "$tx/reserve"; lock
-  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then discard; else decide rollback "$1" && conclude; fi; unlock
+  kill_job; rm -rf "$tx/reserve"; lock; outcome_of "$tx" # a watchdog that waited for a rollback that failed does not try it again
+  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then discard; elif [ "$1.$outcome" != watchdog.rollback-failed ]; then decide rollback "$1" && conclude; fi; unlock
 }
 resume() { # a phase has said that the host may reboot: the lease runs from here, for as long as it said
   [ -e "$tx/armed" ] && [ ! -e "$tx/decision" ] && read -r away left 2>/dev/null <"$tx/reboot" &&
@@ -636,8 +637,7 @@ run_phase() { # starts the shell text that follows, unless it was before; passes
     elif command -v setsid >/dev/null; then set -- setsid "$@"; fi
     (umask "$job_umask" && export SAVEPOINT_TRANSACTION="$id" && exec "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &
     life_of $! && echo "$life" >"$spool/life" && exec 3<&-
-  fi
-  unlock; follow
+  fi; unlock; follow
 }
 follow() { # its status comes behind a nonce that the job does not know; `lost` with its host or its supervisor
   printf '\n%s started\n' "$nonce" >&2
@@ -682,9 +682,9 @@ kill_job() { # nothing of the job may go on writing. TERM, a grace, then KILL, u
     done
     [ -n "$pids" ] || return 0; done
 }
-job_pids() { # sets pids to those that have the mark of this transaction
+job_pids() { # sets pids to those that have the mark of this transaction. With -F busybox looks no further than the first NUL
   set -- /proc/[0-9]*/environ && [ -e "$1" ] || set -- /proc/[0-9]*/environ # a list that could not be read looks like none
-  pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do
+  pids='' && for pid in $(grep -l "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do
     pid=${pid#/proc/} && pid=${pid%/environ} && [ "$pid" = $$ ] || pids="$pids $pid"; done
   [ -n "$pids" ]
 }
