@@ -63,7 +63,7 @@ export function killSweep(life: Life, scenario: Scenario, plan: KillPlan): Tally
 }
 
 /** Lets the host recover, or be killed in it: how many points it had, and whether that came to pass. */
-export function recover(
+function recover(
   life: Life,
   scenario: Scenario,
   way: Recovery,
