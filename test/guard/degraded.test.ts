@@ -13,17 +13,10 @@ import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
 import { describe, expect, test } from 'vitest';
 import { differences, type Field, snapshot } from './manifest.ts';
-import { Mounts } from './mounts.ts';
+import { Mounts, onlyBusybox } from './mounts.ts';
 import { Conversation } from './spoken.ts';
 import { guards, isSince } from './which.ts';
 
-/**
- * All tools of the host, its shell too, are busybox's; $1 is a folder of our own. But for comm,
- * which guards before 1.2.0 ask for and not every busybox has.
- */
-const onlyBusybox = `mkdir "$1/applets" && cp "$(command -v busybox)" "$(command -v comm)" "$1/applets"
-  busybox --install -s "$1/applets" 2>/dev/null || true
-  mount --bind "$1/applets" /usr/sbin && mount --bind "$1/applets" /usr/bin`;
 /** Only these, as where someone has replaced one package. */
 const busyboxFor = (tools: string) => `for tool in ${tools}; do
   mount --bind "$(command -v busybox)" "$(command -v "$tool")"; done`;

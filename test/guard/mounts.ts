@@ -59,3 +59,11 @@ export const ownRoot = `cd "$1" && mkdir usr proc dev managers && mkdir -p ".\${
   cp "$(command -v awk)" managers/awk # /usr/bin/awk is a link into /etc
   mount --bind /usr usr && mount --bind managers usr/sbin
   mount --bind /proc proc && mount --bind /dev dev`;
+
+/**
+ * All tools of the host, its shell too, are busybox's; $1 is a folder of our own. But for comm,
+ * which guards before 1.2.0 ask for and not every busybox has.
+ */
+export const onlyBusybox = `mkdir "$1/applets" && cp "$(command -v busybox)" "$(command -v comm)" "$1/applets"
+  busybox --install -s "$1/applets" 2>/dev/null || true
+  mount --bind "$1/applets" /usr/sbin && mount --bind "$1/applets" /usr/bin`;
