@@ -1776,7 +1776,10 @@ stdout.write(`${JSON.stringify(value)}
 0?{words:[...argv],command:[]}:{words:argv.slice(0,at2),command:argv.slice(at2+1)}}var init_io=__esm({"src/cli/io.ts"(){
 "use strict";init_define_SAVEPOINT();init_terminal();init_errors();init_ending();init_error_record()}});function version(){if(typeof define_SAVEPOINT_default<"u")return define_SAVEPOINT_default.version;let file=new URL("../.\
 ./package.json",__importMetaUrl);return JSON.parse((0,import_node_fs.readFileSync)(file,"utf8")).version}var import_node_fs,
-init_version=__esm({"src/cli/version.ts"(){"use strict";init_define_SAVEPOINT();import_node_fs=require("node:fs")}});var KEEPER,init_keeper_word=__esm({"src/run/keeper-word.ts"(){"use strict";init_define_SAVEPOINT();KEEPER="keep-lease"}});function targetName({user,name,port}){return`${user}@${name.includes(":")?`[${name}]`:name}:${port}`}var init_ssh_target=__esm(
+init_version=__esm({"src/cli/version.ts"(){"use strict";init_define_SAVEPOINT();import_node_fs=require("node:fs")}});var KEEPER,init_keeper_word=__esm({"src/run/keeper-word.ts"(){"use strict";init_define_SAVEPOINT();KEEPER="keep-lease"}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=
+(...given2)=>require("node:child_process").execFile(...given2);exports2.spawn=(...given2)=>require("node:child_process").
+spawn(...given2);exports2.spawnSync=(...given2)=>require("node:child_process").spawnSync(...given2);exports2.createInterface=
+(...given2)=>require("node:child_process").createInterface(...given2)}});function targetName({user,name,port}){return`${user}@${name.includes(":")?`[${name}]`:name}:${port}`}var init_ssh_target=__esm(
 {"src/host/ssh-target.ts"(){"use strict";init_define_SAVEPOINT()}});function hostName(target){return target.type==="local"?"local":target.type==="ssh"?targetName(target):target.backend.id}
 function shortName(target){return target.type==="ssh"?target.alias??target.name:hostName(target)}function hostArgument(target){
 if(target.type==="local")return"local";if(target.type!=="backend")return`ssh://${target.alias??targetName(target)}`}function withoutKeyText(target){
@@ -1877,14 +1880,14 @@ isDirectory())return{refusal:`cd: ${cwd2}: no such directory`,code:126};if(code=
 code:126};throw typeof code!="string"||code.startsWith("ERR_")?asSavepointError(error2):new SavepointError("host-unreach\
 able",{message:`This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,cause:error2})}var import_node_child_process,
 import_promises6,import_promises7,LocalHost,init_local=__esm({"src/host/local.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_child_process=require("node:child_process"),import_promises6=require("node:fs/promises"),import_promises7=require("node:timers/promises");
-init_errors();init_feed();init_local_files();init_output();init_processes();init_quote();LocalHost=class{name="local";kind="\
-local";#running=new Set;#exits=new Set;#closed=!1;run(command4){if(this.#closed)throw new SavepointError("defect",{message:"\
-A command was started on a closed host."});let stop=new AbortController,stdout=new Output,stderr=new Output,exit=execute(
-command4,stdout,stderr,stop).finally(()=>{this.#running.delete(stop),this.#exits.delete(exit)});return exit.catch(()=>{}),
-this.#running.add(stop),this.#exits.add(exit),{stdout,stderr,exit}}send=sendLocal;fetch=fetchLocal;async close(){this.#closed=
-!0;for(let stop of this.#running)stop.abort();await Promise.allSettled(this.#exits)}[Symbol.asyncDispose](){return this.
-close()}}}});var kexAlgorithms,ciphers,macs,hostKeyAlgorithms,init_ssh_algorithms=__esm({"src/host/ssh-algorithms.ts"(){"use strict";
+import_node_child_process=__toESM(require_node_child_process(),1),import_promises6=require("node:fs/promises"),import_promises7=
+require("node:timers/promises");init_errors();init_feed();init_local_files();init_output();init_processes();init_quote();
+LocalHost=class{name="local";kind="local";#running=new Set;#exits=new Set;#closed=!1;run(command4){if(this.#closed)throw new SavepointError(
+"defect",{message:"A command was started on a closed host."});let stop=new AbortController,stdout=new Output,stderr=new Output,
+exit=execute(command4,stdout,stderr,stop).finally(()=>{this.#running.delete(stop),this.#exits.delete(exit)});return exit.
+catch(()=>{}),this.#running.add(stop),this.#exits.add(exit),{stdout,stderr,exit}}send=sendLocal;fetch=fetchLocal;async close(){
+this.#closed=!0;for(let stop of this.#running)stop.abort();await Promise.allSettled(this.#exits)}[Symbol.asyncDispose](){
+return this.close()}}}});var kexAlgorithms,ciphers,macs,hostKeyAlgorithms,init_ssh_algorithms=__esm({"src/host/ssh-algorithms.ts"(){"use strict";
 init_define_SAVEPOINT();kexAlgorithms={usual:["curve25519-sha256","curve25519-sha256@libssh.org","ecdh-sha2-nistp256","e\
 cdh-sha2-nistp384","ecdh-sha2-nistp521","diffie-hellman-group-exchange-sha256","diffie-hellman-group14-sha256","diffie-h\
 ellman-group16-sha512","diffie-hellman-group18-sha512"],legacy:["diffie-hellman-group-exchange-sha1","diffie-hellman-gro\
@@ -2021,8 +2024,8 @@ Match ${criterion} is not supported.`,{allowed:"all, host, originalhost, user, l
 async function execSucceeds(command4,place,facts){if(!facts.allowed.has("Match exec"))throw refusedProgram(place,"Match \
 exec",command4);return new Promise(resolve9=>{(0,import_node_child_process2.execFile)("/bin/sh",["-c",facts.expand(command4)],
 error2=>resolve9(error2===null))})}var import_node_child_process2,init_match=__esm({"src/host/ssh-config/match.ts"(){"us\
-e strict";init_define_SAVEPOINT();import_node_child_process2=require("node:child_process");init_known_hosts();init_problem();
-init_words()}});async function readSettings(files,original,local,factsFor){let settings2={single:new Map,identityFiles:[]},again2=!1;for(let isFinalPass of[
+e strict";init_define_SAVEPOINT();import_node_child_process2=__toESM(require_node_child_process(),1);init_known_hosts();
+init_problem();init_words()}});async function readSettings(files,original,local,factsFor){let settings2={single:new Map,identityFiles:[]},again2=!1;for(let isFinalPass of[
 !1,!0]){if(isFinalPass&&!again2)break;let facts=()=>({...factsFor(settings2,isFinalPass),wantFinalPass:()=>{again2=!0}}),
 reader=new Reader(settings2,original,local,facts);for(let file of files)await reader.read(file,!0,0)}return settings2}var deepest,
 Reader,init_read=__esm({"src/host/ssh-config/read.ts"(){"use strict";init_define_SAVEPOINT();init_known_hosts();init_files();
@@ -3358,7 +3361,9 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("node:readline").
+execFile(...given2);exports2.spawn=(...given2)=>require("node:readline").spawn(...given2);exports2.spawnSync=(...given2)=>require("node:readline").
+spawnSync(...given2);exports2.createInterface=(...given2)=>require("node:readline").createInterface(...given2)}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
 =${mark}`,roundsUntilKill]}}var searchLimit,script,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
 init_processes();searchLimit=killGrace+5e3,script=`
 marked() {
@@ -3414,7 +3419,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer2);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer2){try{return JSON.parse(answer2)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
+__toESM(require_node_readline(),1);init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
 file,import_node_fs2.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -3511,7 +3516,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("child_process").
+execFile(...given2);exports2.spawn=(...given2)=>require("child_process").spawn(...given2);exports2.spawnSync=(...given2)=>require("child_process").
+spawnSync(...given2);exports2.createInterface=(...given2)=>require("child_process").createInterface(...given2)}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,
@@ -4484,7 +4491,7 @@ init(origBuffer,0);let type=binaryKeyParser.readString(!0);type!==void 0&&(data=
 ported key format")}module2.exports={isParsedKey:isParsedKey2,isSupportedKeyType,parseDERKey:(data,type)=>parseDER(data,
 type,"",type),parseKey}}});var require_agent=__commonJS({"node_modules/ssh2/lib/agent.js"(exports2,module2){"use strict";init_define_SAVEPOINT();var{
 Socket:Socket2}=require("net"),{Duplex:Duplex2}=require("stream"),{resolve:resolve9}=require("path"),{readFile:readFile7}=require("fs"),
-{execFile:execFile3,spawn:spawn4}=require("child_process"),{isParsedKey:isParsedKey2,parseKey}=require_keyParser(),{makeBufferParser,
+{execFile:execFile3,spawn:spawn4}=require_child_process(),{isParsedKey:isParsedKey2,parseKey}=require_keyParser(),{makeBufferParser,
 readUInt32BE,writeUInt32BE,writeUInt32LE}=require_utils();function once4(cb){let called=!1;return(...args)=>{called||(called=
 !0,cb(...args))}}function concat(buf1,buf2){let combined=Buffer.allocUnsafe(buf1.length+buf2.length);return buf1.copy(combined,
 0),buf2.copy(combined,buf1.length),combined}function noop(){}var EMPTY_BUF=Buffer.alloc(0),binaryParser=makeBufferParser(),
@@ -5857,8 +5864,8 @@ async function runLocally(target,command4){try{await(0,import_node_util.promisif
 shell,["-c",command4],{cwd})}catch(error2){throw new SavepointError("host-unreachable",{message:`LocalCommand for ${targetName(
 target)} failed: ${sentenceOf(error2)}`,details:{command:command4},cause:error2})}}var import_node_child_process3,import_node_stream6,
 import_node_util,shell,cwd,init_ssh_programs=__esm({"src/host/ssh-programs.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process3=
-require("node:child_process"),import_node_stream6=require("node:stream"),import_node_util=require("node:util");init_errors();
-init_ssh_errors();init_ssh_target();shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
+__toESM(require_node_child_process(),1),import_node_stream6=require("node:stream"),import_node_util=require("node:util");
+init_errors();init_ssh_errors();init_ssh_target();shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
 let hosts=[],lookedIn=[],take2=(text6,source)=>{let{hosts:found,unreadable:unreadable2}=parseKnownHosts(text6,source);hosts.
 push(...found);let bad4=unreadable2.length>0?` (not understood: line ${unreadable2.join(", ")})`:"";lookedIn.push(`${source}${bad4}`)};
 target.knownHosts!==void 0&&take2(target.knownHosts,"the known-hosts lines given");for(let file of target.knownHostsFiles){
@@ -6743,7 +6750,7 @@ var _error=_,_hasError=!0}finally{var _promise=__callDispose(_stack,_error,_hasE
 whileAlive,whileThere}){if(whileThere!==void 0&&!(0,import_node_fs5.existsSync)(whileThere))return!1;if(whileAlive===void 0)
 return!0;try{return process.kill(whileAlive,0)}catch(error2){return error2.code==="EPERM"}}var import_node_child_process4,
 import_node_events3,import_node_fs5,import_consumers4,import_promises19,LOOK,init_keeper_process=__esm({"src/run/keeper-\
-process.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process4=require("node:child_process"),import_node_events3=
+process.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process4=__toESM(require_node_child_process(),1),import_node_events3=
 require("node:events"),import_node_fs5=require("node:fs"),import_consumers4=require("node:stream/consumers"),import_promises19=
 require("node:timers/promises");init_target();init_keeper();init_connect();init_keeper_word();init_saved();LOOK=1e3}});var require_error=__commonJS({"node_modules/commander/lib/error.js"(exports2){init_define_SAVEPOINT();var CommanderError2=class extends Error{constructor(exitCode,code,message){
 super(message),Error.captureStackTrace(this,this.constructor),this.name=this.constructor.name,this.code=code,this.exitCode=
@@ -6888,7 +6895,7 @@ distance,similar=[candidate]):distance===bestDistance&&similar.push(candidate))}
 searchingOptions&&(similar=similar.map(candidate=>`--${candidate}`)),similar.length>1?`
 (Did you mean one of ${similar.join(", ")}?)`:similar.length===1?`
 (Did you mean ${similar[0]}?)`:""}exports2.suggestSimilar=suggestSimilar}});var require_command=__commonJS({"node_modules/commander/lib/command.js"(exports2){init_define_SAVEPOINT();var EventEmitter=require("node:events").
-EventEmitter,childProcess=require("node:child_process"),path=require("node:path"),fs=require("node:fs"),process2=require("node:process"),
+EventEmitter,childProcess=require_node_child_process(),path=require("node:path"),fs=require("node:fs"),process2=require("node:process"),
 {Argument:Argument2,humanReadableArgName}=require_argument(),{CommanderError:CommanderError2}=require_error(),{Help:Help2,
 stripColor}=require_help(),{Option:Option2,DualOptions}=require_option(),{suggestSimilar}=require_suggestSimilar(),Command2=class _Command extends EventEmitter{constructor(name){
 super(),this.commands=[],this.options=[],this.parent=null,this._allowUnknownOption=!1,this._allowExcessArguments=!1,this.
@@ -9707,7 +9714,7 @@ events));try{await new Promise((resolve9,reject)=>input.once("open",resolve9).on
 {input,crlfDelay:Number.POSITIVE_INFINITY})){let event=parsed2(line);event&&fold.note(event)}return!0}catch{return!1}}function parsed2(line){
 try{let value=JSON.parse(line);return typeof value=="object"&&value!==null&&"kind"in value?value:void 0}catch{return}}var import_node_fs14,
 import_node_path18,import_node_readline2,init_replay=__esm({"src/report/replay.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_fs14=require("node:fs"),import_node_path18=require("node:path"),import_node_readline2=require("node:readline");
+import_node_fs14=require("node:fs"),import_node_path18=require("node:path"),import_node_readline2=__toESM(require_node_readline(),1);
 init_folder()}});function addSplitOptions(command4){command4.option("--state <FILE>","where it is recorded (SAVEPOINT_STATE, .savepoint-s\
 tate.json)").option("--mask-env <NAME>","variable whose value nothing may show",collect).option("--json","print the resu\
 lt as a line of JSON"),addSettings(command4,["key","key-env","agent"])}var init_split_options=__esm({"src/cli/split-opti\
@@ -10398,8 +10405,8 @@ function noCheckout(folder,allowed){return refuse("This is no checkout of Savepo
 allowed,"DIR")}function byVersion(a,b){return a.localeCompare(b,"en",{numeric:!0})}function refuse(message,found,allowed,field="\
 VERSION"){return new SavepointError("bad-usage",{message,place:{field},details:{found,allowed}})}var import_node_child_process5,
 import_node_fs19,import_node_path20,init_checkout=__esm({"src/releasing/checkout.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_child_process5=require("node:child_process"),import_node_fs19=require("node:fs"),import_node_path20=require("node:path");
-init_errors();init_releases();init_check();init_proof_record()}});function addReleaseCommands(guard,io,done){let add=(name,about,help5)=>{guard.command(name).description(about).argument(
+import_node_child_process5=__toESM(require_node_child_process(),1),import_node_fs19=require("node:fs"),import_node_path20=
+require("node:path");init_errors();init_releases();init_check();init_proof_record()}});function addReleaseCommands(guard,io,done){let add=(name,about,help5)=>{guard.command(name).description(about).argument(
 "<VERSION>","such as 1.1.0").option("--in <DIR>","checkout of Savepoint (default: here)",".").option("--json","print the\
  answer as a line of JSON").addHelpText("after",help5).action((version3,flags)=>{checkVersion(version3);let made=name===
 "release"?release(flags.in,version3):promote(flags.in,version3);flags.json&&answer(io,made);let what=name==="release"?`R\

@@ -4373,7 +4373,10 @@ ProxyCommand","proxycommand"):void 0;proxy!==void 0&&(programs.proxyCommand=prox
 knownhostscommand");known!==void 0&&(programs.knownHostsCommand=known);let permitted=single.get("permitlocalcommand"),local=permitted&&
 yesOrNo(permitted)?take2("LocalCommand","localcommand"):void 0;return local!==void 0&&(programs.localCommand=local),programs}
 var init_programs=__esm({"src/host/ssh-config/programs.ts"(){"use strict";init_define_SAVEPOINT();init_problem();init_tokens();
-init_values()}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
+init_values()}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=
+(...given2)=>require("node:child_process").execFile(...given2);exports2.spawn=(...given2)=>require("node:child_process").
+spawn(...given2);exports2.spawnSync=(...given2)=>require("node:child_process").spawnSync(...given2);exports2.createInterface=
+(...given2)=>require("node:child_process").createInterface(...given2)}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
 startsWith("#"))return;let match=/^"?([^ \t"=]*)"?[ \t]*=?[ \t]*(.*)$/.exec(content);return{keyword:(match?.[1]??"").toLowerCase(),
 rest:match?.[2]??""}}function splitWords(text6){let words=[],at2=0;for(;;){for(;text6[at2]===" "||text6[at2]==="	";)at2++;
 if(at2>=text6.length||text6[at2]==="#")return words;let word="",quote="";for(;at2<text6.length;at2++){let char=text6[at2]??
@@ -4398,7 +4401,7 @@ Match ${criterion} is not supported.`,{allowed:"all, host, originalhost, user, l
 async function execSucceeds(command2,place,facts){if(!facts.allowed.has("Match exec"))throw refusedProgram(place,"Match \
 exec",command2);return new Promise(resolve5=>{(0,import_node_child_process.execFile)("/bin/sh",["-c",facts.expand(command2)],
 error2=>resolve5(error2===null))})}var import_node_child_process,init_match=__esm({"src/host/ssh-config/match.ts"(){"use\
- strict";init_define_SAVEPOINT();import_node_child_process=require("node:child_process");init_known_hosts();init_problem();
+ strict";init_define_SAVEPOINT();import_node_child_process=__toESM(require_node_child_process(),1);init_known_hosts();init_problem();
 init_words()}});async function readSettings(files,original,local,factsFor){let settings2={single:new Map,identityFiles:[]},again2=!1;for(let isFinalPass of[
 !1,!0]){if(isFinalPass&&!again2)break;let facts=()=>({...factsFor(settings2,isFinalPass),wantFinalPass:()=>{again2=!0}}),
 reader=new Reader(settings2,original,local,facts);for(let file of files)await reader.read(file,!0,0)}return settings2}var deepest,
@@ -4508,7 +4511,9 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
+init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("node:readline").
+execFile(...given2);exports2.spawn=(...given2)=>require("node:readline").spawn(...given2);exports2.spawnSync=(...given2)=>require("node:readline").
+spawnSync(...given2);exports2.createInterface=(...given2)=>require("node:readline").createInterface(...given2)}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
 from.destroy()};if(to.on("error",leave).once("close",leave),!(from instanceof import_node_stream2.Readable)){to.end(from);
 return}try{let batch=new Batch(to);for await(let chunk of from){let full=batch.add(chunk);to.writableNeedDrain&&await roomOrGone(
 to,gone.signal),full&&await(0,import_promises6.setImmediate)()}batch.flush()}catch(error2){if(gone.signal.aborted)return;
@@ -4597,7 +4602,7 @@ isDirectory())return{refusal:`cd: ${cwd2}: no such directory`,code:126};if(code=
 code:126};throw typeof code!="string"||code.startsWith("ERR_")?asSavepointError(error2):new SavepointError("host-unreach\
 able",{message:`This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,cause:error2})}var import_node_child_process2,
 import_promises11,import_promises12,LocalHost,init_local=__esm({"src/host/local.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_child_process2=require("node:child_process"),import_promises11=require("node:fs/promises"),import_promises12=
+import_node_child_process2=__toESM(require_node_child_process(),1),import_promises11=require("node:fs/promises"),import_promises12=
 require("node:timers/promises");init_errors();init_feed();init_local_files();init_output();init_processes();init_quote();
 LocalHost=class{name="local";kind="local";#running=new Set;#exits=new Set;#closed=!1;run(command2){if(this.#closed)throw new SavepointError(
 "defect",{message:"A command was started on a closed host."});let stop=new AbortController,stdout=new Output,stderr=new Output,
@@ -4660,7 +4665,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer){try{return JSON.parse(answer)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises13.realpath)(use);return isModule(file)||await(0,import_promises13.access)(
+__toESM(require_node_readline(),1);init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises13.realpath)(use);return isModule(file)||await(0,import_promises13.access)(
 file,import_node_fs3.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -4757,7 +4762,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_errors2=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("child_process").
+execFile(...given2);exports2.spawn=(...given2)=>require("child_process").spawn(...given2);exports2.spawnSync=(...given2)=>require("child_process").
+spawnSync(...given2);exports2.createInterface=(...given2)=>require("child_process").createInterface(...given2)}});var require_errors2=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.
 exports={newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,
@@ -5730,7 +5737,7 @@ init(origBuffer,0);let type=binaryKeyParser.readString(!0);type!==void 0&&(data=
 ported key format")}module2.exports={isParsedKey:isParsedKey2,isSupportedKeyType,parseDERKey:(data,type)=>parseDER(data,
 type,"",type),parseKey}}});var require_agent=__commonJS({"node_modules/ssh2/lib/agent.js"(exports2,module2){"use strict";init_define_SAVEPOINT();var{
 Socket:Socket2}=require("net"),{Duplex:Duplex2}=require("stream"),{resolve:resolve5}=require("path"),{readFile:readFile7}=require("fs"),
-{execFile:execFile3,spawn:spawn4}=require("child_process"),{isParsedKey:isParsedKey2,parseKey}=require_keyParser(),{makeBufferParser,
+{execFile:execFile3,spawn:spawn4}=require_child_process(),{isParsedKey:isParsedKey2,parseKey}=require_keyParser(),{makeBufferParser,
 readUInt32BE,writeUInt32BE,writeUInt32LE}=require_utils();function once4(cb){let called=!1;return(...args)=>{called||(called=
 !0,cb(...args))}}function concat(buf1,buf2){let combined=Buffer.allocUnsafe(buf1.length+buf2.length);return buf1.copy(combined,
 0),buf2.copy(combined,buf1.length),combined}function noop(){}var EMPTY_BUF=Buffer.alloc(0),binaryParser=makeBufferParser(),
@@ -7103,8 +7110,8 @@ async function runLocally(target,command2){try{await(0,import_node_util.promisif
 shell,["-c",command2],{cwd})}catch(error2){throw new SavepointError("host-unreachable",{message:`LocalCommand for ${targetName(
 target)} failed: ${sentenceOf(error2)}`,details:{command:command2},cause:error2})}}var import_node_child_process3,import_node_stream6,
 import_node_util,shell,cwd,init_ssh_programs=__esm({"src/host/ssh-programs.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process3=
-require("node:child_process"),import_node_stream6=require("node:stream"),import_node_util=require("node:util");init_errors();
-init_ssh_errors();init_ssh_target();shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
+__toESM(require_node_child_process(),1),import_node_stream6=require("node:stream"),import_node_util=require("node:util");
+init_errors();init_ssh_errors();init_ssh_target();shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
 let hosts=[],lookedIn=[],take2=(text6,source)=>{let{hosts:found,unreadable:unreadable2}=parseKnownHosts(text6,source);hosts.
 push(...found);let bad4=unreadable2.length>0?` (not understood: line ${unreadable2.join(", ")})`:"";lookedIn.push(`${source}${bad4}`)};
 target.knownHosts!==void 0&&take2(target.knownHosts,"the known-hosts lines given");for(let file of target.knownHostsFiles){
@@ -8422,7 +8429,7 @@ ledger.outcome!==void 0&&ledger.outcome!==job.expect?!1:outcomeErrors.has(error2
 class==="job"&&phase!==void 0&&!ownPhases.has(phase)&&job.expect!=="committed"}function severity({error:error2}){return error2.
 name==="job-cancelled"?4:{recovery:0,internal:1,host:2,usage:3,job:5}[error2.class]}function exitOf2(error2){let{signal:signal2}=error2.
 details;if(error2.name==="job-cancelled"&&typeof signal2=="string"){let number4=import_node_os5.constants.signals[signal2];
-if(number4!==void 0)return 128+number4}return exitCodes[error2.class]}init_define_SAVEPOINT();var import_node_child_process4=require("node:child_process"),import_node_events3=require("node:events"),
+if(number4!==void 0)return 128+number4}return exitCodes[error2.class]}init_define_SAVEPOINT();var import_node_child_process4=__toESM(require_node_child_process(),1),import_node_events3=require("node:events"),
 import_node_fs6=require("node:fs"),import_consumers4=require("node:stream/consumers"),import_promises23=require("node:timers/promises");
 init_target();init_define_SAVEPOINT();init_errors();function keepLease(transaction,onOver){let busy=!1,timer2=setInterval(async()=>{if(!busy){
 busy=!0;try{await transaction.renew()}catch(error2){let over=["not-open","fenced","bad-token","lease-expired","host-rebo\

@@ -1733,7 +1733,9 @@ cause}),this.name=name,this.code=code2,this.class=errorClass,this.details=option
 place=options.place}get reason(){return this.message}get exitCode(){return exitCodes[this.class]}get causes(){let{cause}=this;
 return cause===void 0?[]:cause instanceof AggregateError?[...cause.errors]:[cause]}toJSON(){return{code:this.code,name:this.
 name,class:this.class,reason:this.reason,details:this.details,...this.place&&{place:this.place},...this.hint&&{hint:this.
-hint},causes:this.causes.map(causeJson)}}}}});var kexAlgorithms,ciphers,macs,hostKeyAlgorithms,init_ssh_algorithms=__esm({"src/host/ssh-algorithms.ts"(){"use strict";
+hint},causes:this.causes.map(causeJson)}}}}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("node:readline").
+execFile(...given2);exports2.spawn=(...given2)=>require("node:readline").spawn(...given2);exports2.spawnSync=(...given2)=>require("node:readline").
+spawnSync(...given2);exports2.createInterface=(...given2)=>require("node:readline").createInterface(...given2)}});var kexAlgorithms,ciphers,macs,hostKeyAlgorithms,init_ssh_algorithms=__esm({"src/host/ssh-algorithms.ts"(){"use strict";
 init_define_SAVEPOINT();kexAlgorithms={usual:["curve25519-sha256","curve25519-sha256@libssh.org","ecdh-sha2-nistp256","e\
 cdh-sha2-nistp384","ecdh-sha2-nistp521","diffie-hellman-group-exchange-sha256","diffie-hellman-group14-sha256","diffie-h\
 ellman-group16-sha512","diffie-hellman-group18-sha512"],legacy:["diffie-hellman-group-exchange-sha1","diffie-hellman-gro\
@@ -1844,7 +1846,10 @@ ommand","proxycommand"):void 0;proxy!==void 0&&(programs.proxyCommand=proxy);let
 stscommand");known!==void 0&&(programs.knownHostsCommand=known);let permitted=single.get("permitlocalcommand"),local=permitted&&
 yesOrNo(permitted)?take("LocalCommand","localcommand"):void 0;return local!==void 0&&(programs.localCommand=local),programs}
 var init_programs=__esm({"src/host/ssh-config/programs.ts"(){"use strict";init_define_SAVEPOINT();init_problem();init_tokens();
-init_values()}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
+init_values()}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=
+(...given2)=>require("node:child_process").execFile(...given2);exports2.spawn=(...given2)=>require("node:child_process").
+spawn(...given2);exports2.spawnSync=(...given2)=>require("node:child_process").spawnSync(...given2);exports2.createInterface=
+(...given2)=>require("node:child_process").createInterface(...given2)}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
 startsWith("#"))return;let match=/^"?([^ \t"=]*)"?[ \t]*=?[ \t]*(.*)$/.exec(content);return{keyword:(match?.[1]??"").toLowerCase(),
 rest:match?.[2]??""}}function splitWords(text5){let words=[],at2=0;for(;;){for(;text5[at2]===" "||text5[at2]==="	";)at2++;
 if(at2>=text5.length||text5[at2]==="#")return words;let word="",quote="";for(;at2<text5.length;at2++){let char=text5[at2]??
@@ -1869,7 +1874,7 @@ Match ${criterion} is not supported.`,{allowed:"all, host, originalhost, user, l
 async function execSucceeds(command,place,facts){if(!facts.allowed.has("Match exec"))throw refusedProgram(place,"Match e\
 xec",command);return new Promise(resolve3=>{(0,import_node_child_process.execFile)("/bin/sh",["-c",facts.expand(command)],
 error2=>resolve3(error2===null))})}var import_node_child_process,init_match=__esm({"src/host/ssh-config/match.ts"(){"use\
- strict";init_define_SAVEPOINT();import_node_child_process=require("node:child_process");init_known_hosts();init_problem();
+ strict";init_define_SAVEPOINT();import_node_child_process=__toESM(require_node_child_process(),1);init_known_hosts();init_problem();
 init_words()}});async function readSettings(files,original,local,factsFor){let settings={single:new Map,identityFiles:[]},again2=!1;for(let isFinalPass of[
 !1,!0]){if(isFinalPass&&!again2)break;let facts=()=>({...factsFor(settings,isFinalPass),wantFinalPass:()=>{again2=!0}}),
 reader=new Reader(settings,original,local,facts);for(let file of files)await reader.read(file,!0,0)}return settings}var deepest,
@@ -3172,7 +3177,7 @@ cwd2).catch(()=>{}))?.isDirectory())return{refusal:`cd: ${cwd2}: no such directo
 refusal:`${argv[0]}: ${sentenceOf(error2)}`,code:126};throw typeof code2!="string"||code2.startsWith("ERR_")?asSavepointError(
 error2):new SavepointError("host-unreachable",{message:`This machine cannot start ${argv[0]}: ${sentenceOf(error2)}`,cause:error2})}
 var import_node_child_process2,import_promises7,import_promises8,LocalHost,init_local=__esm({"src/host/local.ts"(){"use \
-strict";init_define_SAVEPOINT();import_node_child_process2=require("node:child_process"),import_promises7=require("node:fs/promises"),
+strict";init_define_SAVEPOINT();import_node_child_process2=__toESM(require_node_child_process(),1),import_promises7=require("node:fs/promises"),
 import_promises8=require("node:timers/promises");init_errors();init_feed();init_local_files();init_output();init_processes();
 init_quote();LocalHost=class{name="local";kind="local";#running=new Set;#exits=new Set;#closed=!1;run(command){if(this.#closed)
 throw new SavepointError("defect",{message:"A command was started on a closed host."});let stop=new AbortController,stdout=new Output,
@@ -3235,7 +3240,7 @@ for await(let line of(0,import_node_readline2.createInterface)({input:stream}))t
 trim()===""?{}:parsed2(answer);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed2(answer){try{return JSON.parse(answer)}catch{return}}var import_node_readline2,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline2=
-require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)throw new SavepointError(
+__toESM(require_node_readline(),1);init_local();init_program_runner();largest=1024*1024}});async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)throw new SavepointError(
 "backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is not run.`,details:{backend:use,
 found:now,allowed:sha256},hint:"What it opened is still there: close it by hand."});return isModule(use)?moduleBackend(use):
 executableBackend(use)}async function moduleBackend(use){let module2;try{let loaded=await import((0,import_node_url.pathToFileURL)(
@@ -3329,7 +3334,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("child_process").
+execFile(...given2);exports2.spawn=(...given2)=>require("child_process").spawn(...given2);exports2.spawnSync=(...given2)=>require("child_process").
+spawnSync(...given2);exports2.createInterface=(...given2)=>require("child_process").createInterface(...given2)}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,
@@ -4302,7 +4309,7 @@ init(origBuffer,0);let type=binaryKeyParser.readString(!0);type!==void 0&&(data=
 ported key format")}module2.exports={isParsedKey:isParsedKey2,isSupportedKeyType,parseDERKey:(data,type)=>parseDER(data,
 type,"",type),parseKey}}});var require_agent=__commonJS({"node_modules/ssh2/lib/agent.js"(exports2,module2){"use strict";init_define_SAVEPOINT();var{
 Socket:Socket2}=require("net"),{Duplex:Duplex2}=require("stream"),{resolve:resolve3}=require("path"),{readFile:readFile6}=require("fs"),
-{execFile:execFile3,spawn:spawn3}=require("child_process"),{isParsedKey:isParsedKey2,parseKey}=require_keyParser(),{makeBufferParser,
+{execFile:execFile3,spawn:spawn3}=require_child_process(),{isParsedKey:isParsedKey2,parseKey}=require_keyParser(),{makeBufferParser,
 readUInt32BE,writeUInt32BE,writeUInt32LE}=require_utils();function once3(cb){let called=!1;return(...args)=>{called||(called=
 !0,cb(...args))}}function concat(buf1,buf2){let combined=Buffer.allocUnsafe(buf1.length+buf2.length);return buf1.copy(combined,
 0),buf2.copy(combined,buf1.length),combined}function noop(){}var EMPTY_BUF=Buffer.alloc(0),binaryParser=makeBufferParser(),
@@ -5674,7 +5681,7 @@ nown-hosts-missing",{message:`KnownHostsCommand failed: ${sentenceOf(error2)}`,d
 try{await(0,import_node_util2.promisify)(import_node_child_process3.execFile)(shell,["-c",command],{cwd})}catch(error2){
 throw new SavepointError("host-unreachable",{message:`LocalCommand for ${targetName(target)} failed: ${sentenceOf(error2)}`,
 details:{command},cause:error2})}}var import_node_child_process3,import_node_stream6,import_node_util2,shell,cwd,init_ssh_programs=__esm(
-{"src/host/ssh-programs.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process3=require("node:child_process"),
+{"src/host/ssh-programs.ts"(){"use strict";init_define_SAVEPOINT();import_node_child_process3=__toESM(require_node_child_process(),1),
 import_node_stream6=require("node:stream"),import_node_util2=require("node:util");init_errors();init_ssh_errors();init_ssh_target();
 shell="/bin/sh",cwd="/"}});async function loadHostKeyCheck(target){if(target.hostKeyCheck==="accept-any")return{algorithms:accepted(target),refuse:()=>{}};
 let hosts=[],lookedIn=[],take=(text5,source)=>{let{hosts:found,unreadable:unreadable2}=parseKnownHosts(text5,source);hosts.
@@ -6280,7 +6287,7 @@ require_extract();exports2.pack=require_pack()}});init_define_SAVEPOINT();init_d
 tell=async act=>{for(let listener of listening)try{await act(listener)}catch(error2){listening.delete(listener),failures.
 push(unwritable(error2))}};for await(let event of events)await tell(listener=>listener.on(event));return await tell(listener=>listener.
 end?.()),failures}function unwritable(error2){return error2 instanceof SavepointError?error2:new SavepointError("output-\
-unwritable",{message:`A report of the job could not be written: ${asSavepointError(error2).causes[0]??error2}`,cause:error2})}init_define_SAVEPOINT();var import_node_fs2=require("node:fs"),import_node_path2=require("node:path"),import_node_readline=require("node:readline");init_define_SAVEPOINT();var import_node_fs=require("node:fs"),import_node_path=require("node:path");init_errors();var fileNames={
+unwritable",{message:`A report of the job could not be written: ${asSavepointError(error2).causes[0]??error2}`,cause:error2})}init_define_SAVEPOINT();var import_node_fs2=require("node:fs"),import_node_path2=require("node:path"),import_node_readline=__toESM(require_node_readline(),1);init_define_SAVEPOINT();var import_node_fs=require("node:fs"),import_node_path=require("node:path");init_errors();var fileNames={
 events:"events.ndjson",result:"result.json",diff:{applied:"change.diff",commit:"commit.diff",rollback:"rollback.diff"},packages:"\
 packages.diff"};function ndjsonFile(folder){let file=(0,import_node_fs.openSync)((0,import_node_path.join)(folder,fileNames.events),"a",
 384);return{on:event=>{(0,import_node_fs.writeSync)(file,`${JSON.stringify(event)}

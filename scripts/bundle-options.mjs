@@ -33,6 +33,21 @@ const withoutUnused = {
   },
 };
 
+// Of Node's own modules these take longest to load, and most jobs on a remote host use neither.
+const whenUsed = {
+  name: 'when-used',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?(child_process|readline)$/ }, ({ path, namespace }) =>
+      namespace === 'when-used' ? undefined : { path, namespace: 'when-used' },
+    );
+    onLoad({ filter: /.*/, namespace: 'when-used' }, ({ path }) => ({
+      contents: ['execFile', 'spawn', 'spawnSync', 'createInterface']
+        .map((name) => `exports.${name} = (...given) => require('${path}').${name}(...given);`)
+        .join('\n'),
+    }));
+  },
+};
+
 const sha512OfNode = `
 const { createHash } = require('node:crypto');
 exports.lowlevel = {
@@ -55,6 +70,6 @@ export const bundleOptions = {
   minifySyntax: true,
   lineLimit: 120,
   legalComments: 'none',
-  plugins: [withoutUnused],
+  plugins: [withoutUnused, whenUsed],
   logLevel: 'warning',
 };
