@@ -43,10 +43,11 @@ the whole tree is killed in front of that call; at a power point the file system
 flushed, once as they are and once after an unrelated fsync; at a fault point the call fails. A manifest that the test
 takes itself is compared at the instant of the crash (every tracked path wholly old or wholly new) and after the host
 has recovered by its watchdog or at boot (all old, or all of the commit; nothing left behind). \`ext4+xfs\` means that
-the guard's state lies on a file system of its own. In begin,
-apply, commit, rollback and recover, dash on ext4 is killed at every call, and every fourth time again within the
-recovery, which the other way of recovering then has to take further; in begin, bash, busybox and mksh are, and the power is cut on ext4 and xfs, at every call too. Of the calls on the guard's
-scratch files one in six is tried, of those on the empty files that it sets aside, all alike, one in forty.
+the guard's state lies on a file system of its own. In begin, apply, commit, rollback and recover, dash on ext4 is killed at
+every call, in begin and apply bash, busybox and mksh are too, and every fourth time (dash) or second (the others) again
+within the recovery, which the other way of recovering then has to take further; in begin and commit the power is cut at
+every call on ext4, in begin on xfs too. Of the calls on the guard's scratch files one in six is tried, of those on the empty files
+that it sets aside, all alike, one in forty.
 The rest is a sample drawn by the seed (\`plan.ts\`).`;
 
 const scaleText = `Ratios to \`cp -a\` and sync of the same tree in the same run; ${changedFiles} files are changed whatever the size.`;
