@@ -14,8 +14,8 @@ return value},__callDispose=(stack,error2,hasError)=>{var E=typeof SuppressedErr
 return _=Error(m),_.name="SuppressedError",_.error=e,_.suppressed=s,_},fail=e=>error2=hasError?new E(e,error2,"An error \
 was suppressed during disposal"):(hasError=!0,e),next=it=>{for(;it=stack.pop();)try{var result=it[1]&&it[1].call(it[2]);
 if(it[0])return Promise.resolve(result).then(next,e=>(fail(e),next()))}catch(e){fail(e)}if(hasError)throw error2};return next()};var define_SAVEPOINT_default,init_define_SAVEPOINT=__esm({"<define:__SAVEPOINT__>"(){define_SAVEPOINT_default={version:"\
-0.1.0",pin:{version:"1.2.1",sha256:"ac88f3089d6852eac8d1102617ef15bdd0febf0daecc1743aa22f9772221cdf3"},guards:{order:["1\
-.0.0","1.0.1","1.0.2","1.1.0","1.2.0","1.2.1"],text:`#!/bin/sh
+0.1.0",pin:{version:"1.2.2",sha256:"ee407193b8d745c2c6f5525b880beb4d725ab56d587e127119a1fc91fa0b1ec3"},guards:{order:["1\
+.0.0","1.0.1","1.0.2","1.1.0","1.2.0","1.2.1","1.2.2"],text:`#!/bin/sh
 # Savepoint guard: makes changes to the tracked paths of this host a transaction.
 # The only program that ever touches a tracked path. It reads one request on standard input, takes the steps of one
 # verb, each durable before the next, and answers on standard output (docs/guard-protocol.md). It may be killed at
@@ -30,7 +30,7 @@ set -u && case \${1:-} in exec | supervise) job_umask=$(umask) ;; esac
 job_path=$PATH && umask 077
 export LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
 unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH uid
-VERSION=1.2.1 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
+VERSION=1.2.2 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
 LOCK_WAIT=600 GRACE=5 PATIENCE=300   # seconds: for another guard at work; from TERM to KILL; for a refresh or a probe
 KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144 # ended transactions kept for audit: so many, so old, so large together
 ODD=$(printf '\\001\\002\\003\\t') && TAB=\${ODD#???} && ODD=\${ODD%?} NL='
@@ -327,9 +327,10 @@ annot write below $tx"
   printf '%s\\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
 }
 room() { # for the backup and a reserve of its size, and for a staged copy beside the targets
-  true >"$tx/files" && awk -F "$TAB" -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list }
-    END { printf "%d %d %d\\n", n / 512 + 4096, NR, files }' "$tx/before" >"$work/size" && read -r needed entries count <\
-"$work/size" || return 1
+  true >"$tx/files" && awk -F "$TAB" -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list } $1 !\
+= "d" && $8 > coarse && $8 == int($8) { coarse = $8 }
+    END { printf "%d %d %d %d\\n", n / 512 + 4096, NR, files, coarse }' "$tx/before" >"$work/size" && read -r needed entr\
+ies count coarse <"$work/size" || return 1
   set -- "$state" && last='' && while IFS= read -r mount; do [ "$mount" = "$last" ] || set -- "$@" "$mount"; last=$mount\
 ; done <"$tx/mounts"
   full=$(df -Pk "$@" 2>/dev/null | while read -r _ _ _ free _ point; do case $free in *[!0-9]* | '') ;; *) [ "$free" -ge\
@@ -339,6 +340,8 @@ ll%%"$NL"*}"
 }
 back_up() { # a copy with hashes and manifest, proved to be what is there. It is made durable, and so are the originals
   for tries in 1 2 3 4 5; do
+    [ "$coarse" -eq 0 ] || [ $((coarse + 2)) -le "$(date +%s)" ] || sleep 2 # change times of whole seconds, or two: lat\
+er ones will differ
     pack "$tx/before.paths" "$tx/backup.tar" && digests "$tx/files" >"$tx/sums" && attributes "$tx/before.paths" "$tx/at\
 tributes" &&
       look "$work/again" && changing=$(differing "$tx/before" "$work/again") || abandon host-write-failed 'the backup co\
@@ -350,8 +353,8 @@ opied"
   verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
   bytes=$(wc -c <"$tx/backup.tar") && echo "$entries $bytes" >"$tx/size" && set_aside ||
     abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
-  packages >"$tx/packages" && flush_tracked "$state" ||
-    abandon host-write-failed 'the backup could not be made durable'
+  packages >"$tx/packages" && flush_tracked "$state" || abandon host-write-failed 'the backup could not be made durable'\
+
 }
 differing() { # LIST LIST, in a subshell: a path that is not the same in both. Fails when a file has no hash
   exec awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delet\
@@ -1023,550 +1026,555 @@ nly (see lsattr)"',[39,1],[700,1],"# back_up: the copy, its hashes and the manif
 s" && attributes "$tx/attributes" &&',`      look "$work/again" || abandon host-write-failed 'the backup could not be wr\
 itten'`,'    ! cmp -s "$tx/before" "$work/again" || tries=9',`    changing=$(comm -3 "$tx/before" "$work/again" | tr -d \
 '\\t' | sed -n '1s|^[^/]*\\./|/|p')`,'    mv -f "$work/again" "$tx/before"',[32,1],'  [ $tries -eq 9 ] || abandon path-c\
-hanging "someone is changing $changing while it is being copied"',[264,1],'  head -c "$(($(wc -c <"$tx/backup.tar") + 10\
-48576))" /dev/zero >"$tx/reserve" ||',[266,1],'  present left_alone >>"$tx/warnings"','  cp "$tx/before" "$tx/written" &\
-& packages >"$tx/packages" && flush "$state" && flush_tracked ||',[268,2],[700,1],"# verify_backup: the archive holds th\
-e bytes of the files, by hash; of hard links, those of the first.","verify_backup() {",'  if [ ! -s "$tx/files" ]; then',
-"    return 0",'  elif [ "$tools" = gnu ]; then',`    cut -f1,7,9- "$tx/before" | sort -t "$TAB" -k3 | awk -F "$TAB" '$1\
- == "f" && !seen[$2]++' | cut -f3- >"$work/firsts"`,'    [ "$(names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$\
-(tar -xOf "$tx/backup.tar" | sha256sum)" ]',[128,1],'    mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd \
-"$work/check" && sums "$tx/files") | cmp -s - "$tx/sums"',[199,1],[39,1],[700,1],"left_alone() {",'  find "$@" -xdev \\( \
--type s -o -type p -o -type b -o -type c \\) -print0 | lines |',"    sed 's|^\\.|left alone (socket, pipe or device): |'",
-[39,1],[700,1],"# ---- apply -------------------------------------------------------------------------------------------\
-----------------",[700,1],"# apply: lays the tree that follows the request (a tar archive) over the tracked paths, and r\
-emoves what it was told","# to. New files are staged beside their targets, whole and durable, then renamed.","apply() {",
-"  read_request","  lock","  mine","  undecided",'  rm -rf "$tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fa\
-il host-write-failed "cannot write below $tx"','  tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "t\
-he change cannot be unpacked: $(head -n 1 "$work/log")"','  find . -type d | sort >"$work/new.dirs" && find . ! -type d \
-| sort >"$work/new.files"',"  odd=$(find . ! -type d ! -type f ! -type l | head -n 1)","  place",'  [ -z "$odd" ] || fai\
-l files-bad-entry "${odd#.} is neither file, directory nor symbolic link"',`  printf %s "$remove" | sed 's/^/./' >"$work\
-/removed"`,'  within "$work/new.files" files-outside-tracked','  within "$work/removed" remove-outside-tracked',"  clear\
-_stages","  each_new_directory stage_new && flush_tracked || fail host-write-failed 'the change could not be staged'",' \
- each_new_directory rename_new && names <"$work/removed" | xargs -0 -r rm -rf -- && clear_stages && flush_tracked &&',` \
-   look "$tx/written" && compare "$tx/written" || fail host-write-failed 'the change could not be put into place'`,'  rm\
- -rf "$tx/new"','  ok id "$id"',"  report changed added",[620,1],'  show_diff "$tx/written" a b',[39,1],[700,1],"# withi\
-n LIST NAME: refuses entries that no tracked path covers.","within() {",`  outside=$(awk 'FILENAME == ARGV[1] { t["." $0\
-]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) next`,`    print; exit }' "$tx/tracked" "$1")`,`  [ -z "$\
-outside" ] || fail "$2" "\${outside#.} is in none of the tracked paths: $(tr '\\n' ' ' <"$tx/tracked")"`,[39,1],[700,1],
-"# each_new_directory DO: for every directory of the change that is on the host already.","each_new_directory() {","  wh\
-ile IFS= read -r dir; do",'    if [ "$dir" != . ] && [ -L "$dir" ]; then fail path-under-symlink "${dir#.} is a symbolic\
- link on this host"; fi','    [ ! -d "$dir" ] || "$1" "$dir" || return 1','  done <"$work/new.dirs"',[39,1],[700,1],"# s\
-tage_new DIR: the new entries of DIR, in a stage inside it, so that they get its label and default ACL. One that","# rep\
-laces a file keeps that file's owner, mode, ACL, label and attributes: its bytes are written into a full copy.","stage_n\
-ew() {","  stage=$1/.savepoint.$id under=$1","  set --",'  for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/ne\
-w/$under"/..?*; do',"    name=${new##*/} old=$under/${new##*/}",'    if [ ! -e "$new" ] && [ ! -L "$new" ]; then continu\
-e; fi','    if [ -d "$old" ] && [ ! -L "$old" ]; then','      [ ! -d "$new" ] || [ -L "$new" ] || continue','      fail \
-files-bad-entry "${old#.} is a directory on this host"',"    fi",'    mkdir -p "$stage" || return 1','    if [ -f "$new"\
- ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "$old" ]; then set -- "$@" "$name"','    else cp -RPp "$new" "$stage/" \
-|| return 1; fi',[32,1],"  [ $# -gt 0 ] || return 0",`  printf '%s\\n' "$@" | sed "s|^|$under/|" | names | into "$stage" \
-cp -a &&`,`    printf '%s\\n' "$@" | sed "s|^|$tx/new/$under/|" | names | into "$stage" cp -P`,[39,1],[700,1],'rename_ne\
-w() { [ ! -d "$1/.savepoint.$id" ] || move_entries "$1/.savepoint.$id" "$1"; }',[700,1],"# into DIR COMMAND OPTION: COMM\
-AND for the NUL-ended names on standard input, with DIR as their target.","# shellcheck disable=SC2016 # the inner shell\
- expands these","into() {","  target=$1","  shift",`  xargs -0 -r sh -c 'd=$1 c=$2 o=$3; shift 3; exec "$c" "$o" -- "$@"\
- "$d"' sh "$target/" "$@"`,[39,1],[700,1],"# move_entries FROM TO [TEST...]: renames the entries of one directory into a\
-nother, over what is there.","move_entries() {","  from=$1 to=$2","  shift 2",'  find "$from" -mindepth 1 -maxdepth 1 "$\
-@" -print0 >"$work/moving" && into "$to" mv -f <"$work/moving"',[39,1],[700,1],"# clear_stages: removes what an interrup\
-ted guard left beside and below the tracked paths.","clear_stages() {","  while IFS= read -r path; do",'    nearest "$pa\
-th"','    rm -rf "$dir/.savepoint.$id"',[497,1],"  present clear_stages_in",[343,1],'clear_stages_in() { find "$@" -xdev\
- -type d -name ".savepoint.$id" -prune -exec rm -rf -- {} +; }',[700,1],"# ---- comparing ------------------------------\
--------------------------------------------------------------------------",[700,1],"# compare NOW: what differs between \
-the backup and NOW, each a sorted list of paths:","#   touched   files and links that are no longer the very ones of the\
-n, or are gone","#   added     entries that were not there        lost   directories that are gone, or not one now",[351,
-1],`  comm -23 "$tx/before" "$1" | only '!= "d"' | paths_of >"$work/touched" &&`,'    paths_of <"$1" >"$work/now.paths" \
-&& comm -13 "$tx/paths" "$work/now.paths" >"$work/added" &&',`    only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,`\
-    only '== "d"' <"$tx/before" | paths_of | comm -23 - "$work/now.dirs" >"$work/lost"`,[39,1],[700,1],"# report TOUCHED\
- ADDED: a line a path, for the answer. What nobody touched is not listed.","report() {",'  sed "s|^\\.|path $1 |" "$work/\
-touched"','  sed "s|^\\.|path $2 |" "$work/added"',[39,1],[700,1],"# show_diff NOW FROM TO: what the job changed (a to b\
-), or what a rollback undoes (b to a). The bytes of a file that","# not everyone may read are never shown: they may hold\
- a password. At most 200 files.","show_diff() {",[395,1],`  comm -3 "$tx/before" "$1" | sed "s/^$TAB//" | awk -F "$TAB" \
-'$1 != "d" {`,"    path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)","    seen[path]; if ($2 \
-!~ /[4-7c-f]$/) secret[path] }",`    END { for (path in seen) print (path in secret ? "-" : "+") path }' | sort -k 1.2 |\
- head -n 200 >"$work/shown"`,`  sed -n 's/^+//p' "$work/shown" | comm -12 - "$tx/paths" >"$work/shown.before"`,'  rm -rf\
- "$work/a" && mkdir "$work/a" && unpack "$work/a" "$work/shown.before" || return 0',"  while IFS= read -r path; do",'   \
- named "${path#??}"','    case $path in -*) echo "diff ${path#??}: not everyone may read it, so it is not shown"; contin\
-ue ;; esac','    readable "$work/a/$name" "$work/link.a" && old=$readable && readable "./$name" "$work/link.b" || contin\
-ue','    if [ "$2" = a ]; then set -- "$1" a b "$old" "$readable"; else set -- "$1" b a "$readable" "$old"; fi','    dif\
-f -u -L "$2${path#??}" -L "$3${path#??}" -- "$4" "$5" 2>/dev/null | head -n 400','  done <"$work/shown"',[39,1],[700,1],
-"# readable FILE LINK: sets readable to FILE, to its target's name in LINK, or to nothing at all.","readable() {","  rea\
-dable=/dev/null",'  if [ -L "$1" ]; then readlink "$1" >"$2" && readable=$2; elif [ -f "$1" ]; then readable=$1; fi',[39,
-1],[700,1],[402,1],[700,1],"# decide WORD WHO: the one write-once record. Linking a synced file either makes it, whole, \
-or finds that someone was","# first. Sets decision and by to what holds. Only exactly `commit` is a commit.","decide() {",
-[404,3],'    rm -f "$tx/decision.$$"',[199,1],'  sync "$tx" && read -r decision by <"$tx/decision" || return 1','  [ "$d\
-ecision" = commit ] || decision=rollback',[39,1],[700,1],"# commit: what the tracked paths hold by now, whoever wrote it\
-, is made durable, then decided for.","commit() {","  read_request","  lock","  mine",'  [ -e "$tx/armed" ] || undecided',
-[412,1],`  decide commit "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'`,"  con\
-clude","  answer",[39,1],[700,1],[415,1],"  read_request",'  rm -f "$tx/reserve"',"  mine","  kill_job","  lock",'  if [\
- ! -e "$tx/armed" ]; then',"    discard",'    ok id "$id" decision rollback by "${reason:-controller}" outcome rolled-ba\
-ck',"    echo","    return",[199,1],`  decide rollback "\${reason:-controller}" || fail host-write-failed 'the decision c\
-ould not be recorded'`,"  conclude","  answer",[39,1],[700,1],"# conclude: what follows from the decision. Anyone may ru\
-n it, again, after it was killed anywhere.","conclude() {",'  case $(cat "$tx/outcome" 2>/dev/null) in',"    '' | rollba\
-ck-failed)",'      mkdir -p "$work"','      if [ "$decision" = rollback ]; then restore; else settle; fi','      package\
-s | comm -3 "$tx/packages" - | sed "s/^$TAB/package + /; t','        s/^/package - /" >"$tx/packages.changed"','      ec\
-ho "$outcome" | put "$tx/outcome" || return 1',"      ;;",[222,1],"  clear_stages",'  rm -f "$tx/reserve"','  [ "$(cat "\
-$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open"','  rm -rf "$work" && prune && sync "$state" "$tx"',[39,1],
-[700,1],"settle() {","  outcome=committed",'  look "$work/now" && compare "$work/now" && report changed added >"$tx/repo\
-rt" && show_diff "$work/now" a b >"$tx/diff"',[39,1],[700,1],"answer() {",'  ok id "$id" decision "$decision" by "$by" o\
-utcome "$(cat "$tx/outcome")"','  cat "$tx/report" "$tx/packages.changed" 2>/dev/null',`  sed 's/^/warning /' "$tx/warni\
-ngs"`,[620,1],'  cat "$tx/diff" 2>/dev/null',[39,1],[700,1],"# prune: ended transactions are kept for audit up to a numb\
-er, an age and a size.","prune() {","  count=0","  # shellcheck disable=SC2012 # the names are ids: a-z, 0-9 and -",'  l\
-s -t "$state/tx" | while IFS= read -r each; do',"    each=$state/tx/$each count=$((count + 1))",`    case $(cat "$each/o\
-utcome" 2>/dev/null) in '' | rollback-failed) continue ;; esac`,'    if [ $count -gt $KEEP ] || [ -n "$(find "$each/outc\
-ome" -mtime +$KEEP_DAYS)" ] ||','      [ "$(du -sk "$state/tx" | cut -f1)" -gt $KEEP_KIB ]; then [ "$each" = "$tx" ] || \
-rm -rf "$each"; fi',[111,2],[700,1],[448,1],[700,1],"# restore: every tracked path as it was, proved by hash and metadat\
-a. Sets outcome.","restore() {","  outcome=rollback-failed attempt=0","  while [ $attempt -lt 3 ]; do","    attempt=$((a\
-ttempt + 1))","    kill_job","    clear_stages",'    look "$work/now" || continue','    [ -e "$tx/diff" ] || { compare "\
-$work/now" && find_edits && report restored removed >"$tx/report" &&','      show_diff "$work/now" b a >"$work/diff" && \
-mv -f "$work/diff" "$tx/diff"; } || continue','    [ "$(cat "$tx/armed")" = "$(boot_id)" ] && [ $attempt -eq 1 ] && [ -z\
- "${thorough:-}" ] || distrust || continue',"    put_back && restore_directories && flush_tracked && verify || continue",
-"    outcome=rolled-back",'    [ ! -s "$tx/edited" ] || outcome=conflict',"    refresh_and_probe",`    [ "$(cut -d ' ' -\
-f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm -f "$state/quarantine"`,"    return",[32,1],`  why="transaction \
-$id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\\n\\t' '; ')"`,'  echo "$why" >>"$tx/wa\
-rnings"','  echo "$why" | put "$state/quarantine"',[39,1],[700,1],"# find_edits: what is neither in the backup nor what \
-the transaction wrote was edited by someone else while no phase","# ran. Their version is kept in tx/<id>/theirs; the ba\
-ckup wins unless the job said otherwise.","find_edits() {",'  : >"$tx/edited"','  [ ! -e "$tx/running" ] || return 0'," \
- {",`    comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of`,'    paths_of <"$tx/wr\
-itten" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"','  } | sort -u >"$work/edited"','  [ -s "$work/edited" ]\
- || return 0','  rm -rf "$tx/theirs" && mkdir "$tx/theirs" && comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" \
-|| return 1','  [ "$tools" != gnu ] || { pack "$work/theirs" "$work/theirs.tar" && tar -xpf "$work/theirs.tar" -C "$tx/t\
-heirs"; } || return 1','  sed "s|^\\.\\(.*\\)|edited by someone else: \\1; their version is $tx/theirs\\1|" "$work/edited" >>\
-"$tx/warnings"','  mv -f "$work/edited" "$tx/edited"',[39,1],[700,1],"# distrust: after a reboot, or a failed attempt, w\
-hat a file's times say is no proof of its bytes. Files that hash","# otherwise than they did are taken for touched. Noth\
-ing stays immutable.","distrust() {","  ! command -v chattr >/dev/null || present thaw 2>/dev/null",`  look "$work/now" \
-&& comm -12 "$tx/before" "$work/now" | only '== "f"' | paths_of >"$work/trusted" &&`,'    sums "$work/trusted" | sort >"\
-$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&',`    awk -F "$T\
-AB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0; for (i = 1; i < 9; i++) path = substr(path, index(path, FS) +\
- 1)`,`      if (!(path in rotten)) print }' "$work/rotten" "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"`,
-[39,1],'thaw() { find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -- {} + || :; }',[700,1],"# put_back: th\
-e old version of what was touched is staged beside each tracked path, proved by hash, made durable and","# renamed into \
-place; only then what was not there before is removed.","put_back() {",'  compare "$work/now" || return 1','  if [ "$(ca\
-t "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then','    for list in touched added; do comm -23 "$work/$list" "\
-$tx/edited" >"$work/kept" && mv -f "$work/kept" "$work/$list"; done',[199,1],'  sort "$work/touched" "$work/lost" >"$wor\
-k/needed"',"  while IFS= read -r path; do",`    awk -v p=".$path" '$0 == p || index($0, p "/") == 1' "$work/needed" >"$w\
-ork/need"`,'    [ -s "$work/need" ] || continue','    (umask 022 && mkdir -p ".${path%/*}") && nearest "$path" && straig\
-ht "$dir" && stage=$dir/.savepoint.$id &&','      rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && s\
-taged_well && flush "$stage/" &&','      make_way && move_back && rm -rf "$stage" || return 1',[497,1],"  remove_added",
-[39,1],[700,1],"# staged_well: what came out of the backup has the bytes that went in.","staged_well() {",'  comm -12 "$\
-work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work/sums" &&','    (cd "$stage" && sums "$work/staged") | \
-sort | comm -12 - "$work/sums" >"$work/good" &&','    [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]',[39,1],
-[700,1],"# make_way: what is of another kind than it was (a directory where a file was, a link where a directory was) ca\
-nnot be","# renamed over. It is moved into the stage, and goes with it.","make_way() {",'  { comm -12 "$work/touched" "$\
-work/now.dirs"; comm -12 "$work/lost" "$work/now.paths"; } | sort | comm -12 - "$work/need" >"$work/odd"',"  count=0"," \
- while IFS= read -r line; do","    count=$((count + 1))",'    named "$line"','    if [ -e "$name" ] || [ -L "$name" ]; t\
-hen mv -f -T "$name" "$stage/.aside.$count" || return 1; fi','  done <"$work/odd"',[39,1],[700,1],"# move_back: renames \
-directories that were lost as a whole, then the files of every other one.","move_back() {",'  comm -12 "$work/need" "$wo\
-rk/lost" >"$work/whole"',"  while IFS= read -r line; do",'    named "$line"','    [ ! -d "$stage/$name" ] || [ -d "$name\
-" ] || mv -f -T "$stage/$name" "$name" || return 1','  done <"$work/whole"',`  sed 's|/[^/]*$||' "$work/need" | sort -u \
->"$work/parents"`,"  while IFS= read -r line; do",'    named "$line"','    [ ! -d "$stage/$name" ] || move_entries "$sta\
-ge/$name" "$name" ! -type d || return 1','  done <"$work/parents"',[39,1],[700,1],"# remove_added: what was not there be\
-fore goes: files, then directories from the inside out.","remove_added() {","  # shellcheck disable=SC2016 # the inner s\
-hell expands this",'  if [ -s "$work/added" ]; then','    comm -23 "$work/added" "$work/now.dirs" | names | xargs -0 -r \
-rm -f -- 2>/dev/null','    comm -12 "$work/added" "$work/now.dirs" | sort -r | while IFS= read -r line; do','      named\
- "$line"',`      if [ -d "$name" ] && [ ! -L "$name" ]; then printf '%s\\0' "$name"; fi`,'    done >"$work/added.dirs"',
-`    xargs -0 -r sh -c 'exec find "$@" -xdev ! -type d -exec rm -f -- {} +' sh <"$work/added.dirs" &&`,'      xargs -0 -\
-r rmdir -- <"$work/added.dirs" || return 1',[199,1],'  sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null',
-"  :",[39,1],[700,1],"# restore_directories: their owner, mode, times and attributes, last, since a rename inside one mo\
-ves its times.","# Attributes that were not there are taken off (an archive can only add).","restore_directories() {",' \
- look "$work/now" && state_of <"$work/now" >"$work/now.state" && attributes "$work/now.attributes" &&',`    state_of <"$\
-tx/before" | comm -23 - "$work/now.state" | only '== "d"' | cut -f7- >"$work/dirs"`,'  comm -13 "$tx/attributes" "$work/\
-now.attributes" |',`    awk -F "$TAB" '/^# file: / { for (i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1\
-, 9) } }' |`,"    while read -r attribute line; do",'      [ ! -d "$(printf %b "$line")" ] || setfattr -h -x "$attribute\
-" "$(printf %b "$line")"',[107,1],`  comm -23 "$tx/attributes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { pri\
-nt "./" substr($1, 9) }' >>"$work/dirs"`,'  if [ "$tools" = gnu ]; then','    sort -u "$work/dirs" | comm -12 - "$tx/pat\
-hs" >"$work/changed" && unpack . "$work/changed"',[128,1],"    while IFS= read -r path; do",`      awk -F "$TAB" -v p="$\
-path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "$tx/before" >"$work/dir" &&`,'        read -r mode owner time \
-<"$work/dir" && chown "$owner" "$path" &&','        chmod "$(printf %o $((0x$mode & 07777)))" "$path" && touch -d "@$tim\
-e" "$path" || return 1','    done <"$work/dirs"',[199,1],[39,1],[700,1],"# verify: kind, owner, mode, size and times of \
-everything, link targets and attributes. The bytes of what was restored","# were hashed before they were renamed, those \
-of the rest when they were doubted.","verify() {",'  state_of <"$tx/before" >"$work/before.state" && look "$work/now" &&\
- state_of <"$work/now" >"$work/now.state" &&','    attributes "$work/now.attributes" && comm -3 "$work/before.state" "$w\
-ork/now.state" >"$work/all" &&','    comm -3 "$tx/attributes" "$work/now.attributes" >>"$work/all" || return 1','  if [ \
-"$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; then',`    grep -v -F -f "$tx/edited" "$work/all" | sed "s/^\
-$TAB//" | only '!= "d"' >"$work/differences"`,[128,1],'    mv -f "$work/all" "$work/differences"',[199,1],'  [ ! -s "$wo\
-rk/differences" ]',[39,1],[700,1],"# refresh_and_probe: package caches must keep nothing from the patch's mirror, and th\
-e mirrors of the restored","# configuration should answer.","refresh_and_probe() {","  for what in refresh probe; do"," \
-   while IFS= read -r command; do",'      if [ -n "$command" ] && ! SAVEPOINT_ROOT=${root:-/} sh -c "$command" </dev/nul\
-l >"$work/log" 2>&1; then',"        outcome=rolled-back-unhealthy",`        echo "$what failed: $command: $(tail -n 1 "$\
-work/log" | tr -d '\\r\\001')" >>"$tx/warnings"`,"      fi",'    done <"$tx/$what"',[111,2],[700,1],[543,1],[700,1],[544,
-1],'lease_write() { echo "$(boot_id) $(($(uptime) + $(cat "$tx/seconds")))" >"$tx/lease.$$" && mv -f "$tx/lease.$$" "$tx\
-/lease"; }',[700,1],"# lease_left TX: seconds until the lease or the deadline ends, whichever is first, or 0.","lease_le\
-ft() {","  left=0",'  if read -r lease_boot lease_end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadlin\
-e" && [ "$lease_boot" = "$(boot_id)" ]; then','    [ "$lease_end" -lt "$last" ] || lease_end=$last',"    left=$((lease_e\
-nd - $(uptime)))","    [ $left -gt 0 ] || left=0",[199,1],"  echo $left",[39,1],[700,1],"# renew: a sign of life. With `\
-running` it also says that a phase on the controller, which may change tracked paths","# too, begins or has ended.","ren\
-ew() {","  read_request","  mine","  undecided",'  lease_write || fail host-write-failed "cannot write $tx/lease"','  ca\
-se $running in yes) : >"$tx/running" ;; no) wrote ;; esac','  ok id "$id" lease_left "$(lease_left "$tx")"',[620,2],[700,
-1],"# wrote: what the tracked paths hold now was written by the job, not by someone else.",'wrote() { look "$tx/written.\
-$$" && mv -f "$tx/written.$$" "$tx/written" && rm -f "$tx/running"; }',[700,1],"# own_path: where this guard lies. sudo \
-runs it as /dev/fd/N, so $0 is the last resort.",'own_path() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/\
-guard/$guard/guard"; else echo "$0"; fi; }',[700,1],"# watchdog_start: PID 1 owns it where there is systemd, since login\
-d kills what a session leaves behind; elsewhere it","# is a process of a session of its own.","watchdog_start() {",'  se\
-t -- "$(own_path)" watch "$root" "$state" "$id"',[561,1],'    systemd-run --quiet --collect --unit="savepoint-$id" -p Re\
-start=on-failure -p RestartSec=1 -p StartLimitIntervalSec=0 \\',`      -p RestartForceExitStatus='SIGTERM SIGHUP SIGINT \
-SIGPIPE' /bin/sh "$@" >/dev/null 2>&1`,[128,1],'    (cd / && exec setsid env -i PATH="$PATH" HOME="${HOME:-/}" /bin/sh "\
-$@" </dev/null >/dev/null 2>&1 &)',[199,1],[39,1],[700,1],'systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ];\
- }',[700,1],"# boot_recovery_install: what ends open transactions when the host starts, before the network is up and any\
-one can log","# in. For the host's own root only; it stays for the next transaction.","boot_recovery_install() {",'  if \
-[ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi',`  printf 'exec /bin/sh %s boot "" %s\\n' "$(own_path)" "$state\
-" | put "$state/boot" || return 1`,[570,1],[561,1],"    [ ! -L $units/sysinit.target.wants/$unit ] || return 0","    mkd\
-ir -p $units/sysinit.target.wants && printf '%s\\n' '[Unit]' 'Description=End Savepoint transactions open when the host w\
-ent down' \\",[573,1],`      '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.ta\
-rget' | put $units/$unit &&`,[575,1],"  elif [ -d /etc/local.d ]; then",`    printf '#!/bin/sh\\n/bin/sh %s/boot\\n' "$sta\
-te" | put /etc/local.d/savepoint.start && chmod 755 /etc/local.d/savepoint.start`,"  elif [ -d /etc/cron.d ]; then",`   \
- printf '@reboot root /bin/sh %s/boot\\n' "$state" | put /etc/cron.d/savepoint && chmod 644 /etc/cron.d/savepoint`,[128,
-1],`    echo 'nothing here starts recovery at boot: after a power loss it waits for the next begin or a person' >>"$tx/w\
-arnings"`,[199,1],[39,1],[700,1],"# watch: the watchdog. Ends with its transaction.","watch() {",'  interval=$(($(cat "$\
-tx/seconds") / 20))',"  [ $interval -gt 0 ] || interval=1","  [ $interval -lt 5 ] || interval=5",[583,1],'    if [ -e "$\
-tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then finish watchdog; fi',"    sleep $interval",[111,2],[700,1],"# fi\
-nish WHO: brings the transaction to its end without its controller.","finish() {",'  rm -f "$tx/reserve"','  tools=$(cat\
- "$tx/tools" 2>/dev/null) thorough=yes',"  lock",'  if [ -e "$tx/armed" ] && [ -e "$tx/token" ]; then',"    # Before we \
-had the lock someone may have renewed.",'    if [ "$1" = watchdog ] && [ ! -e "$tx/decision" ] && [ "$(lease_left "$tx")\
-" -gt 0 ]; then unlock; return; fi','    decide rollback "$1" && conclude','  elif [ -d "$tx" ]; then',"    discard",[199,
-1],"  unlock",[39,1],[700,1],"# by_its_guard ID WHO: a transaction is always ended by the very guard that opened it.","b\
-y_its_guard() {",'  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard','  [ -f "$opener" ] || opener=$0',
-[597,2],[700,1],"# unfinished: the ids of transactions that have not come to their end.","unfinished() {",'  for each in\
- "$state"/tx/*; do','    case $(cat "$each/outcome" 2>/dev/null) in',`      '' | rollback-failed) [ ! -d "$each" ] || ec\
-ho "\${each##*/}" ;;`,'      *) [ "$(cat "$state/open" 2>/dev/null)" != "${each##*/}" ] || echo "${each##*/}" ;;',[31,2],
-[39,1],[700,1],"# recover: what a person asks for: end whatever is open here, whoever holds it.","recover() {","  read_r\
-equest","  ended=$(unfinished)",'  for each in $ended; do by_its_guard "$each" "${reason:-recover}" >/dev/null 2>&1; don\
-e',"  ok","  for each in $ended; do",'    echo "ended $each $(cat "$state/tx/$each/outcome" 2>/dev/null || echo rolled-b\
-ack)"','    cat "$state/tx/$each/report" 2>/dev/null',`    sed 's/^/warning /' "$state/tx/$each/warnings" 2>/dev/null`,[
-32,1],[620,1],'  for each in $ended; do cat "$state/tx/$each/diff" 2>/dev/null; done',[39,1],[700,1],"# status: what is \
-here. Needs no token and changes nothing.","status() {","  read_request",[600,1],'  ok guard_version "$VERSION"','  if [\
- -n "$held" ]; then',`    printf 'open %s\\nlease_left %s\\n' "$held" "$(lease_left "$state/tx/$held")"`,'    for what i\
-n holder since decision; do sed "s/^/$what /" "$state/tx/$held/$what" 2>/dev/null; done',[616,3],'  for each in "$state"\
-/tx/*; do','    [ ! -e "$each/outcome" ] || echo "past ${each##*/} $(cat "$each/since") $(cat "$each/outcome") $(cat "$e\
-ach/holder")"',[32,1],[620,2],[700,1],"# clear: a person has looked at the host; it may be used again.","clear() {","  r\
-ead_request",'  for each in "$state"/tx/*; do',`    [ "$(cat "$each/outcome" 2>/dev/null)" != rollback-failed ] || echo \
-'rollback-failed, cleared' | put "$each/outcome"`,[32,1],'  rm -f "$state/quarantine" && sync "$state" || fail host-writ\
-e-failed "cannot write below $state"',"  ok && echo",[39,1],[700,1],[626,1],[700,1],"# run_phase: runs the shell text th\
-at follows the request as the job's user (root only if the login is root), marked so","# that all its descendants can be\
- found. Its output passes through untouched; that it runs and how it ended is said on","# standard error, behind a nonce\
- that the job does not know. Where there is systemd it gets a scope of its own, which","# logind leaves alone when the s\
-ession ends.","run_phase() {","  read_request","  lock","  mine","  undecided",'  : >"$tx/running"',"  exec 3<&0","  cd \
-/ || exit 1",'  umask "$job_umask"',"  user=$(id -un)",'  if [ "$user" = root ]; then user=${SUDO_USER:-root}; fi',[663,
-1],'  if [ "$user" != "$(id -un)" ]; then',`    set -- su -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVE\
-POINT_ROOT='\${root:-/}' /bin/sh -s"`,[199,1],'  if systemd; then set -- systemd-run --quiet --scope --collect --unit="s\
-avepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"; fi',[642,1],'  "$@" <&3 3<&- &',"  child=$!","  exec 3<&-","  unlock",
-"  wait $child","  code=$?","  umask 077","  place",'  if [ ! -e "$tx/decision" ]; then wrote; fi',`  printf '\\n%s %s\\n'\
- "$nonce" $code >&2`,[39,1],[700,1],"# kill_job: nothing of the job may go on writing. TERM, a grace, then KILL, until n\
-one is left.","kill_job() {",'  if systemd; then systemctl stop "savepoint-$id-job-*.scope" 2>/dev/null; fi',[677,1],"  \
-  waited=0",`    while pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' |\
- grep -v -x $$) &&`,'      [ -n "$pids" ] && [ $waited -lt $((GRACE * 10)) ]; do',[679,1],"      [ $((waited % 10)) -ne \
-0 ] || kill -s $signal $pids 2>/dev/null","      waited=$((waited + 1))","      sleep 0.1",[107,1],[111,2],[700,1],[690,
-1],[700,1],[691,4],"  watch | finish | boot)","    guard='' root=$2 state=$3 id=${4:-}","    place","    case $1 in","  \
-    watch) watch ;;",'      finish) finish "$5" ;;','      boot) for each in $(unfinished); do by_its_guard "$each" boot\
-; done ;;',[31,1],"    ;;",[696,5]],"1.0.1":[[701,17],"unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS PO\
-SIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH","VERSION=1.0.1 PROTOCOL=1",[720,129],'  while true >"$locked" || fail host-wri\
-te-failed "cannot write $locked"; do',[850,29],"#   type mode uid gid size mtime | inode ctime | path",[880,2],'look() {\
- true >"$1" && present list_into "$1"; }',[883,5],`      -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%i\\t%C@\\t%p\\0' >"$list.raw" &\
-& lines <"$list.raw" | sort >"$list"`,[128,1],'    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.n\
-ames" &&','      xargs -0 stat -c "%f$TAB%f$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%z$TAB%n" <"$list.names" >"$list.raw" &&',[
-892,1],`        if ($1 == "d") $5 = $7 = $8 = 0; if ($1 == "l") $6 = 0; print }' "$list.raw" | sort >"$list"`,'  fi && r\
-m -f "$list.raw" "$list.names"',[895,9],'attributes() { true >"$1" && present attributes_into "$1"; }',[905,3],'  true >\
-"$list.links" && true >"$list.raw"',`  [ "$tools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\\0' >"$list.\
-links" || return 1`,'  ! command -v getfattr >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" >"$list.raw" 2>/dev/\
-null || return 1',`  { lines <"$list.links"; awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 = $1; print }' "$list.ra\
-w"; } | sort >"$list" &&`,'    rm -f "$list.links" "$list.raw"',[913,4],[886,1],'    names <"$1" | xargs -0 -r sha256sum\
- -z -- >"$work/hashed" && lines <"$work/hashed"',[128,1],'    names <"$1" | xargs -0 -r sha256sum --',[928,3],[920,7],' \
-   true >"$2" && present tar -cf "$2"',[928,78],'    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && t\
-rue >"$tx/absent" && echo "$lease" >"$tx/seconds" &&',[1007,80],"  set_aside || abandon host-no-space 'there is no room \
-for the reserve that a rollback on a full disk needs'",[1089,5],"# set_aside: the blocks and inodes that a rollback need\
-s when the job has filled the disk. Freed first thing then.","set_aside() {",'  mkdir "$tx/reserve" && head -c "$(($(wc \
--c <"$tx/backup.tar") + 1048576))" /dev/zero >"$tx/reserve/bytes" || return 1','  inodes=$(($(wc -l <"$tx/before") + 128\
-))',"  [ $inodes -lt 4096 ] || inodes=4096","  while [ $inodes -gt 0 ]; do",'    true >"$tx/reserve/$inodes" || return 1',
-"    inodes=$((inodes - 1))",[862,3],[1094,5],`    cut -f1,7- "$tx/before" | sort -t "$TAB" -k4 | awk -F "$TAB" '$1 == "\
-f" && !seen[$2, $3]++' | cut -f4- >"$work/firsts"`,[1100,22],'  find . -type d -print0 >"$work/new.d" && lines <"$work/n\
-ew.d" | sort >"$work/new.dirs" &&','    find . ! -type d -print0 >"$work/new.f" && lines <"$work/new.f" | sort >"$work/n\
-ew.files" || fail host-write-failed "cannot list $tx/new"',[1123,26],[1423,2],'    if [ "$name" != . ] && [ -L "$name" ]\
-; then fail path-under-symlink "${name#.} is a symbolic link on this host"; fi','    [ ! -d "$name" ] || "$1" "$name" ||\
- return 1',[1152,17],'    else cp -RPp "$new" "$stage/$name" || return 1; fi',[1170,2],`  for each; do printf '%s\\0' "$u\
-nder/$each"; done | into "$stage" cp -a &&`,`    for each; do printf '%s\\0' "$tx/new/$under/$each"; done | into "$stage"\
- cp -P`,[1174,100],'  rm -rf "$tx/reserve"',[1275,26],"  # The marker goes last: whatever is left behind until then is f\
-ound by it.",'  rm -rf "$work" "$tx/new" "$tx/reserve" && rm -f "$tx"/*.[0-9]* && prune && sync "$tx" || return 1',[1019,
-1],'  sync "$state"',[1304,55],'  true >"$tx/edited"',[1360,17],'    sums "$work/trusted" >"$work/trusted.now" && sort "\
-$work/trusted.now" >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten\
-" &&',[1378,12],"  # Hard links come back together, or not at all: with one of them touched, so are the others.",'  sort\
- "$work/touched" "$work/lost" >"$work/wanted"',`  awk -F "$TAB" 'pass == 1 { wanted[$0]; next }`,"    { path = $0; for (\
-i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1) }",'    pass == 2 { if (path in wanted && $1 == "f") inode[$\
-7, $8]; next }',`    path in wanted || ($1 == "f" && ($7, $8) in inode) { print path }' \\`,'    pass=1 "$work/wanted" p\
-ass=2 "$tx/before" pass=3 "$tx/before" | sort >"$work/needed"','  true >"$work/groups" || return 1',[1391,3],'    (umask\
- 022 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" || return 1','    if [ "$tools" = gnu ]; then key=\
-$(stat -c %m "$dir/"); else key=$path; fi',`    printf '%s\\t%s\\t%s\\n' "$key" "$dir" "$path" >>"$work/groups" || return 1`,
-[497,1],'  cut -f1 "$work/groups" | sort -u >"$work/keys"','  while IFS= read -r key; do put_back_group || return 1; don\
-e <"$work/keys"',[1398,3],"# put_back_group: what is on one mount, from one stage, since a rename cannot leave it.","put\
-_back_group() {",`  awk -F "$TAB" -v k="$key" '$1 == k { print "." $3 }' "$work/groups" >"$work/group" &&`,`    awk 'FIL\
-ENAME == ARGV[1] { t[$0]; next } { for (p in t) if ($0 == p || index($0, p "/") == 1) { print; next } }' \\`,'      "$wo\
-rk/group" "$work/needed" >"$work/need" &&',`    stage=$(awk -F "$TAB" -v k="$key" '$1 == k { print $2; exit }' "$work/gr\
-oups")/.savepoint.$id &&`,'    rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush\
- "$stage/" && make_way &&','    move_back && rm -rf "$stage"',[1399,92],"      # Before the network is up a probe would \
-only say so.",'      if [ $what = probe ] && [ "$by" = boot ]; then continue; fi',[1491,31],'  case $running in yes) tru\
-e >"$tx/running" ;; no) wrote ;; esac',[1523,58],'  rm -rf "$tx/reserve"',[1582,82],'  true >"$tx/running"',[1665,58]],"\
-1.0.2":[[1723,18],"VERSION=1.0.2 PROTOCOL=1",[1742,658],"  # What was written last before a crash may be lost, so after \
-one nobody can say whose an edit was.",'  [ "$(cat "$tx/armed")" = "$(boot_id)" ] || return 0',[2400,20],"thaw() {",`  !\
- find "$@" -xdev \\( -type f -o -type d \\) -exec lsattr -d -- {} + | grep -q '^[-a-zA-Z]*[ia][-a-zA-Z]* \\./' ||`,'    \
-find "$@" -xdev \\( -type f -o -type d \\) -exec chattr -f -ia -- {} + || :',[751,2],[2422,310],"    # Not through PAM w\
-here that can be had: it would move the phase out of its scope into a session's.",'    if command -v runuser >/dev/null;\
- then set -- runuser -u "$user" --; else set -- su -s /bin/sh "$user"; fi','    [ "$1" = su ] || set -- "$@" /bin/sh',` \
-   set -- "$@" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"`,[1673,50]],"1.1.0":[[0,9],
-'# shellcheck disable=SC2012,SC2015,SC2034 # in "a && b || fail" either is meant; eval uses what seems unused; ids are p\
-lain',[713,2],[717,1],[13,1],[1740,1],"VERSION=1.1.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy",[16,2],[724,1],"' TAB=\
-$(printf '\\t') ODD=$(printf '\\001\\002\\003')",[727,2],[21,5],"    key=${line%% *} value=${line#* }","    case $key in",
-[27,8],"  case .$fence.$lease.$deadline.$out.$err.$reboot. in *[!0-9.]* | *..*) fail guard-protocol 'numbers have to be \
-whole' ;; esac",[36,1],'  admit root "$root$state_dir"',[748,4],[41,1],[755,1],'  tx=$state/tx/$id work=$state/tx/$id/wo\
-rk && read -r tools 2>/dev/null <"$tx/tools" || tools=gnu',[44,4],[49,3],[766,5],[53,1],"mine() { # this verb may act on\
- the transaction: it is here, the token is right, and nobody came later",[55,1],[775,1],[60,2],'  [ "$fence" -eq "$seen"\
- ] || echo "$fence" | put "$tx/fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"',[62,4],[787,2],[790,1],'put() { c\
-at >"$1.$$" && sync "$1.$$" && mv -f "$1.$$" "$1" && sync "${1%/*}" || { rm -f "$1.$$"; return 1; }; }',[69,1],'flush() \
-{ case ${sync_f:=$(sync --help 2>&1)} in *-f*) sync -f "$@" ;; *) sync ;; esac; }',"flush_tracked() { # the file systems\
- of the tracked paths. nearest PATH: sets dir to the closest directory above PATH","  set -- && last='' && while IFS= re\
-ad -r path; do",'    nearest "$path" && { [ "$dir" = "$last" ] || set -- "$@" "$dir/"; } && last=$dir',[806,3],'nearest(\
-) { dir=.${1%/*} && while [ ! -d "$dir" ]; do dir=${dir%/*}; done; }',[817,2],[78,3],"lines() { tr '\\n\\000\\t\\003' '\\001\\\
-n\\002\\t'; }",[82,1],"each() { # LIST COMMAND...: runs COMMAND with every name of LIST","  list=$1 && shift && while IF\
-S= read -r name; do",`    case $name in *[$ODD]*) name=$(printf '%s.' "$name" | tr '\\001\\002' '\\n\\t') && name=\${name%.} \
-;; esac`,'    "$@" "$name" || return 1','  done <"$list"',[39,1],'boot_id() { read -r boot </proc/sys/kernel/random/boot\
-_id && echo "$boot"; }',[831,2],"# life_of PID: what no other process ever has: its number, its start (proc(5), field 22\
-), the boot; nothing for a dead one.","life_of() {",[836,2],[96,1],'  case $2 in Z | X) ;; *) echo "$1.${21}.$(boot_id)"\
- ;; esac',[39,1],'alive() { [ -n "$1" ] && [ "$(life_of "${1%%.*}")" = "$1" ]; }',[100,1],'  mkdir -p "$state/lock" || u\
-nwritten',"  locked=$state/lock/$(life_of $$) tries=0 since=$(uptime)",[103,1],`    holds='' && for other in "$state/loc\
-k"/*; do`,[852,1],'      if alive "${other##*/}"; then holds=${other##*/} && break; else rm -f "$other"; fi',[856,3],'  \
-  [ $(($(uptime) - since)) -lt $LOCK_WAIT ] || fail host-busy "guard process ${holds%%.*} is at work for over $LOCK_WAIT\
- s"',[110,3],'unlock() { [ -z "${locked:-}" ] || rm -f "$locked" || :; }',[866,2],[115,1],"  given=$# && while IFS= read\
- -r path; do",[873,4],[878,1],"#   type mode uid gid size mtime | inode ctime | target of a link | path","# All but inod\
-e and ctime comes back. These tell that nobody has touched a file, since no one can set a change time.",'look() { true >\
-"$1" && present look_into "$1"; }',"look_into() {",'  list=$1 && shift && set -- "$@" -xdev \\( -type d -o -type f -o -ty\
-pe l \\)',[886,1],`    find "$@" -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' >"$list.raw" && \
-lines <"$list.raw" >"$list.lines"`,'  else find "$@" -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB\
-%n" {} + >"$list.lines"; fi &&',`    awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" '{ t = substr($1, 1, 1); $1 = t == "r\
-" ? "f" : t == "s" ? "l" : t }`,`    $1 == "d" { $5 = $7 = $8 = 0 } $1 == "l" && tools == "plain" { $6 = 0 } { print }' \
-"$list.lines" >"$list.raw" &&`,'    sort -u "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"',[39,1],"paths_of() \
-{ cut -f10 | sort -u; }",[900,1],"# standing FILE: all that a rollback must bring back, sorted: of such a list all but i\
-nodes and change times, then","# extended attributes, ACLs, labels and capabilities as far as this host can tell (getfat\
-tr), a line an entry.","standing() { # getfattr passes over a directory it cannot read, and what it could not write: it \
-gets names, and a pipe",'  look "$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && nam\
-es <"$1.paths" >"$1.names" &&','    { { ! command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex --\
- <"$1.names" 2>/dev/null; } && echo whole; } |','    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ] &&',`    awk\
- 'FILENAME == ARGV[1] { print; next } { gsub(/\\n/, "\\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1.all" >\
-"$1" && rm -f "$1".*`,[39,1],"sums() { # LIST: the SHA-256 of each file of LIST, in its order",'  names <"$1" >"$work/na\
-mes" || return 1','  if [ "$tools" != gnu ]; then xargs -0 -r sha256sum -- <"$work/names"; return; fi','  xargs -0 -r sh\
-a256sum -z -- <"$work/names" >"$work/hashed" && lines <"$work/hashed"',[39,1],"# pack LIST FILE: archives the listed ent\
-ries with all metadata but access times, which move by reading, and change times,","# which cannot be set. unpack DIR LI\
-ST: entries of the backup appear below DIR; LIST has the archive's order (one pass).","metadata='--numeric-owner --xattr\
-s --xattrs-include=* --acls --selinux --no-recursion --null'",[156,2],'  if [ "$tools" != gnu ]; then true >"$2" && pres\
-ent tar -cf "$2"; return; fi','  names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,dele\
-te=ctime --sparse $metadata -T "$work/pack"',[160,3],'  [ -s "$2" ] || return 0','  names <"$2" >"$work/unpack" || retur\
-n 1','  if [ "$tools" != gnu ]; then xargs -0 tar -xpf "$tx/backup.tar" -C "$1" <"$work/unpack"; return; fi','  tar -xpf\
- "$tx/backup.tar" -C "$1" --same-owner --same-order $metadata -T "$work/unpack"',[167,4],"  else for query in 'rpm -qa' \
-'apk info -v' 'pacman -Q'; do",'    [ -n "$root" ] || ! command -v "${query%% *}" >/dev/null || $query; done; fi 2>/dev/\
-null | sort',[953,3],[957,2],`  [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs i\
-d, token and track'`,'  admit begin "$track" "$refresh" "$probe"','  mkdir -p "$state/tx" && lock && not_quarantined || \
-unwritten',[963,7],[184,2],[973,2],`  sed 's/^/warning /' "$tx/warnings" && echo`,[39,1],[190,5],'    left=$(lease_left \
-"$other") && [ -e "$other/decision" ] || [ "$left" -eq 0 ] ||',[196,1],[996,2],"    lock && not_quarantined",[198,2],'  \
-rm -rf "$tx" && mkdir -p "$work" && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&',
-[1004,2],[203,1],'    echo "$lease" >"$tx/seconds" && until_in "$deadline" deadline && lease_write &&','    sync "$tx/tr\
-acked" && echo "$id" | put "$state/open" || abandon host-write-failed "cannot write below $state"',[39,1],[1011,1],'aban\
-don() { discard; fail "$1" "$2"; }',[209,1],'leave() { rm -f "$state"/*.[0-9]*; [ "$(cat "$state/open" 2>/dev/null)" != \
-"$id" ] || rm -f "$state/open"; }',[216,1],"  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkd\
-ir mkfifo mv rm rmdir sed sha256sum sleep \\","    sort stat sync tail tar touch tr uniq wc xargs; do command -v $tool >\
-/dev/null ||",'    abandon host-tools-missing "this host has no $tool, which the guard needs"; done',[1029,2],[219,2],[1034,
-2],`  echo $tools >"$tx/tools" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"`,' \
- point=$(here=${here%/} awk \'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\\\040/, " ", point) }',[234,1],`    \
-  for (; p != ""; sub(/\\/[^\\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo\
-)`,'  [ -z "$point" ] || abandon path-not-replaceable "$point is a mount point"',"  stuck=$(present frozen)",'  [ -z "$s\
-tuck" ] || abandon path-not-replaceable "${stuck#.} is immutable or append-only (see lsattr)"',`  odd=$(present odd_name\
-s | tr "$ODD" '???' | head -n 1)`,'  [ -z "$odd" ] || abandon path-not-replaceable "the name ${odd#.} holds a character \
-that the guard cannot keep"',[227,1],[1040,1],'  sort -u "$tx/mounts" >"$work/mounts" && enough "$state" && while IFS= r\
-ead -r path; do enough "$path"; done <"$work/mounts"',[39,1],[236,1],"# odd_names: names that our lists cannot hold. Non\
-e may be tracked; a rollback removes those that came.",'odd_names() { pattern="*[$ODD]*" && [ "$tools" = gnu ] || patter\
-n="*[$ODD$TAB$NL]*"; find "$@" -xdev -name "$pattern"; }',[237,1],`  case $1/ in *//* | */./* | */../*) abandon guard-pr\
-otocol "'$1' is no plain absolute path" ;; esac`,"  dir=.${1%/*}",`  while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf\
- '%s\\n' "$dir" >>"$tx/absent" && dir=\${dir%/*}; done`,[240,5],[247,3],"enough() { # DIR: room for the backup and a res\
-erve of its size, or for a staged copy beside the targets",[1047,1],'  [ "${free:-$needed}" -ge "$needed" ] || abandon h\
-ost-no-space "$1 has $free KiB free on its file system; $needed are needed"',[256,3],[1078,1],'      pack "$tx/paths" "$\
-tx/backup.tar" && sums "$tx/files" >"$tx/sums" && standing "$tx/standing" &&',[1080,1],'    ! cmp -s "$tx/before" "$work\
-/again" || break',`    changing=$(comm -3 "$tx/before" "$work/again" | sed -n '1s|^.*\\./|/|p')`,'    mv -f "$work/again\
-" "$tx/before" && [ $tries -lt 5 ] || abandon path-changing "someone is changing $changing as it is copied"',[263,2],[2113,
-1],'  present left_alone >>"$tx/warnings" && cp "$tx/before" "$tx/written" && packages >"$tx/packages" &&',`    flush "$\
-state" && flush_tracked || abandon host-write-failed 'the backup could not be made durable'`,[39,1],`left_alone() { find\
- "$@" -xdev ! -type d ! -type f ! -type l | sed -n 's|^\\./|left alone (socket, pipe or device): /|p'; }`,"verify_backup\
-() { # the archive holds the bytes of the files, by hash; of hard links, those of the first",'  [ -s "$tx/files" ] || re\
-turn 0',[886,1],`    sort -t "$TAB" -k 10 "$tx/before" | awk -F "$TAB" '$1 == "f" && !seen[$7, $8]++ { print $10 }' >"$w\
-ork/firsts"`,[1100,1],'  else mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/\
-files") | cmp -s - "$tx/sums"; fi',[278,2],[2121,1],'  inodes=$(($(wc -l <"$tx/before") + 128)) && inodes=$((inodes < 40\
-96 ? inodes : 4096))','  while [ $inodes -gt 0 ]; do true >"$tx/reserve/$inodes" && inodes=$((inodes - 1)) || return 1; \
-done',[751,2],[283,3],'  mkdir "$tx/new.$$" && cd "$tx/new.$$" || unwritten "below $tx"',[287,1],"  lock && mine && unde\
-cided # not before: a controller that stalls in the middle of its change must not hold the lock",'  rm -rf "$tx/new" && \
-mkdir -p "$work" && mv "$tx/new.$$" "$tx/new" && cd "$tx/new" || unwritten "below $tx"','  find . -type d -print0 >"$wor\
-k/raw.dirs" && lines <"$work/raw.dirs" | sort >"$work/new.dirs" &&','    find . ! -type d -print0 >"$work/raw.files" && \
-lines <"$work/raw.files" | sort >"$work/new.files" || unwritten "below $tx"','  odd=$(find . \\( ! -type d ! -type f ! -t\
-ype l \\) -o -name "*[$ODD]*" | head -n 1)','  [ -n "$odd" ] || ! bound || odd=$(find . ! -type l \\( -perm -4000 -o -per\
-m -2000 -o -perm -0002 \\) | head -n 1)',[750,1],'  [ -z "$odd" ] || fail files-bad-entry "${odd#.} has a kind, rights o\
-r a name that nothing in a change may have"',[1126,1],'  within "$work/new.files" files-outside-tracked && within "$work\
-/removed" remove-outside-tracked',[1018,1],`  each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed\
- 'the change could not be staged'`,'  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" \
->"$work/names" &&',`    xargs -0 -r rm -rf -- <"$work/names" && clear_stages && flush_tracked && wrote && compare "$tx/w\
-ritten" || fail host-write-failed 'the change could not be put into place'`,'  rm -rf "$tx/new"; ok id "$id" && report c\
-hanged removed added && echo',[1137,2],"within() { # LIST NAME: refuses entries that no tracked path covers",`  outside=\
-$(awk 'FILENAME == ARGV[1] { tracked["." $0]; next }`,`    { for (p = $0; p != "" && !(p in tracked); sub(/\\/?[^\\/]*$/, \
-"", p)); if (p == "") { print; exit } }' "$tx/tracked" "$1")`,[1144,2],[313,2],`  under=$1 stage=$1/.savepoint.$id && if\
- [ "$tools" = gnu ]; then copy='cp -a --preserve=xattr'; else copy='cp -a'; fi`,'  [ "$under" = . ] || [ ! -L "$under" ]\
- || fail path-under-symlink "${under#.} is a symbolic link on this host"','  [ -d "$under" ] || return 0','  true >"$wor\
-k/over" && true >"$work/bytes" && true >"$work/fresh" || return 1',[1160,1],"    old=$under/${new##*/}",'    if [ ! -e "\
-$new" ] && [ ! -L "$new" ] || { is_dir "$old" && is_dir "$new"; }; then continue; fi',[325,1],'    if [ -f "$old" ] && [\
- ! -L "$old" ] && [ -f "$new" ] && [ ! -L "$new" ]; then',`      printf '%s\\0' "$old" >>"$work/over" && printf '%s\\0' "$\
-new" >>"$work/bytes"`,`    else printf '%s\\0' "$new" >>"$work/fresh"; fi || return 1`,[32,1],'  if [ ! -s "$work/over" \
-] && [ ! -s "$work/fresh" ]; then return 0; fi',`  mkdir -p "$stage" && into "$stage" "$copy" <"$work/over" && into "$st\
-age" 'cp -P' <"$work/bytes" && into "$stage" 'cp -RPp' <"$work/fresh"`,[39,1],[1176,1],"# into DIR COMMAND: COMMAND, of \
-some words, for the NUL-ended names on standard input, with DIR as their target.",[1179,1],`into() { xargs -0 -r sh -c '\
-to=$1 do=$2; shift 2; exec $do -- "$@" "$to"' sh "$1/" "$2"; }`,"move_entries() { # FROM TO [TEST...]: renames the entri\
-es of one directory into another, over what is there","  from=$1 to=$2 && shift 2",`  find "$from" -mindepth 1 -maxdepth\
- 1 "$@" -print0 >"$work/moving" && into "$to" 'mv -f' <"$work/moving"`,[39,1],"clear_stages() { # removes what an interr\
-upted guard left beside and below the tracked paths",[341,1],"  present stages_within",[343,2],[1205,4],`  comm -23 "$tx\
-/before" "$1" | only '!= "d"' | paths_of >"$work/touched" && paths_of <"$1" >"$work/now.paths" &&`,`    comm -13 "$tx/pa\
-ths" "$work/now.paths" >"$work/added" && only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,[1212,2],"report() { # CHA\
-NGED GONE ADDED: a line a path, for the answer. What nobody touched is not listed",'  comm -12 "$work/touched" "$work/no\
-w.paths" | sed "s|^\\.|path $1 |"','  comm -23 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $2 |"','  sed "s|^\\.\
-|path $3 |" "$work/added"',[39,1],"# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b \
-to a): 200 files of 1 MiB at most.","# The bytes of a file that not everyone may read are never shown: they may hold a p\
-assword.",[1223,2],`  sort "$tx/before" "$1" | uniq -u | awk -F "$TAB" '$1 == "d" { next } { seen[$10] } $1 == "f" && $2\
- !~ /[4-7]$/ { secret[$10] }`,`    $1 == "l" || $5 > 1048576 { other[$10] } END { for (p in seen) print (p in secret ? "\
-s" : p in other ? "o" : "f") p }' |`,'    sort -k 1.2 | head -n 200 >"$work/shown"',`  sed -n 's/^s\\.\\(.*\\)/diff \\1: not\
- everyone may read it, so it is not shown/p' "$work/shown"`,`  sed -n 's/^f//p' "$work/shown" >"$work/text" && rm -rf "$\
-work/a" "$work/b" && mkdir "$work/a" "$work/b" &&`,'    comm -12 "$work/text" "$tx/paths" >"$work/text.a" && comm -12 "$\
-work/text" "$work/now.paths" >"$work/text.b" &&',`    unpack "$work/a" "$work/text.a" && names <"$work/text.b" | into "$\
-work/b" 'cp --parents' && (cd "$work" && diff -ruN "$2" "$3") |`,'    head -n 20000 | sed "/^diff -ruN /d; s/^\\([-+][-+]\
-[-+] [ab]\\/[^$TAB]*\\)$TAB.*/\\1/"','  rm -rf "$work/a" "$work/b" # nothing of it may take the room that a rollback nee\
-ds',[343,1],[1245,2],[403,5],`  rm -f "$tx/decision.$$" && sync "$tx" && decision='' && { read -r decision by <"$tx/deci\
-sion" || [ -n "$decision" ]; } || return 1`,[1257,2],[410,3],[1267,1],[422,1],[1269,2],[415,1],"  read_request && mine f\
-ull # the job that filled the disk goes before the reserve is freed",'  kill_job; rm -rf "$tx/reserve"; lock','  if [ ! \
--e "$tx/armed" ]; then discard; ok id "$id" decision rollback by "${reason:-controller}" outcome rolled-back; echo; retu\
-rn; fi',[1284,1],[422,1],[1269,2],[425,1],`  case $(cat "$tx/outcome" 2>/dev/null) in '' | rollback-failed)`,'    rm -rf\
- "$tx/reserve" && mkdir -p "$work"','    if [ "$decision" = rollback ]; then restore','    else outcome=committed && loo\
-k "$work/now" && compare "$work/now" && report changed removed added >"$tx/report" &&','      show_diff "$work/now" a b \
->"$tx/diff"; fi','    packages | comm -3 "$tx/packages" - | sed "s/^/package - /; s/^package - $TAB/package + /" >"$tx/p\
-ackages.changed"','    echo "$outcome" | put "$tx/outcome" || return 1 ;;',[222,1],'  clear_stages; rm -rf "$work" "$tx/\
-new" "$tx/reserve" "$tx/run" "$tx"/*.[0-9]* && prune && sync "$tx" && leave && sync "$state"',[39,1],[1311,2],'  tell "$\
-tx"; echo; cat "$tx/diff" 2>/dev/null',[39,1],`tell() { cat "$1/report" "$1/packages.changed"; sed 's/^/warning /' "$1/w\
-arnings"; } 2>/dev/null`,[439,1],'  left=$(ls "$state/tx" | wc -l) kib=$(du -sk "$state/tx" | cut -f1)','  old=$(find "$\
-state/tx" -mindepth 2 -maxdepth 2 -name outcome -mtime +$KEEP_DAYS)','  ls -tr "$state/tx" | while IFS= read -r past; do',
-`    past=$state/tx/$past && read -r ended 2>/dev/null <"$past/outcome" || ended=''`,'    case $past:$ended in "$tx":* |\
- *: | *:rollback-failed) continue ;; esac',[445,1],'    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx" | \
-cut -f1)',[1328,4],[449,2],"    kill_job; clear_stages",'    present remove_odd && look "$work/now" && compare "$work/no\
-w" || continue','    [ -e "$tx/diff" ] || { find_edits && report restored restored removed >"$tx/report" &&',[1342,1],[454,
-1],[1344,1],'    if [ -s "$tx/edited" ]; then outcome=conflict; else outcome=rolled-back; fi',[1347,4],"  outcome=rollba\
-ck-failed",`  echo "transaction $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\\n\\t' ';\
- ')" >"$work/why"`,'  cat "$work/why" >>"$tx/warnings" && put "$state/quarantine" <"$work/why"',[39,1],'same_boot() { [ \
-"$(cat "$tx/armed")" = "$(boot_id)" ]; }','keeping() { [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; }',
-'remove_odd() { odd_names "$@" >"$work/odd" && if [ -s "$work/odd" ]; then find "$@" -xdev -depth -name "$pattern" -exec\
- rm -rf -- {} +; fi; }',[472,2],[2398,1],'  if [ -e "$tx/running" ] || [ -n "${killed:-}" ] || ! same_boot; then return \
-0; fi',`  { comm -13 "$tx/written" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of &&`,'    paths_of <"\
-$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/paths"; } | sort -u >"$work/edited"',[1365,1],'  comm -12 \
-"$work/edited" "$work/now.paths" >"$work/theirs" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1','  kept="; th\
-eir version is $tx/theirs\\\\1" && [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&',`    tar -xpf "$work\
-/theirs.tar" -C "$tx/theirs" || { rm -rf "$tx/theirs" && kept='; their version could not be kept'; }`,'  rm -f "$work/th\
-eirs.tar" && sed "s|^\\.\\(.*\\)|edited by someone else: \\1$kept|" "$work/edited" >>"$tx/warnings"',[1369,2],[486,2],' \
- look "$work/now" && compare "$work/now" && comm -12 "$tx/files" "$work/now.paths" | comm -23 - "$work/touched" >"$work/\
-same" &&','    sums "$work/same" >"$work/same.sums" && sort "$work/same.sums" >"$work/sorted" && sort "$tx/sums" >"$work\
-/sums" &&','    comm -23 "$work/sorted" "$work/sums" | cut -c67- | sort - "$work/touched" >"$work/all" && mv -f "$work/a\
-ll" "$work/touched"',[491,3],'  ! keeping || for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/a\
-ll" && mv -f "$work/all" "$work/$list"; done',[2429,1],`  sort "$work/touched" "$work/lost" >"$work/wanted" && awk -F "$\
-TAB" 'pass == 1 { wanted[$0]; next }`,'    pass == 2 { if ($10 in wanted && $1 == "f") inode[$7, $8]; next }',`    $10 i\
-n wanted || ($1 == "f" && ($7, $8) in inode) { print $10 }' \\`,'    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$\
-tx/before" >"$work/needed" || return 1',[494,2],'    [ ! -d "$parent" ] || straight "$parent" || return 1',[497,1],'  cl\
-ear_way && sort -u "$tx/mounts" >"$work/mounts" || return 1','  while IFS= read -r mount; do put_back_on "$mount" || ret\
-urn 1; done <"$work/mounts"',[499,2],'  { cat "$work/added" && comm -12 "$work/touched" "$work/now.dirs" && comm -12 "$w\
-ork/lost" "$work/now.paths"; } | sort >"$work/way"','  comm -23 "$work/way" "$work/now.dirs" | names | xargs -0 -r rm -f\
- -- 2>/dev/null','  comm -12 "$work/way" "$work/now.dirs" >"$work/way.dirs" && each "$work/way.dirs" remove_tree || retu\
-rn 1','  [ ! -s "$tx/absent" ] || sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null || :',[502,2],"put_bac\
-k_on() { # MOUNT: from one stage on that mount, since a rename cannot leave it",`  mount="$1" awk 'FNR == 1 { file++ } f\
-ile == 1 { path[FNR] = "." $0; next } file == 2 { at[path[FNR]] = $0; next }`,`    { for (p = $0; p != "" && !(p in at);\
- sub(/\\/?[^\\/]*$/, "", p)); if (at[p] == ENVIRON["mount"]) print p "\\t" $0 }' \\`,'    "$tx/tracked" "$tx/mounts" "$w\
-ork/needed" >"$work/on" && cut -f2 "$work/on" | sort >"$work/need" || return 1','  [ -s "$work/need" ] || return 0','  s\
-tage=$(head -n 1 "$work/on" | cut -f1) && stage=${stage%/*}/.savepoint.$id','  rm -rf "$stage" && mkdir "$stage" && unpa\
-ck "$stage" "$work/need" && staged_well && flush "$stage/" &&',`    comm -12 "$work/need" "$work/lost" >"$work/whole" &&\
- sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents" &&`,'    each "$work/whole" move_whole && each "$work/parents\
-" move_back && rm -rf "$stage"',[510,2],'move_back() { [ ! -d "$stage/$1" ] || move_entries "$stage/$1" "$1" ! -type d; \
-}',"staged_well() { # what came out of the backup has the bytes that went in",'  comm -12 "$work/need" "$tx/files" >"$wo\
-rk/staged" && sort "$tx/sums" >"$work/sums" && (cd "$stage" && sums "$work/staged") |','    sort | comm -12 - "$work/sum\
-s" >"$work/good" && [ "$(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]',[39,1],"restore_directories() { # last,\
- since a rename inside one moves its times. An archive can only add attributes: others go",'  standing "$work/standing" \
-&& comm -13 "$tx/standing" "$work/standing" |',[1456,1],'    while read -r attribute name; do ! is_dir "$(printf %b "$na\
-me")" || setfattr -h -x "$attribute" "$(printf %b "$name")"; done',`  comm -23 "$tx/standing" "$work/standing" | awk -F \
-"$TAB" '$1 == "d" { print $8 } /^# file: / { print "./" substr($1, 9) }' |`,'    sort -u | comm -12 - "$tx/paths" >"$wor\
-k/dirs"',[517,4],[523,1],'  standing "$work/standing" && comm -3 "$tx/standing" "$work/standing" >"$work/differences" ||\
- return 1',`  ! keeping || { sed "s/^$TAB//" "$work/differences" | awk -F "$TAB" 'FILENAME == ARGV[1] { kept[$0]; next }\
- $1 != "d" && !($8 in kept) &&`,`    !("./" substr($1, 9) in kept)' "$tx/edited" - >"$work/all" && mv -f "$work/all" "$w\
-ork/differences"; }`,[1483,2],[536,3],"    outcome=rolled-back-unhealthy",`    echo "$what failed: $command: $(tail -n 1\
- "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"`,[540,3],[1498,2],[544,2],'until_in() { echo "$(boot_id) $(($(uptime)\
- + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$$" "$tx/$2"; }',"lease_left() { # TX: seconds until the lease or the deadline en\
-ds, whichever is first, or 0",'  read -r until end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" \
-&& [ "$until" = "$(boot_id)" ] &&',"    left=$(((end < last ? end : last) - $(uptime))) || left=0","  echo $((left > 0 ?\
- left : 0))",[550,2],[285,1],'  lease_write || unwritten "$tx/lease"',[2582,1],'  ok id "$id" lease_left "$(lease_left "\
-$tx")" boot "$(boot_id)" && echo',[39,1],[1527,2],[1530,2],[1545,1],[559,1],[1536,2],[562,5],[1550,13],[580,3],'  read -\
-r nap <"$tx/seconds" && nap=$((nap < 20 ? 1 : nap > 100 ? 5 : nap / 20)) || nap=5',[583,1],'    if [ -e "$tx/decision" ]\
- || [ "$(lease_left "$tx")" -eq 0 ]; then (finish watchdog); fi','    sleep "$nap"',[111,2],[586,2],'  kill_job; rm -rf \
-"$tx/reserve"; lock','  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rol\
-lback "$1" && conclude; fi',[1591,2],[591,2],'    echo "$away $((left - away))" | put "$tx/reboot" && until_in "$left" d\
-eadline && until_in "$away" lease && watchdog_start',[594,2],'  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/nu\
-ll)/guard && [ -f "$opener" ] || opener=$0',[597,3],'  for one in "$state"/tx/*; do case $(cat "$one/outcome" 2>/dev/nul\
-l):$(cat "$state/open" 2>/dev/null) in','    :* | rollback-failed:* | *:"${one##*/}") [ ! -d "$one" ] || echo "${one##*/\
-}" ;;',"  esac; done",[603,3],"  read_request && ended=$(unfinished)",[607,1],"  ok && for one in $ended; do",'    echo \
-"ended $one $(cat "$state/tx/$one/outcome" 2>/dev/null || echo rolled-back)" && tell "$state/tx/$one"',[32,1],[609,5],[1632,
-5],'  for one in "$state"/tx/*; do [ ! -e "$one/outcome" ] ||','    echo "past ${one##*/} $(cat "$one/since") $(cat "$on\
-e/outcome") $(cat "$one/holder")"; done',[620,3],[958,1],'  for one in "$state"/tx/*; do [ "$(cat "$one/outcome" 2>/dev/\
-null)" != rollback-failed ] ||',`    echo 'rollback-failed, cleared' | put "$one/outcome"; done`,[624,2],[1652,2],[627,1],
-"  read_request && lock && mine && undecided","  spool=$tx/run/$phase",[629,1],'    rm -rf "$spool.new" && mkdir -p "$sp\
-ool.new" && true >"$spool.new/out" && true >"$spool.new/err" &&','      head -c 4096 /dev/zero >"$spool.new/ended" && tr\
-ue >"$tx/running" && read -r _ last <"$tx/deadline" || unwritten "$spool"','    [ "$reboot" -eq 0 ] || echo "$reboot $((\
-last - $(uptime)))" | put "$tx/reboot" || unwritten "$tx/reboot"',[633,1],'    set -- /bin/sh "$(own_path)" supervise "$\
-root" "$state" "$id" "$phase"',[635,2],'    (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path"\
- "$@" <&3 3<&- >/dev/null 2>>"$spool/err") &','    life_of $! >"$spool/life" && exec 3<&-',[199,1],"  unlock; follow",[640,
-4],'  tail -c "+$((out + 1))" <&3 && tail -c "+$((err + 1))" <&4 >&2','  while [ ! -e "$spool/status" ] && alive "$(cat \
-"$spool/life")" && [ "$(cat "$spool/follower")" = $$ ]; do',"    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0\
-.02; else sleep 0.2; fi","    cat <&3 && cat <&4 >&2 || return",[32,1],'  [ "$(cat "$spool/follower")" = $$ ] && cat <&3\
- && cat <&4 >&2 || return',[649,3],"supervise() { # PHASE: runs it as the job's user, marked so that all its descendants\
- can be found",[655,1],'  spool=$tx/run/$1 && life_of $$ >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && \
-text=$(cat && echo .) || return 1','  me=$(id -un) && user=$me && [ "$user" != root ] || user=${SUDO_USER:-root}',[659,6],
-'  if [ "$user" = "$me" ]; then :','  elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"',[666,1],
-'  (umask "$job_umask" && cd / && printf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")',[668,3],'  while [ -n "$(life_\
-of $one)$(life_of $two)" ] && [ $naps -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done',[672,6],`    waited=0 && whil\
-e pids=$(grep -l -F "SAVEPOINT_TRANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&`,
-[1694,3],"      killed=yes waited=$((waited + 1)) && sleep 0.1",[1699,5],[691,4],'  watch | finish | boot | supervise) g\
-uard=\'\' root=$2 state=$3 id=${4:-} && place && "$1" "${5:-}" ;;',[696,5]],"1.2.0":[[0,11],[713,1],"job_path=$PATH job_\
-umask=$(umask) && umask 077",[3864,2],"VERSION=1.2.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy",[16,2],"TAB=$(printf '\
-\\t') ODD=$(printf '\\001\\002\\003') NL=$(printf '\\n.') && NL=${NL%.}",[20,18],[3892,4],`  find='' doubted='' kept='' \
-&& cd "$root/" && read -r boot </proc/sys/kernel/random/boot_id || fail host-file-missing "the root $root is not there, \
-or no /proc"`,[43,14],"  latest",'  [ "$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "${1:-}" = full ] || unwri\
-tten "$tx/fence"',[58,19],[3935,6],[83,23],[3964,2],[108,1],'    rm -f "$locked" && clock && [ $((now - since)) -lt $LOC\
-K_WAIT ] || fail host-busy "guard process ${holds%%.*} is at work for over $LOCK_WAIT s"',[110,15],"  list=$1 && shift",
-[886,1],[126,1],"      -printf 'other\\003%p\\0' -o -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0'\
- \\) && printf 'whole\\0'; } | lines",[128,1],'    find "$@" -xdev -name "*[$ODD$TAB$NL]*" | sed "s/^/odd$TAB/" && find \
-"$@" -xdev ! -type d ! -type f ! -type l | sed "s/^/other$TAB/" &&','      find "$@" -xdev \\( -type d -o -type f -o -typ\
-e l \\) -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + && echo whole',`  fi | awk -F "$TAB"\
- -v OFS="$TAB" -v tools="$tools" -v list="$list" '$1 == "whole" { whole = 1; next }`,[134,24],'  true >"$2" || return 1',
-'  if [ "$tools" != gnu ]; then present tar -cf "$2"; elif few "$1"; then on "$1" tar -cf "$2" $posix $metadata --',[159,
-23],[4041,5],[186,26],'leftovers() { set -- "$1"/*.[0-9]* && [ -e "$1" ] || set -- "${1%/*}"/*.[0-9]*; rm -rf -- "$@"; }\
- # DIR: of guards that were killed',[216,2],"  case $(find / -maxdepth 0 -printf '%y' 2>/dev/null; tar --version 2>/dev/\
-null) in d*'GNU tar'*) ;; *)",[219,14],'mounted() { here=$(pwd -P) && here=${here%/} awk \'NR == FNR { tracked[$0]; next \
-} { point = $5; gsub(/\\\\040/, " ", point) }',[234,1],`      for (; p != ""; sub(/\\/[^\\/]*$/, "", p)) if (p in tracked)\
- { print point; exit } }' "$tx/tracked" /proc/self/mountinfo; } # the first that is a tracked path or lies in one`,[236,
-34],"differing() { # LIST LIST: a path that is not the same in both. Fails when a file has no hash",`  awk -F "$TAB" -v \
-count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delete seen[$0]; next }`,[272,
-27],"permitted() { # STRICT: the first thing that a change may not have, by the name of the refusal; lists its directori\
-es",`  true >"$work/new.dirs" && awk -F "$TAB" -v strict="$1" -v dirs="$work/new.dirs" '`,[301,53],'  written=$tx/writte\
-n && [ -e "$written" ] || written=$tx/before',`  awk -F "$TAB" -v to="$work/" -v find="$find" -v keep="$(keeping && echo\
- yes)" -v changed="$2" -v gone="$3" -v added="$4" -v stage="/.savepoint.$id" '`,[356,77],'  clear_stages; rm -rf "$work"\
- "$tx/reserve" "$tx/run" && leftovers "$tx" && { prune; leave; } && sync "$tx" "$state"',[434,8],[443,3],'    forget "$p\
-ast" && left=$((left - 1)) kib=$(du -sk "$state/tx") && kib=${kib%%[!0-9]*}; done',[447,14],'keeping() { read -r resolve\
- <"$tx/on_conflict" && [ "$resolve" = keep ]; }',[462,15],'  true >"$tx/edited" && [ -s "$work/edited" ] || return 0',[478,
-36],'  [ ! -e "$1" ] || { (cd "$stage" && digests "$1") >"$work/hashes" && wrong=$(otherwise "$1" "$work/hashes") && [ -\
-z "$wrong" ]; }',[515,10],`  true >"$work/dirs" && true >"$work/extra" && look "$work/now" && attributes "$work/now.path\
-s" "$work/attributes" && awk -F "$TAB" -v keep="$(keeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '`,[
-526,30],[1527,1],'wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && true >"$tx/running"; }',"# \
-own_path: sets self to where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.",'own_path() { self=$\
-state/guard/$guard/guard && [ -e "$self" ] || self=$0; }',[4401,2],[560,7],[1550,1],[568,20],[4246,1],'  if [ ! -e "$tx/\
-armed" ] || [ ! -e "$tx/token" ]; then discard; else decide rollback "$1" && conclude; fi; unlock',[590,49],[4493,6],[644,
-40],"job_pids() { # sets pids to those that have the mark of this transaction",[685,1],`  pids='' && for pid in $(grep -\
-l -F "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null); do`,[687,14]]}},gate:`#!/bin/sh
+hanging "someone is changing $changing while it is being copied"',[265,1],'  head -c "$(($(wc -c <"$tx/backup.tar") + 10\
+48576))" /dev/zero >"$tx/reserve" ||',[267,1],'  present left_alone >>"$tx/warnings"','  cp "$tx/before" "$tx/written" &\
+& packages >"$tx/packages" && flush "$state" && flush_tracked ||',"    abandon host-write-failed 'the backup could not b\
+e made durable'",[39,1],[700,1],"# verify_backup: the archive holds the bytes of the files, by hash; of hard links, thos\
+e of the first.","verify_backup() {",'  if [ ! -s "$tx/files" ]; then',"    return 0",'  elif [ "$tools" = gnu ]; then',
+`    cut -f1,7,9- "$tx/before" | sort -t "$TAB" -k3 | awk -F "$TAB" '$1 == "f" && !seen[$2]++' | cut -f3- >"$work/firsts\
+"`,'    [ "$(names <"$work/firsts" | xargs -0 cat -- | sha256sum)" = "$(tar -xOf "$tx/backup.tar" | sha256sum)" ]',[128,
+1],'    mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$t\
+x/sums"',[199,1],[39,1],[700,1],"left_alone() {",'  find "$@" -xdev \\( -type s -o -type p -o -type b -o -type c \\) -prin\
+t0 | lines |',"    sed 's|^\\.|left alone (socket, pipe or device): |'",[39,1],[700,1],"# ---- apply -------------------\
+----------------------------------------------------------------------------------------",[700,1],"# apply: lays the tre\
+e that follows the request (a tar archive) over the tracked paths, and removes what it was told","# to. New files are st\
+aged beside their targets, whole and durable, then renamed.","apply() {","  read_request","  lock","  mine","  undecided",
+'  rm -rf "$tx/new" && mkdir -p "$work" "$tx/new" && cd "$tx/new" || fail host-write-failed "cannot write below $tx"',' \
+ tar -xpmf - --no-same-owner 2>"$work/log" || fail host-write-failed "the change cannot be unpacked: $(head -n 1 "$work/\
+log")"','  find . -type d | sort >"$work/new.dirs" && find . ! -type d | sort >"$work/new.files"',"  odd=$(find . ! -typ\
+e d ! -type f ! -type l | head -n 1)","  place",'  [ -z "$odd" ] || fail files-bad-entry "${odd#.} is neither file, dire\
+ctory nor symbolic link"',`  printf %s "$remove" | sed 's/^/./' >"$work/removed"`,'  within "$work/new.files" files-outs\
+ide-tracked','  within "$work/removed" remove-outside-tracked',"  clear_stages","  each_new_directory stage_new && flush\
+_tracked || fail host-write-failed 'the change could not be staged'",'  each_new_directory rename_new && names <"$work/r\
+emoved" | xargs -0 -r rm -rf -- && clear_stages && flush_tracked &&',`    look "$tx/written" && compare "$tx/written" ||\
+ fail host-write-failed 'the change could not be put into place'`,'  rm -rf "$tx/new"','  ok id "$id"',"  report changed\
+ added",[620,1],'  show_diff "$tx/written" a b',[39,1],[700,1],"# within LIST NAME: refuses entries that no tracked path\
+ covers.","within() {",`  outside=$(awk 'FILENAME == ARGV[1] { t["." $0]; next } { for (p in t) if ($0 == p || index($0,\
+ p "/") == 1) next`,`    print; exit }' "$tx/tracked" "$1")`,`  [ -z "$outside" ] || fail "$2" "\${outside#.} is in none \
+of the tracked paths: $(tr '\\n' ' ' <"$tx/tracked")"`,[39,1],[700,1],"# each_new_directory DO: for every directory of t\
+he change that is on the host already.","each_new_directory() {","  while IFS= read -r dir; do",'    if [ "$dir" != . ] \
+&& [ -L "$dir" ]; then fail path-under-symlink "${dir#.} is a symbolic link on this host"; fi','    [ ! -d "$dir" ] || "\
+$1" "$dir" || return 1','  done <"$work/new.dirs"',[39,1],[700,1],"# stage_new DIR: the new entries of DIR, in a stage i\
+nside it, so that they get its label and default ACL. One that","# replaces a file keeps that file's owner, mode, ACL, l\
+abel and attributes: its bytes are written into a full copy.","stage_new() {","  stage=$1/.savepoint.$id under=$1","  se\
+t --",'  for new in "$tx/new/$under"/* "$tx/new/$under"/.[!.]* "$tx/new/$under"/..?*; do',"    name=${new##*/} old=$unde\
+r/${new##*/}",'    if [ ! -e "$new" ] && [ ! -L "$new" ]; then continue; fi','    if [ -d "$old" ] && [ ! -L "$old" ]; t\
+hen','      [ ! -d "$new" ] || [ -L "$new" ] || continue','      fail files-bad-entry "${old#.} is a directory on this h\
+ost"',"    fi",'    mkdir -p "$stage" || return 1','    if [ -f "$new" ] && [ ! -L "$new" ] && [ -f "$old" ] && [ ! -L "\
+$old" ]; then set -- "$@" "$name"','    else cp -RPp "$new" "$stage/" || return 1; fi',[32,1],"  [ $# -gt 0 ] || return \
+0",`  printf '%s\\n' "$@" | sed "s|^|$under/|" | names | into "$stage" cp -a &&`,`    printf '%s\\n' "$@" | sed "s|^|$tx/\
+new/$under/|" | names | into "$stage" cp -P`,[39,1],[700,1],'rename_new() { [ ! -d "$1/.savepoint.$id" ] || move_entries\
+ "$1/.savepoint.$id" "$1"; }',[700,1],"# into DIR COMMAND OPTION: COMMAND for the NUL-ended names on standard input, wit\
+h DIR as their target.","# shellcheck disable=SC2016 # the inner shell expands these","into() {","  target=$1","  shift",
+`  xargs -0 -r sh -c 'd=$1 c=$2 o=$3; shift 3; exec "$c" "$o" -- "$@" "$d"' sh "$target/" "$@"`,[39,1],[700,1],"# move_e\
+ntries FROM TO [TEST...]: renames the entries of one directory into another, over what is there.","move_entries() {","  \
+from=$1 to=$2","  shift 2",'  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/moving" && into "$to" mv -f <"$w\
+ork/moving"',[39,1],[700,1],"# clear_stages: removes what an interrupted guard left beside and below the tracked paths.",
+"clear_stages() {","  while IFS= read -r path; do",'    nearest "$path"','    rm -rf "$dir/.savepoint.$id"',[497,1],"  p\
+resent clear_stages_in",[343,1],'clear_stages_in() { find "$@" -xdev -type d -name ".savepoint.$id" -prune -exec rm -rf \
+-- {} +; }',[700,1],"# ---- comparing ----------------------------------------------------------------------------------\
+---------------------",[700,1],"# compare NOW: what differs between the backup and NOW, each a sorted list of paths:","#\
+   touched   files and links that are no longer the very ones of then, or are gone","#   added     entries that were not\
+ there        lost   directories that are gone, or not one now",[351,1],`  comm -23 "$tx/before" "$1" | only '!= "d"' | \
+paths_of >"$work/touched" &&`,'    paths_of <"$1" >"$work/now.paths" && comm -13 "$tx/paths" "$work/now.paths" >"$work/a\
+dded" &&',`    only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,`    only '== "d"' <"$tx/before" | paths_of | comm -\
+23 - "$work/now.dirs" >"$work/lost"`,[39,1],[700,1],"# report TOUCHED ADDED: a line a path, for the answer. What nobody \
+touched is not listed.","report() {",'  sed "s|^\\.|path $1 |" "$work/touched"','  sed "s|^\\.|path $2 |" "$work/added"',
+[39,1],[700,1],"# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a). The bytes of\
+ a file that","# not everyone may read are never shown: they may hold a password. At most 200 files.","show_diff() {",[395,
+1],`  comm -3 "$tx/before" "$1" | sed "s/^$TAB//" | awk -F "$TAB" '$1 != "d" {`,"    path = $0; for (i = 1; i < 9; i++) \
+path = substr(path, index(path, FS) + 1)","    seen[path]; if ($2 !~ /[4-7c-f]$/) secret[path] }",`    END { for (path i\
+n seen) print (path in secret ? "-" : "+") path }' | sort -k 1.2 | head -n 200 >"$work/shown"`,`  sed -n 's/^+//p' "$wor\
+k/shown" | comm -12 - "$tx/paths" >"$work/shown.before"`,'  rm -rf "$work/a" && mkdir "$work/a" && unpack "$work/a" "$wo\
+rk/shown.before" || return 0',"  while IFS= read -r path; do",'    named "${path#??}"','    case $path in -*) echo "diff\
+ ${path#??}: not everyone may read it, so it is not shown"; continue ;; esac','    readable "$work/a/$name" "$work/link.\
+a" && old=$readable && readable "./$name" "$work/link.b" || continue','    if [ "$2" = a ]; then set -- "$1" a b "$old" \
+"$readable"; else set -- "$1" b a "$readable" "$old"; fi','    diff -u -L "$2${path#??}" -L "$3${path#??}" -- "$4" "$5" \
+2>/dev/null | head -n 400','  done <"$work/shown"',[39,1],[700,1],"# readable FILE LINK: sets readable to FILE, to its t\
+arget's name in LINK, or to nothing at all.","readable() {","  readable=/dev/null",'  if [ -L "$1" ]; then readlink "$1"\
+ >"$2" && readable=$2; elif [ -f "$1" ]; then readable=$1; fi',[39,1],[700,1],[402,1],[700,1],"# decide WORD WHO: the on\
+e write-once record. Linking a synced file either makes it, whole, or finds that someone was","# first. Sets decision an\
+d by to what holds. Only exactly `commit` is a commit.","decide() {",[404,3],'    rm -f "$tx/decision.$$"',[199,1],'  sy\
+nc "$tx" && read -r decision by <"$tx/decision" || return 1','  [ "$decision" = commit ] || decision=rollback',[39,1],[700,
+1],"# commit: what the tracked paths hold by now, whoever wrote it, is made durable, then decided for.","commit() {","  \
+read_request","  lock","  mine",'  [ -e "$tx/armed" ] || undecided',[412,1],`  decide commit "\${reason:-controller}" || \
+fail host-write-failed 'the decision could not be recorded'`,"  conclude","  answer",[39,1],[700,1],[415,1],"  read_requ\
+est",'  rm -f "$tx/reserve"',"  mine","  kill_job","  lock",'  if [ ! -e "$tx/armed" ]; then',"    discard",'    ok id "\
+$id" decision rollback by "${reason:-controller}" outcome rolled-back',"    echo","    return",[199,1],`  decide rollbac\
+k "\${reason:-controller}" || fail host-write-failed 'the decision could not be recorded'`,"  conclude","  answer",[39,1],
+[700,1],"# conclude: what follows from the decision. Anyone may run it, again, after it was killed anywhere.","conclude(\
+) {",'  case $(cat "$tx/outcome" 2>/dev/null) in',"    '' | rollback-failed)",'      mkdir -p "$work"','      if [ "$dec\
+ision" = rollback ]; then restore; else settle; fi','      packages | comm -3 "$tx/packages" - | sed "s/^$TAB/package + \
+/; t','        s/^/package - /" >"$tx/packages.changed"','      echo "$outcome" | put "$tx/outcome" || return 1',"      \
+;;",[222,1],"  clear_stages",'  rm -f "$tx/reserve"','  [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state\
+/open"','  rm -rf "$work" && prune && sync "$state" "$tx"',[39,1],[700,1],"settle() {","  outcome=committed",'  look "$w\
+ork/now" && compare "$work/now" && report changed added >"$tx/report" && show_diff "$work/now" a b >"$tx/diff"',[39,1],[
+700,1],"answer() {",'  ok id "$id" decision "$decision" by "$by" outcome "$(cat "$tx/outcome")"','  cat "$tx/report" "$t\
+x/packages.changed" 2>/dev/null',`  sed 's/^/warning /' "$tx/warnings"`,[620,1],'  cat "$tx/diff" 2>/dev/null',[39,1],[700,
+1],"# prune: ended transactions are kept for audit up to a number, an age and a size.","prune() {","  count=0","  # shel\
+lcheck disable=SC2012 # the names are ids: a-z, 0-9 and -",'  ls -t "$state/tx" | while IFS= read -r each; do',"    each\
+=$state/tx/$each count=$((count + 1))",`    case $(cat "$each/outcome" 2>/dev/null) in '' | rollback-failed) continue ;;\
+ esac`,'    if [ $count -gt $KEEP ] || [ -n "$(find "$each/outcome" -mtime +$KEEP_DAYS)" ] ||','      [ "$(du -sk "$stat\
+e/tx" | cut -f1)" -gt $KEEP_KIB ]; then [ "$each" = "$tx" ] || rm -rf "$each"; fi',[111,2],[700,1],[448,1],[700,1],"# re\
+store: every tracked path as it was, proved by hash and metadata. Sets outcome.","restore() {","  outcome=rollback-faile\
+d attempt=0","  while [ $attempt -lt 3 ]; do","    attempt=$((attempt + 1))","    kill_job","    clear_stages",'    look\
+ "$work/now" || continue','    [ -e "$tx/diff" ] || { compare "$work/now" && find_edits && report restored removed >"$tx\
+/report" &&','      show_diff "$work/now" b a >"$work/diff" && mv -f "$work/diff" "$tx/diff"; } || continue','    [ "$(c\
+at "$tx/armed")" = "$(boot_id)" ] && [ $attempt -eq 1 ] && [ -z "${thorough:-}" ] || distrust || continue',"    put_back\
+ && restore_directories && flush_tracked && verify || continue","    outcome=rolled-back",'    [ ! -s "$tx/edited" ] || \
+outcome=conflict',"    refresh_and_probe",`    [ "$(cut -d ' ' -f 2 2>/dev/null <"$state/quarantine")" != "$id" ] || rm \
+-f "$state/quarantine"`,"    return",[32,1],`  why="transaction $id could not be rolled back: $(head -n 3 "$work/differe\
+nces" 2>/dev/null | tr '\\n\\t' '; ')"`,'  echo "$why" >>"$tx/warnings"','  echo "$why" | put "$state/quarantine"',[39,1],
+[700,1],"# find_edits: what is neither in the backup nor what the transaction wrote was edited by someone else while no \
+phase","# ran. Their version is kept in tx/<id>/theirs; the backup wins unless the job said otherwise.","find_edits() {",
+'  : >"$tx/edited"','  [ ! -e "$tx/running" ] || return 0',"  {",`    comm -13 "$tx/written" "$work/now" | comm -23 - "$\
+tx/before" | only '!= "d"' | paths_of`,'    paths_of <"$tx/written" | comm -23 - "$work/now.paths" | comm -12 - "$tx/pat\
+hs"','  } | sort -u >"$work/edited"','  [ -s "$work/edited" ] || return 0','  rm -rf "$tx/theirs" && mkdir "$tx/theirs" \
+&& comm -12 "$work/edited" "$work/now.paths" >"$work/theirs" || return 1','  [ "$tools" != gnu ] || { pack "$work/theirs\
+" "$work/theirs.tar" && tar -xpf "$work/theirs.tar" -C "$tx/theirs"; } || return 1','  sed "s|^\\.\\(.*\\)|edited by someon\
+e else: \\1; their version is $tx/theirs\\1|" "$work/edited" >>"$tx/warnings"','  mv -f "$work/edited" "$tx/edited"',[39,
+1],[700,1],"# distrust: after a reboot, or a failed attempt, what a file's times say is no proof of its bytes. Files tha\
+t hash","# otherwise than they did are taken for touched. Nothing stays immutable.","distrust() {","  ! command -v chatt\
+r >/dev/null || present thaw 2>/dev/null",`  look "$work/now" && comm -12 "$tx/before" "$work/now" | only '== "f"' | pat\
+hs_of >"$work/trusted" &&`,'    sums "$work/trusted" | sort >"$work/trusted.sums" && sort "$tx/sums" | comm -13 - "$work\
+/trusted.sums" | cut -c67- >"$work/rotten" &&',`    awk -F "$TAB" 'FILENAME == ARGV[1] { rotten[$0]; next } { path = $0;\
+ for (i = 1; i < 9; i++) path = substr(path, index(path, FS) + 1)`,`      if (!(path in rotten)) print }' "$work/rotten"\
+ "$work/now" >"$work/sound" && mv -f "$work/sound" "$work/now"`,[39,1],'thaw() { find "$@" -xdev \\( -type f -o -type d \\\
+) -exec chattr -f -ia -- {} + || :; }',[700,1],"# put_back: the old version of what was touched is staged beside each tr\
+acked path, proved by hash, made durable and","# renamed into place; only then what was not there before is removed.","p\
+ut_back() {",'  compare "$work/now" || return 1','  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; the\
+n','    for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/kept" && mv -f "$work/kept" "$work/$li\
+st"; done',[199,1],'  sort "$work/touched" "$work/lost" >"$work/needed"',"  while IFS= read -r path; do",`    awk -v p="\
+.$path" '$0 == p || index($0, p "/") == 1' "$work/needed" >"$work/need"`,'    [ -s "$work/need" ] || continue','    (uma\
+sk 022 && mkdir -p ".${path%/*}") && nearest "$path" && straight "$dir" && stage=$dir/.savepoint.$id &&','      rm -rf "\
+$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" &&','      make_way && move_\
+back && rm -rf "$stage" || return 1',[497,1],"  remove_added",[39,1],[700,1],"# staged_well: what came out of the backup\
+ has the bytes that went in.","staged_well() {",'  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" \
+>"$work/sums" &&','    (cd "$stage" && sums "$work/staged") | sort | comm -12 - "$work/sums" >"$work/good" &&','    [ "$\
+(wc -l <"$work/good")" -eq "$(wc -l <"$work/staged")" ]',[39,1],[700,1],"# make_way: what is of another kind than it was\
+ (a directory where a file was, a link where a directory was) cannot be","# renamed over. It is moved into the stage, an\
+d goes with it.","make_way() {",'  { comm -12 "$work/touched" "$work/now.dirs"; comm -12 "$work/lost" "$work/now.paths";\
+ } | sort | comm -12 - "$work/need" >"$work/odd"',"  count=0","  while IFS= read -r line; do","    count=$((count + 1))",
+'    named "$line"','    if [ -e "$name" ] || [ -L "$name" ]; then mv -f -T "$name" "$stage/.aside.$count" || return 1; \
+fi','  done <"$work/odd"',[39,1],[700,1],"# move_back: renames directories that were lost as a whole, then the files of \
+every other one.","move_back() {",'  comm -12 "$work/need" "$work/lost" >"$work/whole"',"  while IFS= read -r line; do",
+'    named "$line"','    [ ! -d "$stage/$name" ] || [ -d "$name" ] || mv -f -T "$stage/$name" "$name" || return 1','  do\
+ne <"$work/whole"',`  sed 's|/[^/]*$||' "$work/need" | sort -u >"$work/parents"`,"  while IFS= read -r line; do",'    na\
+med "$line"','    [ ! -d "$stage/$name" ] || move_entries "$stage/$name" "$name" ! -type d || return 1','  done <"$work/\
+parents"',[39,1],[700,1],"# remove_added: what was not there before goes: files, then directories from the inside out.",
+"remove_added() {","  # shellcheck disable=SC2016 # the inner shell expands this",'  if [ -s "$work/added" ]; then','   \
+ comm -23 "$work/added" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null','    comm -12 "$work/added" "$work/\
+now.dirs" | sort -r | while IFS= read -r line; do','      named "$line"',`      if [ -d "$name" ] && [ ! -L "$name" ]; t\
+hen printf '%s\\0' "$name"; fi`,'    done >"$work/added.dirs"',`    xargs -0 -r sh -c 'exec find "$@" -xdev ! -type d -e\
+xec rm -f -- {} +' sh <"$work/added.dirs" &&`,'      xargs -0 -r rmdir -- <"$work/added.dirs" || return 1',[199,1],'  so\
+rt -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null',"  :",[39,1],[700,1],"# restore_directories: their owner,\
+ mode, times and attributes, last, since a rename inside one moves its times.","# Attributes that were not there are tak\
+en off (an archive can only add).","restore_directories() {",'  look "$work/now" && state_of <"$work/now" >"$work/now.st\
+ate" && attributes "$work/now.attributes" &&',`    state_of <"$tx/before" | comm -23 - "$work/now.state" | only '== "d"'\
+ | cut -f7- >"$work/dirs"`,'  comm -13 "$tx/attributes" "$work/now.attributes" |',`    awk -F "$TAB" '/^# file: / { for \
+(i = 2; i <= NF; i++) { sub(/=.*/, "", $i); print $i, substr($1, 9) } }' |`,"    while read -r attribute line; do",'    \
+  [ ! -d "$(printf %b "$line")" ] || setfattr -h -x "$attribute" "$(printf %b "$line")"',[107,1],`  comm -23 "$tx/attrib\
+utes" "$work/now.attributes" | awk -F "$TAB" '/^# file: / { print "./" substr($1, 9) }' >>"$work/dirs"`,'  if [ "$tools"\
+ = gnu ]; then','    sort -u "$work/dirs" | comm -12 - "$tx/paths" >"$work/changed" && unpack . "$work/changed"',[128,1],
+"    while IFS= read -r path; do",`      awk -F "$TAB" -v p="$path" '$1 == "d" && $9 == p { print $2, $3 ":" $4, $6 }' "\
+$tx/before" >"$work/dir" &&`,'        read -r mode owner time <"$work/dir" && chown "$owner" "$path" &&','        chmod \
+"$(printf %o $((0x$mode & 07777)))" "$path" && touch -d "@$time" "$path" || return 1','    done <"$work/dirs"',[199,1],[
+39,1],[700,1],"# verify: kind, owner, mode, size and times of everything, link targets and attributes. The bytes of what\
+ was restored","# were hashed before they were renamed, those of the rest when they were doubted.","verify() {",'  state\
+_of <"$tx/before" >"$work/before.state" && look "$work/now" && state_of <"$work/now" >"$work/now.state" &&','    attribu\
+tes "$work/now.attributes" && comm -3 "$work/before.state" "$work/now.state" >"$work/all" &&','    comm -3 "$tx/attribut\
+es" "$work/now.attributes" >>"$work/all" || return 1','  if [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]\
+; then',`    grep -v -F -f "$tx/edited" "$work/all" | sed "s/^$TAB//" | only '!= "d"' >"$work/differences"`,[128,1],'   \
+ mv -f "$work/all" "$work/differences"',[199,1],'  [ ! -s "$work/differences" ]',[39,1],[700,1],"# refresh_and_probe: pa\
+ckage caches must keep nothing from the patch's mirror, and the mirrors of the restored","# configuration should answer.",
+"refresh_and_probe() {","  for what in refresh probe; do","    while IFS= read -r command; do",'      if [ -n "$command"\
+ ] && ! SAVEPOINT_ROOT=${root:-/} sh -c "$command" </dev/null >"$work/log" 2>&1; then',"        outcome=rolled-back-unhe\
+althy",`        echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx/warnings"`,"      fi",
+'    done <"$tx/$what"',[111,2],[700,1],[543,1],[700,1],[544,1],'lease_write() { echo "$(boot_id) $(($(uptime) + $(cat "\
+$tx/seconds")))" >"$tx/lease.$$" && mv -f "$tx/lease.$$" "$tx/lease"; }',[700,1],"# lease_left TX: seconds until the lea\
+se or the deadline ends, whichever is first, or 0.","lease_left() {","  left=0",'  if read -r lease_boot lease_end 2>/de\
+v/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$lease_boot" = "$(boot_id)" ]; then','    [ "$leas\
+e_end" -lt "$last" ] || lease_end=$last',"    left=$((lease_end - $(uptime)))","    [ $left -gt 0 ] || left=0",[199,1],"\
+  echo $left",[39,1],[700,1],"# renew: a sign of life. With `running` it also says that a phase on the controller, which\
+ may change tracked paths","# too, begins or has ended.","renew() {","  read_request","  mine","  undecided",'  lease_wr\
+ite || fail host-write-failed "cannot write $tx/lease"','  case $running in yes) : >"$tx/running" ;; no) wrote ;; esac',
+'  ok id "$id" lease_left "$(lease_left "$tx")"',[620,2],[700,1],"# wrote: what the tracked paths hold now was written b\
+y the job, not by someone else.",'wrote() { look "$tx/written.$$" && mv -f "$tx/written.$$" "$tx/written" && rm -f "$tx/\
+running"; }',[700,1],"# own_path: where this guard lies. sudo runs it as /dev/fd/N, so $0 is the last resort.",'own_path\
+() { if [ -e "$state/guard/$guard/guard" ]; then echo "$state/guard/$guard/guard"; else echo "$0"; fi; }',[700,1],"# wat\
+chdog_start: PID 1 owns it where there is systemd, since logind kills what a session leaves behind; elsewhere it","# is \
+a process of a session of its own.","watchdog_start() {",'  set -- "$(own_path)" watch "$root" "$state" "$id"',[561,1],'\
+    systemd-run --quiet --collect --unit="savepoint-$id" -p Restart=on-failure -p RestartSec=1 -p StartLimitIntervalSec=\
+0 \\',`      -p RestartForceExitStatus='SIGTERM SIGHUP SIGINT SIGPIPE' /bin/sh "$@" >/dev/null 2>&1`,[128,1],'    (cd / \
+&& exec setsid env -i PATH="$PATH" HOME="${HOME:-/}" /bin/sh "$@" </dev/null >/dev/null 2>&1 &)',[199,1],[39,1],[700,1],
+'systemd() { [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; }',[700,1],"# boot_recovery_install: what ends open trans\
+actions when the host starts, before the network is up and anyone can log","# in. For the host's own root only; it stays\
+ for the next transaction.","boot_recovery_install() {",'  if [ -n "$root" ] || [ "$(id -u)" != 0 ]; then return 0; fi',
+`  printf 'exec /bin/sh %s boot "" %s\\n' "$(own_path)" "$state" | put "$state/boot" || return 1`,[570,1],[561,1],"    [\
+ ! -L $units/sysinit.target.wants/$unit ] || return 0","    mkdir -p $units/sysinit.target.wants && printf '%s\\n' '[Unit\
+]' 'Description=End Savepoint transactions open when the host went down' \\",[573,1],`      '[Service]' 'Type=oneshot' "\
+ExecStart=/bin/sh $state/boot" '[Install]' 'WantedBy=sysinit.target' | put $units/$unit &&`,[575,1],"  elif [ -d /etc/lo\
+cal.d ]; then",`    printf '#!/bin/sh\\n/bin/sh %s/boot\\n' "$state" | put /etc/local.d/savepoint.start && chmod 755 /etc/\
+local.d/savepoint.start`,"  elif [ -d /etc/cron.d ]; then",`    printf '@reboot root /bin/sh %s/boot\\n' "$state" | put /\
+etc/cron.d/savepoint && chmod 644 /etc/cron.d/savepoint`,[128,1],`    echo 'nothing here starts recovery at boot: after \
+a power loss it waits for the next begin or a person' >>"$tx/warnings"`,[199,1],[39,1],[700,1],"# watch: the watchdog. E\
+nds with its transaction.","watch() {",'  interval=$(($(cat "$tx/seconds") / 20))',"  [ $interval -gt 0 ] || interval=1",
+"  [ $interval -lt 5 ] || interval=5",[583,1],'    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then fin\
+ish watchdog; fi',"    sleep $interval",[111,2],[700,1],"# finish WHO: brings the transaction to its end without its con\
+troller.","finish() {",'  rm -f "$tx/reserve"','  tools=$(cat "$tx/tools" 2>/dev/null) thorough=yes',"  lock",'  if [ -e\
+ "$tx/armed" ] && [ -e "$tx/token" ]; then',"    # Before we had the lock someone may have renewed.",'    if [ "$1" = wa\
+tchdog ] && [ ! -e "$tx/decision" ] && [ "$(lease_left "$tx")" -gt 0 ]; then unlock; return; fi','    decide rollback "$\
+1" && conclude','  elif [ -d "$tx" ]; then',"    discard",[199,1],"  unlock",[39,1],[700,1],"# by_its_guard ID WHO: a tr\
+ansaction is always ended by the very guard that opened it.","by_its_guard() {",'  opener=$state/guard/$(cat "$state/tx/\
+$1/guard" 2>/dev/null)/guard','  [ -f "$opener" ] || opener=$0',[597,2],[700,1],"# unfinished: the ids of transactions t\
+hat have not come to their end.","unfinished() {",'  for each in "$state"/tx/*; do','    case $(cat "$each/outcome" 2>/d\
+ev/null) in',`      '' | rollback-failed) [ ! -d "$each" ] || echo "\${each##*/}" ;;`,'      *) [ "$(cat "$state/open" 2\
+>/dev/null)" != "${each##*/}" ] || echo "${each##*/}" ;;',[31,2],[39,1],[700,1],"# recover: what a person asks for: end \
+whatever is open here, whoever holds it.","recover() {","  read_request","  ended=$(unfinished)",'  for each in $ended; \
+do by_its_guard "$each" "${reason:-recover}" >/dev/null 2>&1; done',"  ok","  for each in $ended; do",'    echo "ended $\
+each $(cat "$state/tx/$each/outcome" 2>/dev/null || echo rolled-back)"','    cat "$state/tx/$each/report" 2>/dev/null',`\
+    sed 's/^/warning /' "$state/tx/$each/warnings" 2>/dev/null`,[32,1],[620,1],'  for each in $ended; do cat "$state/tx/\
+$each/diff" 2>/dev/null; done',[39,1],[700,1],"# status: what is here. Needs no token and changes nothing.","status() {",
+"  read_request",[600,1],'  ok guard_version "$VERSION"','  if [ -n "$held" ]; then',`    printf 'open %s\\nlease_left %s\
+\\n' "$held" "$(lease_left "$state/tx/$held")"`,'    for what in holder since decision; do sed "s/^/$what /" "$state/tx/\
+$held/$what" 2>/dev/null; done',[616,3],'  for each in "$state"/tx/*; do','    [ ! -e "$each/outcome" ] || echo "past ${\
+each##*/} $(cat "$each/since") $(cat "$each/outcome") $(cat "$each/holder")"',[32,1],[620,2],[700,1],"# clear: a person \
+has looked at the host; it may be used again.","clear() {","  read_request",'  for each in "$state"/tx/*; do',`    [ "$(\
+cat "$each/outcome" 2>/dev/null)" != rollback-failed ] || echo 'rollback-failed, cleared' | put "$each/outcome"`,[32,1],
+'  rm -f "$state/quarantine" && sync "$state" || fail host-write-failed "cannot write below $state"',"  ok && echo",[39,
+1],[700,1],[626,1],[700,1],"# run_phase: runs the shell text that follows the request as the job's user (root only if th\
+e login is root), marked so","# that all its descendants can be found. Its output passes through untouched; that it runs\
+ and how it ended is said on","# standard error, behind a nonce that the job does not know. Where there is systemd it ge\
+ts a scope of its own, which","# logind leaves alone when the session ends.","run_phase() {","  read_request","  lock","\
+  mine","  undecided",'  : >"$tx/running"',"  exec 3<&0","  cd / || exit 1",'  umask "$job_umask"',"  user=$(id -un)",' \
+ if [ "$user" = root ]; then user=${SUDO_USER:-root}; fi',[663,1],'  if [ "$user" != "$(id -un)" ]; then',`    set -- su\
+ -s /bin/sh "$user" -c "exec env SAVEPOINT_TRANSACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"`,[199,1],'  if syste\
+md; then set -- systemd-run --quiet --scope --collect --unit="savepoint-$id-job-$$" -p TimeoutStopSec=$GRACE "$@"; fi',[
+642,1],'  "$@" <&3 3<&- &',"  child=$!","  exec 3<&-","  unlock","  wait $child","  code=$?","  umask 077","  place",'  \
+if [ ! -e "$tx/decision" ]; then wrote; fi',`  printf '\\n%s %s\\n' "$nonce" $code >&2`,[39,1],[700,1],"# kill_job: noth\
+ing of the job may go on writing. TERM, a grace, then KILL, until none is left.","kill_job() {",'  if systemd; then syst\
+emctl stop "savepoint-$id-job-*.scope" 2>/dev/null; fi',[677,1],"    waited=0",`    while pids=$(grep -l -F "SAVEPOINT_T\
+RANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&`,'      [ -n "$pids" ] && [ $wait\
+ed -lt $((GRACE * 10)) ]; do',[679,1],"      [ $((waited % 10)) -ne 0 ] || kill -s $signal $pids 2>/dev/null","      wai\
+ted=$((waited + 1))","      sleep 0.1",[107,1],[111,2],[700,1],[690,1],[700,1],[691,4],"  watch | finish | boot)","    g\
+uard='' root=$2 state=$3 id=${4:-}","    place","    case $1 in","      watch) watch ;;",'      finish) finish "$5" ;;',
+'      boot) for each in $(unfinished); do by_its_guard "$each" boot; done ;;',[31,1],"    ;;",[696,5]],"1.0.1":[[701,17],
+"unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH","VERSION=1.0\
+.1 PROTOCOL=1",[720,129],'  while true >"$locked" || fail host-write-failed "cannot write $locked"; do',[850,29],"#   ty\
+pe mode uid gid size mtime | inode ctime | path",[880,2],'look() { true >"$1" && present list_into "$1"; }',[883,5],`   \
+   -printf '%y\\t%m\\t%U\\t%G\\t%s\\t%T@\\t%i\\t%C@\\t%p\\0' >"$list.raw" && lines <"$list.raw" | sort >"$list"`,[128,1],
+'    find "$@" -xdev \\( -type d -o -type f -o -type l \\) -print0 >"$list.names" &&','      xargs -0 stat -c "%f$TAB%f$\
+TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%z$TAB%n" <"$list.names" >"$list.raw" &&',[892,1],`        if ($1 == "d") $5 = $7 = $8 \
+= 0; if ($1 == "l") $6 = 0; print }' "$list.raw" | sort >"$list"`,'  fi && rm -f "$list.raw" "$list.names"',[895,9],'att\
+ributes() { true >"$1" && present attributes_into "$1"; }',[905,3],'  true >"$list.links" && true >"$list.raw"',`  [ "$t\
+ools" != gnu ] || find "$@" -xdev -type l -printf 'link %p -> %l\\0' >"$list.links" || return 1`,'  ! command -v getfatt\
+r >/dev/null || getfattr -R -P -h -d -m - -e hex -- "$@" >"$list.raw" 2>/dev/null || return 1',`  { lines <"$list.links"\
+; awk 'BEGIN { RS = ""; FS = "\\n"; OFS = "\\t" } { $1 = $1; print }' "$list.raw"; } | sort >"$list" &&`,'    rm -f "$li\
+st.links" "$list.raw"',[913,4],[886,1],'    names <"$1" | xargs -0 -r sha256sum -z -- >"$work/hashed" && lines <"$work/h\
+ashed"',[128,1],'    names <"$1" | xargs -0 -r sha256sum --',[928,3],[920,7],'    true >"$2" && present tar -cf "$2"',[928,
+78],'    echo "$on_conflict" >"$tx/on_conflict" && true >"$tx/warnings" && true >"$tx/absent" && echo "$lease" >"$tx/sec\
+onds" &&',[1007,80],"  set_aside || abandon host-no-space 'there is no room for the reserve that a rollback on a full di\
+sk needs'",[1089,5],"# set_aside: the blocks and inodes that a rollback needs when the job has filled the disk. Freed fi\
+rst thing then.","set_aside() {",'  mkdir "$tx/reserve" && head -c "$(($(wc -c <"$tx/backup.tar") + 1048576))" /dev/zero\
+ >"$tx/reserve/bytes" || return 1','  inodes=$(($(wc -l <"$tx/before") + 128))',"  [ $inodes -lt 4096 ] || inodes=4096",
+"  while [ $inodes -gt 0 ]; do",'    true >"$tx/reserve/$inodes" || return 1',"    inodes=$((inodes - 1))",[862,3],[1094,
+5],`    cut -f1,7- "$tx/before" | sort -t "$TAB" -k4 | awk -F "$TAB" '$1 == "f" && !seen[$2, $3]++' | cut -f4- >"$work/f\
+irsts"`,[1100,22],'  find . -type d -print0 >"$work/new.d" && lines <"$work/new.d" | sort >"$work/new.dirs" &&','    fin\
+d . ! -type d -print0 >"$work/new.f" && lines <"$work/new.f" | sort >"$work/new.files" || fail host-write-failed "cannot\
+ list $tx/new"',[1123,26],[1423,2],'    if [ "$name" != . ] && [ -L "$name" ]; then fail path-under-symlink "${name#.} i\
+s a symbolic link on this host"; fi','    [ ! -d "$name" ] || "$1" "$name" || return 1',[1152,17],'    else cp -RPp "$ne\
+w" "$stage/$name" || return 1; fi',[1170,2],`  for each; do printf '%s\\0' "$under/$each"; done | into "$stage" cp -a &&`,
+`    for each; do printf '%s\\0' "$tx/new/$under/$each"; done | into "$stage" cp -P`,[1174,100],'  rm -rf "$tx/reserve"',
+[1275,26],"  # The marker goes last: whatever is left behind until then is found by it.",'  rm -rf "$work" "$tx/new" "$t\
+x/reserve" && rm -f "$tx"/*.[0-9]* && prune && sync "$tx" || return 1',[1019,1],'  sync "$state"',[1304,55],'  true >"$t\
+x/edited"',[1360,17],'    sums "$work/trusted" >"$work/trusted.now" && sort "$work/trusted.now" >"$work/trusted.sums" &&\
+ sort "$tx/sums" | comm -13 - "$work/trusted.sums" | cut -c67- >"$work/rotten" &&',[1378,12],"  # Hard links come back t\
+ogether, or not at all: with one of them touched, so are the others.",'  sort "$work/touched" "$work/lost" >"$work/wante\
+d"',`  awk -F "$TAB" 'pass == 1 { wanted[$0]; next }`,"    { path = $0; for (i = 1; i < 9; i++) path = substr(path, inde\
+x(path, FS) + 1) }",'    pass == 2 { if (path in wanted && $1 == "f") inode[$7, $8]; next }',`    path in wanted || ($1 \
+== "f" && ($7, $8) in inode) { print path }' \\`,'    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$tx/before" | so\
+rt >"$work/needed"','  true >"$work/groups" || return 1',[1391,3],'    (umask 022 && mkdir -p ".${path%/*}") && nearest \
+"$path" && straight "$dir" || return 1','    if [ "$tools" = gnu ]; then key=$(stat -c %m "$dir/"); else key=$path; fi',
+`    printf '%s\\t%s\\t%s\\n' "$key" "$dir" "$path" >>"$work/groups" || return 1`,[497,1],'  cut -f1 "$work/groups" | so\
+rt -u >"$work/keys"','  while IFS= read -r key; do put_back_group || return 1; done <"$work/keys"',[1398,3],"# put_back_\
+group: what is on one mount, from one stage, since a rename cannot leave it.","put_back_group() {",`  awk -F "$TAB" -v k\
+="$key" '$1 == k { print "." $3 }' "$work/groups" >"$work/group" &&`,`    awk 'FILENAME == ARGV[1] { t[$0]; next } { for\
+ (p in t) if ($0 == p || index($0, p "/") == 1) { print; next } }' \\`,'      "$work/group" "$work/needed" >"$work/need"\
+ &&',`    stage=$(awk -F "$TAB" -v k="$key" '$1 == k { print $2; exit }' "$work/groups")/.savepoint.$id &&`,'    rm -rf \
+"$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_well && flush "$stage/" && make_way &&','    move_b\
+ack && rm -rf "$stage"',[1399,92],"      # Before the network is up a probe would only say so.",'      if [ $what = prob\
+e ] && [ "$by" = boot ]; then continue; fi',[1491,31],'  case $running in yes) true >"$tx/running" ;; no) wrote ;; esac',
+[1523,58],'  rm -rf "$tx/reserve"',[1582,82],'  true >"$tx/running"',[1665,58]],"1.0.2":[[1723,18],"VERSION=1.0.2 PROTOC\
+OL=1",[1742,658],"  # What was written last before a crash may be lost, so after one nobody can say whose an edit was.",
+'  [ "$(cat "$tx/armed")" = "$(boot_id)" ] || return 0',[2400,20],"thaw() {",`  ! find "$@" -xdev \\( -type f -o -type d \
+\\) -exec lsattr -d -- {} + | grep -q '^[-a-zA-Z]*[ia][-a-zA-Z]* \\./' ||`,'    find "$@" -xdev \\( -type f -o -type d \\)\
+ -exec chattr -f -ia -- {} + || :',[751,2],[2422,310],"    # Not through PAM where that can be had: it would move the ph\
+ase out of its scope into a session's.",'    if command -v runuser >/dev/null; then set -- runuser -u "$user" --; else s\
+et -- su -s /bin/sh "$user"; fi','    [ "$1" = su ] || set -- "$@" /bin/sh',`    set -- "$@" -c "exec env SAVEPOINT_TRAN\
+SACTION=$id SAVEPOINT_ROOT='\${root:-/}' /bin/sh -s"`,[1673,50]],"1.1.0":[[0,9],'# shellcheck disable=SC2012,SC2015,SC20\
+34 # in "a && b || fail" either is meant; eval uses what seems unused; ids are plain',[713,2],[717,1],[13,1],[1740,1],"V\
+ERSION=1.1.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy",[16,2],[724,1],"' TAB=$(printf '\\t') ODD=$(printf '\\001\\002\\00\
+3')",[727,2],[21,5],"    key=${line%% *} value=${line#* }","    case $key in",[27,8],"  case .$fence.$lease.$deadline.$o\
+ut.$err.$reboot. in *[!0-9.]* | *..*) fail guard-protocol 'numbers have to be whole' ;; esac",[36,1],'  admit root "$roo\
+t$state_dir"',[748,4],[41,1],[755,1],'  tx=$state/tx/$id work=$state/tx/$id/work && read -r tools 2>/dev/null <"$tx/tool\
+s" || tools=gnu',[44,4],[49,3],[766,5],[53,1],"mine() { # this verb may act on the transaction: it is here, the token is\
+ right, and nobody came later",[55,1],[775,1],[60,2],'  [ "$fence" -eq "$seen" ] || echo "$fence" | put "$tx/fence" || [\
+ "${1:-}" = full ] || unwritten "$tx/fence"',[62,4],[787,2],[790,1],'put() { cat >"$1.$$" && sync "$1.$$" && mv -f "$1.$\
+$" "$1" && sync "${1%/*}" || { rm -f "$1.$$"; return 1; }; }',[69,1],'flush() { case ${sync_f:=$(sync --help 2>&1)} in *\
+-f*) sync -f "$@" ;; *) sync ;; esac; }',"flush_tracked() { # the file systems of the tracked paths. nearest PATH: sets \
+dir to the closest directory above PATH","  set -- && last='' && while IFS= read -r path; do",'    nearest "$path" && { \
+[ "$dir" = "$last" ] || set -- "$@" "$dir/"; } && last=$dir',[806,3],'nearest() { dir=.${1%/*} && while [ ! -d "$dir" ];\
+ do dir=${dir%/*}; done; }',[817,2],[78,3],"lines() { tr '\\n\\000\\t\\003' '\\001\\n\\002\\t'; }",[82,1],"each() { # LI\
+ST COMMAND...: runs COMMAND with every name of LIST","  list=$1 && shift && while IFS= read -r name; do",`    case $name\
+ in *[$ODD]*) name=$(printf '%s.' "$name" | tr '\\001\\002' '\\n\\t') && name=\${name%.} ;; esac`,'    "$@" "$name" || r\
+eturn 1','  done <"$list"',[39,1],'boot_id() { read -r boot </proc/sys/kernel/random/boot_id && echo "$boot"; }',[831,2],
+"# life_of PID: what no other process ever has: its number, its start (proc(5), field 22), the boot; nothing for a dead \
+one.","life_of() {",[836,2],[96,1],'  case $2 in Z | X) ;; *) echo "$1.${21}.$(boot_id)" ;; esac',[39,1],'alive() { [ -n\
+ "$1" ] && [ "$(life_of "${1%%.*}")" = "$1" ]; }',[100,1],'  mkdir -p "$state/lock" || unwritten',"  locked=$state/lock/\
+$(life_of $$) tries=0 since=$(uptime)",[103,1],`    holds='' && for other in "$state/lock"/*; do`,[852,1],'      if aliv\
+e "${other##*/}"; then holds=${other##*/} && break; else rm -f "$other"; fi',[856,3],'    [ $(($(uptime) - since)) -lt $\
+LOCK_WAIT ] || fail host-busy "guard process ${holds%%.*} is at work for over $LOCK_WAIT s"',[110,3],'unlock() { [ -z "$\
+{locked:-}" ] || rm -f "$locked" || :; }',[866,2],[115,1],"  given=$# && while IFS= read -r path; do",[873,4],[878,1],"#\
+   type mode uid gid size mtime | inode ctime | target of a link | path","# All but inode and ctime comes back. These te\
+ll that nobody has touched a file, since no one can set a change time.",'look() { true >"$1" && present look_into "$1"; \
+}',"look_into() {",'  list=$1 && shift && set -- "$@" -xdev \\( -type d -o -type f -o -type l \\)',[886,1],`    find "$@\
+" -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' >"$list.raw" && lines <"$list.raw" >"$list.line\
+s"`,'  else find "$@" -exec stat -c "%F$TAB%a$TAB%u$TAB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + >"$list.lines"; fi &&',
+`    awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" '{ t = substr($1, 1, 1); $1 = t == "r" ? "f" : t == "s" ? "l" : t }`,
+`    $1 == "d" { $5 = $7 = $8 = 0 } $1 == "l" && tools == "plain" { $6 = 0 } { print }' "$list.lines" >"$list.raw" &&`,'\
+    sort -u "$list.raw" >"$list" && rm -f "$list.raw" "$list.lines"',[39,1],"paths_of() { cut -f10 | sort -u; }",[900,1],
+"# standing FILE: all that a rollback must bring back, sorted: of such a list all but inodes and change times, then","# \
+extended attributes, ACLs, labels and capabilities as far as this host can tell (getfattr), a line an entry.","standing(\
+) { # getfattr passes over a directory it cannot read, and what it could not write: it gets names, and a pipe",'  look "\
+$1.list" && cut -f1-6,9,10 "$1.list" >"$1.raw" && cut -f10 "$1.list" >"$1.paths" && names <"$1.paths" >"$1.names" &&',' \
+   { { ! command -v getfattr >/dev/null || xargs -0 -r getfattr -P -h -d -m - -e hex -- <"$1.names" 2>/dev/null; } && ec\
+ho whole; } |','    cat >"$1.attr" && [ "$(tail -n 1 "$1.attr")" = whole ] &&',`    awk 'FILENAME == ARGV[1] { print; ne\
+xt } { gsub(/\\n/, "\\t"); print }' "$1.raw" RS='' "$1.attr" >"$1.all" && sort "$1.all" >"$1" && rm -f "$1".*`,[39,1],"s\
+ums() { # LIST: the SHA-256 of each file of LIST, in its order",'  names <"$1" >"$work/names" || return 1','  if [ "$too\
+ls" != gnu ]; then xargs -0 -r sha256sum -- <"$work/names"; return; fi','  xargs -0 -r sha256sum -z -- <"$work/names" >"\
+$work/hashed" && lines <"$work/hashed"',[39,1],"# pack LIST FILE: archives the listed entries with all metadata but acce\
+ss times, which move by reading, and change times,","# which cannot be set. unpack DIR LIST: entries of the backup appea\
+r below DIR; LIST has the archive's order (one pass).","metadata='--numeric-owner --xattrs --xattrs-include=* --acls --s\
+elinux --no-recursion --null'",[156,2],'  if [ "$tools" != gnu ]; then true >"$2" && present tar -cf "$2"; return; fi','\
+  names <"$1" >"$work/pack" && tar -cf "$2" --format=posix --pax-option=delete=atime,delete=ctime --sparse $metadata -T \
+"$work/pack"',[160,3],'  [ -s "$2" ] || return 0','  names <"$2" >"$work/unpack" || return 1','  if [ "$tools" != gnu ];\
+ then xargs -0 tar -xpf "$tx/backup.tar" -C "$1" <"$work/unpack"; return; fi','  tar -xpf "$tx/backup.tar" -C "$1" --sam\
+e-owner --same-order $metadata -T "$work/unpack"',[167,4],"  else for query in 'rpm -qa' 'apk info -v' 'pacman -Q'; do",
+'    [ -n "$root" ] || ! command -v "${query%% *}" >/dev/null || $query; done; fi 2>/dev/null | sort',[953,3],[957,2],` \
+ [ -n "$id" ] && [ -n "$token" ] && [ -n "$track" ] || fail guard-protocol 'begin needs id, token and track'`,'  admit b\
+egin "$track" "$refresh" "$probe"','  mkdir -p "$state/tx" && lock && not_quarantined || unwritten',[963,7],[184,2],[973,
+2],`  sed 's/^/warning /' "$tx/warnings" && echo`,[39,1],[190,5],'    left=$(lease_left "$other") && [ -e "$other/decisi\
+on" ] || [ "$left" -eq 0 ] ||',[196,1],[996,2],"    lock && not_quarantined",[198,2],'  rm -rf "$tx" && mkdir -p "$work"\
+ && printf %s "$track" >"$tx/tracked" && printf %s "$token" | sha256sum >"$tx/token" &&',[1004,2],[203,1],'    echo "$le\
+ase" >"$tx/seconds" && until_in "$deadline" deadline && lease_write &&','    sync "$tx/tracked" && echo "$id" | put "$st\
+ate/open" || abandon host-write-failed "cannot write below $state"',[39,1],[1011,1],'abandon() { discard; fail "$1" "$2"\
+; }',[209,1],'leave() { rm -f "$state"/*.[0-9]*; [ "$(cat "$state/open" 2>/dev/null)" != "$id" ] || rm -f "$state/open";\
+ }',[216,1],"  for tool in awk cat chmod chown cmp comm cp cut date df find grep head mkdir mkfifo mv rm rmdir sed sha25\
+6sum sleep \\","    sort stat sync tail tar touch tr uniq wc xargs; do command -v $tool >/dev/null ||",'    abandon host\
+-tools-missing "this host has no $tool, which the guard needs"; done',[1029,2],[219,2],[1034,2],`  echo $tools >"$tx/too\
+ls" && checked='' && while IFS= read -r path; do check_place "$path"; done <"$tx/tracked"`,'  point=$(here=${here%/} awk\
+ \'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\\\040/, " ", point) }',[234,1],`      for (; p != ""; sub(/\\/[^\
+\\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /proc/self/mountinfo)`,'  [ -z "$point" ] || a\
+bandon path-not-replaceable "$point is a mount point"',"  stuck=$(present frozen)",'  [ -z "$stuck" ] || abandon path-no\
+t-replaceable "${stuck#.} is immutable or append-only (see lsattr)"',`  odd=$(present odd_names | tr "$ODD" '???' | head\
+ -n 1)`,'  [ -z "$odd" ] || abandon path-not-replaceable "the name ${odd#.} holds a character that the guard cannot keep\
+"',[227,1],[1040,1],'  sort -u "$tx/mounts" >"$work/mounts" && enough "$state" && while IFS= read -r path; do enough "$p\
+ath"; done <"$work/mounts"',[39,1],[236,1],"# odd_names: names that our lists cannot hold. None may be tracked; a rollba\
+ck removes those that came.",'odd_names() { pattern="*[$ODD]*" && [ "$tools" = gnu ] || pattern="*[$ODD$TAB$NL]*"; find \
+"$@" -xdev -name "$pattern"; }',[237,1],`  case $1/ in *//* | */./* | */../*) abandon guard-protocol "'$1' is no plain a\
+bsolute path" ;; esac`,"  dir=.${1%/*}",`  while [ ! -e "$dir" ] && [ ! -L "$dir" ]; do printf '%s\\n' "$dir" >>"$tx/abse\
+nt" && dir=\${dir%/*}; done`,[240,5],[247,3],"enough() { # DIR: room for the backup and a reserve of its size, or for a \
+staged copy beside the targets",[1047,1],'  [ "${free:-$needed}" -ge "$needed" ] || abandon host-no-space "$1 has $free \
+KiB free on its file system; $needed are needed"',[256,3],[1078,1],'      pack "$tx/paths" "$tx/backup.tar" && sums "$tx\
+/files" >"$tx/sums" && standing "$tx/standing" &&',[1080,1],'    ! cmp -s "$tx/before" "$work/again" || break',`    chan\
+ging=$(comm -3 "$tx/before" "$work/again" | sed -n '1s|^.*\\./|/|p')`,'    mv -f "$work/again" "$tx/before" && [ $tries \
+-lt 5 ] || abandon path-changing "someone is changing $changing as it is copied"',[264,2],[2113,1],'  present left_alone\
+ >>"$tx/warnings" && cp "$tx/before" "$tx/written" && packages >"$tx/packages" &&',`    flush "$state" && flush_tracked \
+|| abandon host-write-failed 'the backup could not be made durable'`,[39,1],`left_alone() { find "$@" -xdev ! -type d ! \
+-type f ! -type l | sed -n 's|^\\./|left alone (socket, pipe or device): /|p'; }`,"verify_backup() { # the archive holds\
+ the bytes of the files, by hash; of hard links, those of the first",'  [ -s "$tx/files" ] || return 0',[886,1],`    sor\
+t -t "$TAB" -k 10 "$tx/before" | awk -F "$TAB" '$1 == "f" && !seen[$7, $8]++ { print $10 }' >"$work/firsts"`,[1100,1],' \
+ else mkdir "$work/check" && unpack "$work/check" "$tx/files" && (cd "$work/check" && sums "$tx/files") | cmp -s - "$tx/\
+sums"; fi',[278,2],[2121,1],'  inodes=$(($(wc -l <"$tx/before") + 128)) && inodes=$((inodes < 4096 ? inodes : 4096))',' \
+ while [ $inodes -gt 0 ]; do true >"$tx/reserve/$inodes" && inodes=$((inodes - 1)) || return 1; done',[751,2],[283,3],' \
+ mkdir "$tx/new.$$" && cd "$tx/new.$$" || unwritten "below $tx"',[287,1],"  lock && mine && undecided # not before: a co\
+ntroller that stalls in the middle of its change must not hold the lock",'  rm -rf "$tx/new" && mkdir -p "$work" && mv "\
+$tx/new.$$" "$tx/new" && cd "$tx/new" || unwritten "below $tx"','  find . -type d -print0 >"$work/raw.dirs" && lines <"$\
+work/raw.dirs" | sort >"$work/new.dirs" &&','    find . ! -type d -print0 >"$work/raw.files" && lines <"$work/raw.files"\
+ | sort >"$work/new.files" || unwritten "below $tx"','  odd=$(find . \\( ! -type d ! -type f ! -type l \\) -o -name "*[$OD\
+D]*" | head -n 1)','  [ -n "$odd" ] || ! bound || odd=$(find . ! -type l \\( -perm -4000 -o -perm -2000 -o -perm -0002 \\)\
+ | head -n 1)',[750,1],'  [ -z "$odd" ] || fail files-bad-entry "${odd#.} has a kind, rights or a name that nothing in a\
+ change may have"',[1126,1],'  within "$work/new.files" files-outside-tracked && within "$work/removed" remove-outside-t\
+racked',[1018,1],`  each "$work/new.dirs" stage_new && flush_tracked || fail host-write-failed 'the change could not be \
+staged'`,'  true >"$tx/running" && each "$work/new.dirs" rename_new && names <"$work/removed" >"$work/names" &&',`    xa\
+rgs -0 -r rm -rf -- <"$work/names" && clear_stages && flush_tracked && wrote && compare "$tx/written" || fail host-write\
+-failed 'the change could not be put into place'`,'  rm -rf "$tx/new"; ok id "$id" && report changed removed added && ec\
+ho',[1137,2],"within() { # LIST NAME: refuses entries that no tracked path covers",`  outside=$(awk 'FILENAME == ARGV[1]\
+ { tracked["." $0]; next }`,`    { for (p = $0; p != "" && !(p in tracked); sub(/\\/?[^\\/]*$/, "", p)); if (p == "") { pr\
+int; exit } }' "$tx/tracked" "$1")`,[1144,2],[313,2],`  under=$1 stage=$1/.savepoint.$id && if [ "$tools" = gnu ]; then \
+copy='cp -a --preserve=xattr'; else copy='cp -a'; fi`,'  [ "$under" = . ] || [ ! -L "$under" ] || fail path-under-symlin\
+k "${under#.} is a symbolic link on this host"','  [ -d "$under" ] || return 0','  true >"$work/over" && true >"$work/by\
+tes" && true >"$work/fresh" || return 1',[1160,1],"    old=$under/${new##*/}",'    if [ ! -e "$new" ] && [ ! -L "$new" ]\
+ || { is_dir "$old" && is_dir "$new"; }; then continue; fi',[325,1],'    if [ -f "$old" ] && [ ! -L "$old" ] && [ -f "$n\
+ew" ] && [ ! -L "$new" ]; then',`      printf '%s\\0' "$old" >>"$work/over" && printf '%s\\0' "$new" >>"$work/bytes"`,` \
+   else printf '%s\\0' "$new" >>"$work/fresh"; fi || return 1`,[32,1],'  if [ ! -s "$work/over" ] && [ ! -s "$work/fresh\
+" ]; then return 0; fi',`  mkdir -p "$stage" && into "$stage" "$copy" <"$work/over" && into "$stage" 'cp -P' <"$work/byt\
+es" && into "$stage" 'cp -RPp' <"$work/fresh"`,[39,1],[1176,1],"# into DIR COMMAND: COMMAND, of some words, for the NUL-\
+ended names on standard input, with DIR as their target.",[1179,1],`into() { xargs -0 -r sh -c 'to=$1 do=$2; shift 2; ex\
+ec $do -- "$@" "$to"' sh "$1/" "$2"; }`,"move_entries() { # FROM TO [TEST...]: renames the entries of one directory into\
+ another, over what is there","  from=$1 to=$2 && shift 2",`  find "$from" -mindepth 1 -maxdepth 1 "$@" -print0 >"$work/\
+moving" && into "$to" 'mv -f' <"$work/moving"`,[39,1],"clear_stages() { # removes what an interrupted guard left beside \
+and below the tracked paths",[341,1],"  present stages_within",[343,2],[1205,4],`  comm -23 "$tx/before" "$1" | only '!=\
+ "d"' | paths_of >"$work/touched" && paths_of <"$1" >"$work/now.paths" &&`,`    comm -13 "$tx/paths" "$work/now.paths" >\
+"$work/added" && only '== "d"' <"$1" | paths_of >"$work/now.dirs" &&`,[1212,2],"report() { # CHANGED GONE ADDED: a line \
+a path, for the answer. What nobody touched is not listed",'  comm -12 "$work/touched" "$work/now.paths" | sed "s|^\\.|pa\
+th $1 |"','  comm -23 "$work/touched" "$work/now.paths" | sed "s|^\\.|path $2 |"','  sed "s|^\\.|path $3 |" "$work/added"',
+[39,1],"# show_diff NOW FROM TO: what the job changed (a to b), or what a rollback undoes (b to a): 200 files of 1 MiB a\
+t most.","# The bytes of a file that not everyone may read are never shown: they may hold a password.",[1223,2],`  sort \
+"$tx/before" "$1" | uniq -u | awk -F "$TAB" '$1 == "d" { next } { seen[$10] } $1 == "f" && $2 !~ /[4-7]$/ { secret[$10] \
+}`,`    $1 == "l" || $5 > 1048576 { other[$10] } END { for (p in seen) print (p in secret ? "s" : p in other ? "o" : "f"\
+) p }' |`,'    sort -k 1.2 | head -n 200 >"$work/shown"',`  sed -n 's/^s\\.\\(.*\\)/diff \\1: not everyone may read it, so i\
+t is not shown/p' "$work/shown"`,`  sed -n 's/^f//p' "$work/shown" >"$work/text" && rm -rf "$work/a" "$work/b" && mkdir \
+"$work/a" "$work/b" &&`,'    comm -12 "$work/text" "$tx/paths" >"$work/text.a" && comm -12 "$work/text" "$work/now.paths\
+" >"$work/text.b" &&',`    unpack "$work/a" "$work/text.a" && names <"$work/text.b" | into "$work/b" 'cp --parents' && (\
+cd "$work" && diff -ruN "$2" "$3") |`,'    head -n 20000 | sed "/^diff -ruN /d; s/^\\([-+][-+][-+] [ab]\\/[^$TAB]*\\)$TAB.*\
+/\\1/"','  rm -rf "$work/a" "$work/b" # nothing of it may take the room that a rollback needs',[343,1],[1245,2],[403,5],
+`  rm -f "$tx/decision.$$" && sync "$tx" && decision='' && { read -r decision by <"$tx/decision" || [ -n "$decision" ]; \
+} || return 1`,[1257,2],[410,3],[1267,1],[422,1],[1269,2],[415,1],"  read_request && mine full # the job that filled the\
+ disk goes before the reserve is freed",'  kill_job; rm -rf "$tx/reserve"; lock','  if [ ! -e "$tx/armed" ]; then discar\
+d; ok id "$id" decision rollback by "${reason:-controller}" outcome rolled-back; echo; return; fi',[1284,1],[422,1],[1269,
+2],[425,1],`  case $(cat "$tx/outcome" 2>/dev/null) in '' | rollback-failed)`,'    rm -rf "$tx/reserve" && mkdir -p "$wo\
+rk"','    if [ "$decision" = rollback ]; then restore','    else outcome=committed && look "$work/now" && compare "$work\
+/now" && report changed removed added >"$tx/report" &&','      show_diff "$work/now" a b >"$tx/diff"; fi','    packages \
+| comm -3 "$tx/packages" - | sed "s/^/package - /; s/^package - $TAB/package + /" >"$tx/packages.changed"','    echo "$o\
+utcome" | put "$tx/outcome" || return 1 ;;',[222,1],'  clear_stages; rm -rf "$work" "$tx/new" "$tx/reserve" "$tx/run" "$\
+tx"/*.[0-9]* && prune && sync "$tx" && leave && sync "$state"',[39,1],[1311,2],'  tell "$tx"; echo; cat "$tx/diff" 2>/de\
+v/null',[39,1],`tell() { cat "$1/report" "$1/packages.changed"; sed 's/^/warning /' "$1/warnings"; } 2>/dev/null`,[439,1],
+'  left=$(ls "$state/tx" | wc -l) kib=$(du -sk "$state/tx" | cut -f1)','  old=$(find "$state/tx" -mindepth 2 -maxdepth 2\
+ -name outcome -mtime +$KEEP_DAYS)','  ls -tr "$state/tx" | while IFS= read -r past; do',`    past=$state/tx/$past && re\
+ad -r ended 2>/dev/null <"$past/outcome" || ended=''`,'    case $past:$ended in "$tx":* | *: | *:rollback-failed) contin\
+ue ;; esac',[445,1],'    rm -rf "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx" | cut -f1)',[1328,4],[449,2],"   \
+ kill_job; clear_stages",'    present remove_odd && look "$work/now" && compare "$work/now" || continue','    [ -e "$tx/\
+diff" ] || { find_edits && report restored restored removed >"$tx/report" &&',[1342,1],[454,1],[1344,1],'    if [ -s "$t\
+x/edited" ]; then outcome=conflict; else outcome=rolled-back; fi',[1347,4],"  outcome=rollback-failed",`  echo "transact\
+ion $id could not be rolled back: $(head -n 3 "$work/differences" 2>/dev/null | tr '\\n\\t' '; ')" >"$work/why"`,'  cat \
+"$work/why" >>"$tx/warnings" && put "$state/quarantine" <"$work/why"',[39,1],'same_boot() { [ "$(cat "$tx/armed")" = "$(\
+boot_id)" ]; }','keeping() { [ "$(cat "$tx/on_conflict")" = keep ] && [ -s "$tx/edited" ]; }','remove_odd() { odd_names \
+"$@" >"$work/odd" && if [ -s "$work/odd" ]; then find "$@" -xdev -depth -name "$pattern" -exec rm -rf -- {} +; fi; }',[472,
+2],[2398,1],'  if [ -e "$tx/running" ] || [ -n "${killed:-}" ] || ! same_boot; then return 0; fi',`  { comm -13 "$tx/wri\
+tten" "$work/now" | comm -23 - "$tx/before" | only '!= "d"' | paths_of &&`,'    paths_of <"$tx/written" | comm -23 - "$w\
+ork/now.paths" | comm -12 - "$tx/paths"; } | sort -u >"$work/edited"',[1365,1],'  comm -12 "$work/edited" "$work/now.pat\
+hs" >"$work/theirs" && rm -rf "$tx/theirs" && mkdir "$tx/theirs" || return 1','  kept="; their version is $tx/theirs\\\\1"\
+ && [ "$tools" = gnu ] && pack "$work/theirs" "$work/theirs.tar" &&',`    tar -xpf "$work/theirs.tar" -C "$tx/theirs" ||\
+ { rm -rf "$tx/theirs" && kept='; their version could not be kept'; }`,'  rm -f "$work/theirs.tar" && sed "s|^\\.\\(.*\\)|e\
+dited by someone else: \\1$kept|" "$work/edited" >>"$tx/warnings"',[1369,2],[486,2],'  look "$work/now" && compare "$wor\
+k/now" && comm -12 "$tx/files" "$work/now.paths" | comm -23 - "$work/touched" >"$work/same" &&','    sums "$work/same" >\
+"$work/same.sums" && sort "$work/same.sums" >"$work/sorted" && sort "$tx/sums" >"$work/sums" &&','    comm -23 "$work/so\
+rted" "$work/sums" | cut -c67- | sort - "$work/touched" >"$work/all" && mv -f "$work/all" "$work/touched"',[491,3],'  ! \
+keeping || for list in touched added; do comm -23 "$work/$list" "$tx/edited" >"$work/all" && mv -f "$work/all" "$work/$l\
+ist"; done',[2429,1],`  sort "$work/touched" "$work/lost" >"$work/wanted" && awk -F "$TAB" 'pass == 1 { wanted[$0]; next\
+ }`,'    pass == 2 { if ($10 in wanted && $1 == "f") inode[$7, $8]; next }',`    $10 in wanted || ($1 == "f" && ($7, $8)\
+ in inode) { print $10 }' \\`,'    pass=1 "$work/wanted" pass=2 "$tx/before" pass=3 "$tx/before" >"$work/needed" || retu\
+rn 1',[494,2],'    [ ! -d "$parent" ] || straight "$parent" || return 1',[497,1],'  clear_way && sort -u "$tx/mounts" >"\
+$work/mounts" || return 1','  while IFS= read -r mount; do put_back_on "$mount" || return 1; done <"$work/mounts"',[499,
+2],'  { cat "$work/added" && comm -12 "$work/touched" "$work/now.dirs" && comm -12 "$work/lost" "$work/now.paths"; } | s\
+ort >"$work/way"','  comm -23 "$work/way" "$work/now.dirs" | names | xargs -0 -r rm -f -- 2>/dev/null','  comm -12 "$wor\
+k/way" "$work/now.dirs" >"$work/way.dirs" && each "$work/way.dirs" remove_tree || return 1','  [ ! -s "$tx/absent" ] || \
+sort -r "$tx/absent" | names | xargs -0 -r rmdir -- 2>/dev/null || :',[502,2],"put_back_on() { # MOUNT: from one stage o\
+n that mount, since a rename cannot leave it",`  mount="$1" awk 'FNR == 1 { file++ } file == 1 { path[FNR] = "." $0; nex\
+t } file == 2 { at[path[FNR]] = $0; next }`,`    { for (p = $0; p != "" && !(p in at); sub(/\\/?[^\\/]*$/, "", p)); if (at\
+[p] == ENVIRON["mount"]) print p "\\t" $0 }' \\`,'    "$tx/tracked" "$tx/mounts" "$work/needed" >"$work/on" && cut -f2 "\
+$work/on" | sort >"$work/need" || return 1','  [ -s "$work/need" ] || return 0','  stage=$(head -n 1 "$work/on" | cut -f\
+1) && stage=${stage%/*}/.savepoint.$id','  rm -rf "$stage" && mkdir "$stage" && unpack "$stage" "$work/need" && staged_w\
+ell && flush "$stage/" &&',`    comm -12 "$work/need" "$work/lost" >"$work/whole" && sed 's|/[^/]*$||' "$work/need" | so\
+rt -u >"$work/parents" &&`,'    each "$work/whole" move_whole && each "$work/parents" move_back && rm -rf "$stage"',[510,
+2],'move_back() { [ ! -d "$stage/$1" ] || move_entries "$stage/$1" "$1" ! -type d; }',"staged_well() { # what came out o\
+f the backup has the bytes that went in",'  comm -12 "$work/need" "$tx/files" >"$work/staged" && sort "$tx/sums" >"$work\
+/sums" && (cd "$stage" && sums "$work/staged") |','    sort | comm -12 - "$work/sums" >"$work/good" && [ "$(wc -l <"$wor\
+k/good")" -eq "$(wc -l <"$work/staged")" ]',[39,1],"restore_directories() { # last, since a rename inside one moves its \
+times. An archive can only add attributes: others go",'  standing "$work/standing" && comm -13 "$tx/standing" "$work/sta\
+nding" |',[1456,1],'    while read -r attribute name; do ! is_dir "$(printf %b "$name")" || setfattr -h -x "$attribute" \
+"$(printf %b "$name")"; done',`  comm -23 "$tx/standing" "$work/standing" | awk -F "$TAB" '$1 == "d" { print $8 } /^# fi\
+le: / { print "./" substr($1, 9) }' |`,'    sort -u | comm -12 - "$tx/paths" >"$work/dirs"',[517,4],[523,1],'  standing \
+"$work/standing" && comm -3 "$tx/standing" "$work/standing" >"$work/differences" || return 1',`  ! keeping || { sed "s/^\
+$TAB//" "$work/differences" | awk -F "$TAB" 'FILENAME == ARGV[1] { kept[$0]; next } $1 != "d" && !($8 in kept) &&`,`    \
+!("./" substr($1, 9) in kept)' "$tx/edited" - >"$work/all" && mv -f "$work/all" "$work/differences"; }`,[1483,2],[536,3],
+"    outcome=rolled-back-unhealthy",`    echo "$what failed: $command: $(tail -n 1 "$work/log" | tr -d '\\r\\001')" >>"$tx\
+/warnings"`,[540,3],[1498,2],[544,2],'until_in() { echo "$(boot_id) $(($(uptime) + $1))" >"$tx/$2.$$" && mv -f "$tx/$2.$\
+$" "$tx/$2"; }',"lease_left() { # TX: seconds until the lease or the deadline ends, whichever is first, or 0",'  read -r\
+ until end 2>/dev/null <"$1/lease" && read -r _ last 2>/dev/null <"$1/deadline" && [ "$until" = "$(boot_id)" ] &&',"    \
+left=$(((end < last ? end : last) - $(uptime))) || left=0","  echo $((left > 0 ? left : 0))",[550,2],[285,1],'  lease_wr\
+ite || unwritten "$tx/lease"',[2582,1],'  ok id "$id" lease_left "$(lease_left "$tx")" boot "$(boot_id)" && echo',[39,1],
+[1527,2],[1530,2],[1545,1],[559,1],[1536,2],[562,5],[1550,13],[580,3],'  read -r nap <"$tx/seconds" && nap=$((nap < 20 ?\
+ 1 : nap > 100 ? 5 : nap / 20)) || nap=5',[583,1],'    if [ -e "$tx/decision" ] || [ "$(lease_left "$tx")" -eq 0 ]; then\
+ (finish watchdog); fi','    sleep "$nap"',[111,2],[586,2],'  kill_job; rm -rf "$tx/reserve"; lock','  if [ ! -e "$tx/ar\
+med" ] || [ ! -e "$tx/token" ]; then [ ! -d "$tx" ] || discard; else decide rollback "$1" && conclude; fi',[1591,2],[591,
+2],'    echo "$away $((left - away))" | put "$tx/reboot" && until_in "$left" deadline && until_in "$away" lease && watch\
+dog_start',[594,2],'  opener=$state/guard/$(cat "$state/tx/$1/guard" 2>/dev/null)/guard && [ -f "$opener" ] || opener=$0',
+[597,3],'  for one in "$state"/tx/*; do case $(cat "$one/outcome" 2>/dev/null):$(cat "$state/open" 2>/dev/null) in','   \
+ :* | rollback-failed:* | *:"${one##*/}") [ ! -d "$one" ] || echo "${one##*/}" ;;',"  esac; done",[603,3],"  read_reques\
+t && ended=$(unfinished)",[607,1],"  ok && for one in $ended; do",'    echo "ended $one $(cat "$state/tx/$one/outcome" 2\
+>/dev/null || echo rolled-back)" && tell "$state/tx/$one"',[32,1],[609,5],[1632,5],'  for one in "$state"/tx/*; do [ ! -\
+e "$one/outcome" ] ||','    echo "past ${one##*/} $(cat "$one/since") $(cat "$one/outcome") $(cat "$one/holder")"; done',
+[620,3],[958,1],'  for one in "$state"/tx/*; do [ "$(cat "$one/outcome" 2>/dev/null)" != rollback-failed ] ||',`    echo\
+ 'rollback-failed, cleared' | put "$one/outcome"; done`,[624,2],[1652,2],[627,1],"  read_request && lock && mine && unde\
+cided","  spool=$tx/run/$phase",[629,1],'    rm -rf "$spool.new" && mkdir -p "$spool.new" && true >"$spool.new/out" && t\
+rue >"$spool.new/err" &&','      head -c 4096 /dev/zero >"$spool.new/ended" && true >"$tx/running" && read -r _ last <"$\
+tx/deadline" || unwritten "$spool"','    [ "$reboot" -eq 0 ] || echo "$reboot $((last - $(uptime)))" | put "$tx/reboot" \
+|| unwritten "$tx/reboot"',[633,1],'    set -- /bin/sh "$(own_path)" supervise "$root" "$state" "$id" "$phase"',[635,2],
+'    (umask "$job_umask" && exec env SAVEPOINT_TRANSACTION="$id" PATH="$job_path" "$@" <&3 3<&- >/dev/null 2>>"$spool/er\
+r") &','    life_of $! >"$spool/life" && exec 3<&-',[199,1],"  unlock; follow",[640,4],'  tail -c "+$((out + 1))" <&3 &&\
+ tail -c "+$((err + 1))" <&4 >&2','  while [ ! -e "$spool/status" ] && alive "$(cat "$spool/life")" && [ "$(cat "$spool/\
+follower")" = $$ ]; do',"    naps=$((naps + 1)) && if [ $naps -lt 20 ]; then sleep 0.02; else sleep 0.2; fi","    cat <&\
+3 && cat <&4 >&2 || return",[32,1],'  [ "$(cat "$spool/follower")" = $$ ] && cat <&3 && cat <&4 >&2 || return',[649,3],"\
+supervise() { # PHASE: runs it as the job's user, marked so that all its descendants can be found",[655,1],'  spool=$tx/\
+run/$1 && life_of $$ >"$spool/life.new" && mv -f "$spool/life.new" "$spool/life" && text=$(cat && echo .) || return 1','\
+  me=$(id -un) && user=$me && [ "$user" != root ] || user=${SUDO_USER:-root}',[659,6],'  if [ "$user" = "$me" ]; then :',
+'  elif command -v runuser >/dev/null; then set -- runuser -u "$user" -- "$@"',[666,1],'  (umask "$job_umask" && cd / &&\
+ printf %s "${text%.}" | "$@" >"$spool/1" 2>"$spool/2")',[668,3],'  while [ -n "$(life_of $one)$(life_of $two)" ] && [ $\
+naps -lt 40 ]; do naps=$((naps + 1)) && sleep 0.02; done',[672,6],`    waited=0 && while pids=$(grep -l -F "SAVEPOINT_TR\
+ANSACTION=$id" /proc/[0-9]*/environ 2>/dev/null | tr -dc '0-9\\n' | grep -v -x $$) &&`,[1694,3],"      killed=yes waited\
+=$((waited + 1)) && sleep 0.1",[1699,5],[691,4],'  watch | finish | boot | supervise) guard=\'\' root=$2 state=$3 id=${4:-\
+} && place && "$1" "${5:-}" ;;',[696,5]],"1.2.0":[[0,11],[713,1],"job_path=$PATH job_umask=$(umask) && umask 077",[3864,
+2],"VERSION=1.2.0 PROTOCOL=1 POLICY=/var/lib/savepoint/policy",[16,2],"TAB=$(printf '\\t') ODD=$(printf '\\001\\002\\003') N\
+L=$(printf '\\n.') && NL=${NL%.}",[20,18],[3892,4],`  find='' doubted='' kept='' && cd "$root/" && read -r boot </proc/s\
+ys/kernel/random/boot_id || fail host-file-missing "the root $root is not there, or no /proc"`,[43,14],"  latest",'  [ "\
+$fence" -eq "$seen" ] || put "$tx/fence" "$fence" || [ "${1:-}" = full ] || unwritten "$tx/fence"',[58,19],[3935,6],[83,
+23],[3964,2],[108,1],'    rm -f "$locked" && clock && [ $((now - since)) -lt $LOCK_WAIT ] || fail host-busy "guard proce\
+ss ${holds%%.*} is at work for over $LOCK_WAIT s"',[110,15],"  list=$1 && shift",[886,1],[126,1],"      -printf 'other\\0\
+03%p\\0' -o -printf '%y\\003%m\\003%U\\003%G\\003%s\\003%T@\\003%i\\003%C@\\003%l\\003%p\\0' \\) && printf 'whole\\0'; } | lines",
+[128,1],'    find "$@" -xdev -name "*[$ODD$TAB$NL]*" | sed "s/^/odd$TAB/" && find "$@" -xdev ! -type d ! -type f ! -type\
+ l | sed "s/^/other$TAB/" &&','      find "$@" -xdev \\( -type d -o -type f -o -type l \\) -exec stat -c "%F$TAB%a$TAB%u$T\
+AB%g$TAB%s$TAB%Y$TAB%i$TAB%Z$TAB$TAB%n" {} + && echo whole',`  fi | awk -F "$TAB" -v OFS="$TAB" -v tools="$tools" -v lis\
+t="$list" '$1 == "whole" { whole = 1; next }`,[134,24],'  true >"$2" || return 1','  if [ "$tools" != gnu ]; then presen\
+t tar -cf "$2"; elif few "$1"; then on "$1" tar -cf "$2" $posix $metadata --',[159,23],[4041,5],[186,26],'leftovers() { \
+set -- "$1"/*.[0-9]* && [ -e "$1" ] || set -- "${1%/*}"/*.[0-9]*; rm -rf -- "$@"; } # DIR: of guards that were killed',[
+216,2],"  case $(find / -maxdepth 0 -printf '%y' 2>/dev/null; tar --version 2>/dev/null) in d*'GNU tar'*) ;; *)",[219,14],
+'mounted() { here=$(pwd -P) && here=${here%/} awk \'NR == FNR { tracked[$0]; next } { point = $5; gsub(/\\\\040/, " ", poin\
+t) }',[234,1],`      for (; p != ""; sub(/\\/[^\\/]*$/, "", p)) if (p in tracked) { print point; exit } }' "$tx/tracked" /\
+proc/self/mountinfo; } # the first that is a tracked path or lies in one`,[236,15],`  true >"$tx/files" && awk -F "$TAB"\
+ -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list }`,`    END { printf "%d %d %d\\n", n / 512\
+ + 4096, NR, files }' "$tx/before" >"$work/size" && read -r needed entries count <"$work/size" || return 1`,[253,6],[260,
+8],'  packages >"$tx/packages" && flush_tracked "$state" ||',[1091,2],"differing() { # LIST LIST: a path that is not the\
+ same in both. Fails when a file has no hash",`  awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 {\
+ seen[$0] = $10; next } $0 in seen { delete seen[$0]; next }`,[272,27],"permitted() { # STRICT: the first thing that a c\
+hange may not have, by the name of the refusal; lists its directories",`  true >"$work/new.dirs" && awk -F "$TAB" -v str\
+ict="$1" -v dirs="$work/new.dirs" '`,[301,53],'  written=$tx/written && [ -e "$written" ] || written=$tx/before',`  awk \
+-F "$TAB" -v to="$work/" -v find="$find" -v keep="$(keeping && echo yes)" -v changed="$2" -v gone="$3" -v added="$4" -v \
+stage="/.savepoint.$id" '`,[356,77],'  clear_stages; rm -rf "$work" "$tx/reserve" "$tx/run" && leftovers "$tx" && { prun\
+e; leave; } && sync "$tx" "$state"',[434,8],[443,3],'    forget "$past" && left=$((left - 1)) kib=$(du -sk "$state/tx") \
+&& kib=${kib%%[!0-9]*}; done',[447,14],'keeping() { read -r resolve <"$tx/on_conflict" && [ "$resolve" = keep ]; }',[462,
+15],'  true >"$tx/edited" && [ -s "$work/edited" ] || return 0',[478,36],'  [ ! -e "$1" ] || { (cd "$stage" && digests "\
+$1") >"$work/hashes" && wrong=$(otherwise "$1" "$work/hashes") && [ -z "$wrong" ]; }',[515,10],`  true >"$work/dirs" && \
+true >"$work/extra" && look "$work/now" && attributes "$work/now.paths" "$work/attributes" && awk -F "$TAB" -v keep="$(k\
+eeping && echo yes)" -v dirs="$work/dirs" -v extra="$work/extra" '`,[526,30],[1527,1],'wrote() { look "$tx/written.$$" &\
+& mv -f "$tx/written.$$" "$tx/written" && true >"$tx/running"; }',"# own_path: sets self to where this guard lies. sudo \
+runs it as /dev/fd/N, so $0 is the last resort.",'own_path() { self=$state/guard/$guard/guard && [ -e "$self" ] || self=\
+$0; }',[4401,2],[560,7],[1550,1],[568,20],[4246,1],'  if [ ! -e "$tx/armed" ] || [ ! -e "$tx/token" ]; then discard; els\
+e decide rollback "$1" && conclude; fi; unlock',[590,49],[4493,6],[644,40],"job_pids() { # sets pids to those that have \
+the mark of this transaction",[685,1],`  pids='' && for pid in $(grep -l -F "SAVEPOINT_TRANSACTION=$id" "$@" 2>/dev/null\
+); do`,[687,14]],"1.2.1":[[0,15],"VERSION=1.2.1 PROTOCOL=1 POLICY=/var/lib/savepoint/policy",[16,235],[4801,19],[270,431]]}},
+gate:`#!/bin/sh
 # Savepoint gate: all that an SSH key can do whose line in authorized_keys has it as its forced command.
 #
 # sshd runs it, as the CI user, whatever the key's holder asks for. It reads that command line, never runs it, and

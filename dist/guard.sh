@@ -13,7 +13,7 @@ set -u && case ${1:-} in exec | supervise) job_umask=$(umask) ;; esac
 job_path=$PATH && umask 077
 export LC_ALL=C TZ=UTC PATH=/usr/sbin:/usr/bin:/sbin:/bin
 unset SAVEPOINT_RUN CDPATH ENV BASH_ENV IFS TMPDIR TAR_OPTIONS POSIXLY_CORRECT LD_PRELOAD LD_LIBRARY_PATH uid
-VERSION=1.2.1 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
+VERSION=1.2.2 PROTOCOL=1 POLICY=/var/lib/savepoint/policy
 LOCK_WAIT=600 GRACE=5 PATIENCE=300   # seconds: for another guard at work; from TERM to KILL; for a refresh or a probe
 KEEP=20 KEEP_DAYS=30 KEEP_KIB=262144 # ended transactions kept for audit: so many, so old, so large together
 ODD=$(printf '\001\002\003\t') && TAB=${ODD#???} && ODD=${ODD%?} NL='
@@ -249,14 +249,15 @@ check_place() { # PATH: it could be renamed over, and it is where its name says
   printf '%s\n' "$mount" >>"$tx/mounts" || abandon host-write-failed "cannot write below $tx"
 }
 room() { # for the backup and a reserve of its size, and for a staged copy beside the targets
-  true >"$tx/files" && awk -F "$TAB" -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list }
-    END { printf "%d %d %d\n", n / 512 + 4096, NR, files }' "$tx/before" >"$work/size" && read -r needed entries count <"$work/size" || return 1
+  true >"$tx/files" && awk -F "$TAB" -v list="$tx/files" '{ n += $5 + 1536 } $1 == "f" { files++; print $10 >list } $1 != "d" && $8 > coarse && $8 == int($8) { coarse = $8 }
+    END { printf "%d %d %d %d\n", n / 512 + 4096, NR, files, coarse }' "$tx/before" >"$work/size" && read -r needed entries count coarse <"$work/size" || return 1
   set -- "$state" && last='' && while IFS= read -r mount; do [ "$mount" = "$last" ] || set -- "$@" "$mount"; last=$mount; done <"$tx/mounts"
   full=$(df -Pk "$@" 2>/dev/null | while read -r _ _ _ free _ point; do case $free in *[!0-9]* | '') ;; *) [ "$free" -ge "$needed" ] ||
     echo "$point has $free KiB free; $needed are needed" ;; esac; done) && [ -z "$full" ] || abandon host-no-space "${full%%"$NL"*}"
 }
 back_up() { # a copy with hashes and manifest, proved to be what is there. It is made durable, and so are the originals
   for tries in 1 2 3 4 5; do
+    [ "$coarse" -eq 0 ] || [ $((coarse + 2)) -le "$(date +%s)" ] || sleep 2 # change times of whole seconds, or two: later ones will differ
     pack "$tx/before.paths" "$tx/backup.tar" && digests "$tx/files" >"$tx/sums" && attributes "$tx/before.paths" "$tx/attributes" &&
       look "$work/again" && changing=$(differing "$tx/before" "$work/again") || abandon host-write-failed 'the backup could not be written'
     [ -n "$changing" ] || break
@@ -265,8 +266,7 @@ back_up() { # a copy with hashes and manifest, proved to be what is there. It is
   verify_backup || abandon host-write-failed 'the backup does not read back as what was copied'
   bytes=$(wc -c <"$tx/backup.tar") && echo "$entries $bytes" >"$tx/size" && set_aside ||
     abandon host-no-space 'there is no room for the reserve that a rollback on a full disk needs'
-  packages >"$tx/packages" && flush_tracked "$state" ||
-    abandon host-write-failed 'the backup could not be made durable'
+  packages >"$tx/packages" && flush_tracked "$state" || abandon host-write-failed 'the backup could not be made durable'
 }
 differing() { # LIST LIST, in a subshell: a path that is not the same in both. Fails when a file has no hash
   exec awk -F "$TAB" -v count="$count" 'pass == 0 { sums++; next } pass == 1 { seen[$0] = $10; next } $0 in seen { delete seen[$0]; next }
