@@ -1,16 +1,17 @@
 /**
  * The proof that the guard survives everything. `npm run proof`, as root; see docs/proof.md.
  *
- *   node test/guard/proof/main.ts [--quick] [--guard FILE] [--seed N] [--jobs N]
+ *   node test/guard/proof/main.ts [--quick | --every] [--guard FILE] [--seed N] [--jobs N]
  *     [--sweep kill,power,fault,...] [--shell dash,...] [--fs ext4,...] [--scenario NAME,...]
  *     [--sample N] [--mutants all|none|WORDS] [--docs FILE] [--json FILE]
  *     [--journal FILE] [--minutes N]
  *
  * With --journal each part that is done is kept there, and a later run of the same guard goes on from
  * it; with --minutes no part is begun later than that, and what is left to do is for the next run. With
- * --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. A
- * part of it for one violation again: the same --sweep, --shell, --fs, --scenario and --seed. Exit 1
- * when something does not hold.
+ * --sample N points of each kind of task. With --quick a seeded sample, without mutants and scale. With
+ * --every no samples at all, which takes days: narrow it, or give it --journal and --minutes. A part of
+ * it for one violation again: the same --sweep, --shell, --fs, --scenario and --seed. Exit 1 when
+ * something does not hold.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,6 +35,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    every: { type: 'boolean', default: false },
     guard: { type: 'string', default: join(here, '../../../guard/guard.sh') },
     seed: { type: 'string', default: '1' },
     jobs: { type: 'string', default: '2' },
@@ -147,6 +149,7 @@ const choice: Choice = {
   shells: list(values.shell, Object.keys(shells) as (keyof typeof shells)[]),
   fileSystems: list(values.fs, fileSystems),
   scenarios: values.scenario ? values.scenario.split(',') : [],
+  every: values.every,
 };
 // What a run is narrowed by; where its results go says nothing of it.
 const narrowing = process.argv

@@ -25,7 +25,7 @@ export function page(
       `- ${points} points, ${runs} lives led to an end, **${violations.length} violations**`,
       ...(caught.length > 0 ? [`- ${summary(caught)}`] : []),
     ].join('\n'),
-    how,
+    `${how} ${args.includes('--every') ? everywhere : sampled}`,
     '## Points tried',
     results.points(),
   ];
@@ -43,12 +43,16 @@ the whole tree is killed in front of that call; at a power point the file system
 flushed, once as they are and once after an unrelated fsync; at a fault point the call fails. A manifest that the test
 takes itself is compared at the instant of the crash (every tracked path wholly old or wholly new) and after the host
 has recovered by its watchdog or at boot (all old, or all of the commit; nothing left behind). \`ext4+xfs\` means that
-the guard's state lies on a file system of its own. In begin, apply, commit, rollback and recover, dash on ext4 is killed at
+the guard's state lies on a file system of its own.`;
+
+const everywhere = 'Every call is tried.';
+
+const sampled = `In begin, apply, commit, rollback and recover, dash on ext4 is killed at
 every call, in begin and apply bash, busybox and mksh are too, and every fourth time (dash) or second (the others) again
 within the recovery, which the other way of recovering then has to take further; in begin and commit the power is cut at
 every call on ext4, in begin on xfs too. Of the calls on the guard's scratch files one in six is tried, of those on the empty files
 that it sets aside, all alike, one in forty.
-The rest is a sample drawn by the seed (\`plan.ts\`).`;
+The rest is a sample drawn by the seed (\`plan.ts\`); \`npm run proof -- --every\` samples nothing, and takes days.`;
 
 const scaleText = `Ratios to \`cp -a\` and sync of the same tree in the same run; ${changedFiles} files are changed whatever the size.`;
 

@@ -16,6 +16,8 @@ export interface Choice {
   shells: readonly Shell[];
   fileSystems: readonly FileSystem[];
   scenarios: readonly string[];
+  /** No samples: each sweep at every call of every step. Days instead of hours. */
+  every?: boolean;
 }
 
 export const sweepNames = ['kill', 'power', 'fault', 'full disk', 'race', 'scale'] as const;
@@ -50,7 +52,8 @@ export function wholePlan(choice: Choice, thinner?: Partial<KillPlan>): Task[] {
       tasks.push({ sweep: 'race', guard, shell, fs: 'ext4', scenario, plan });
     }
   }
-  const own = tasks.filter((task) => chosen(task, choice));
+  const wanted = tasks.filter((task) => chosen(task, choice));
+  const own = choice.every ? wanted.flatMap(unsampled) : wanted;
   return (thinner ? own.flatMap((task) => thinned(task, thinner)) : own).concat(scalePlan(choice));
 }
 
@@ -118,6 +121,17 @@ function faultTasks({ guard, seed }: Choice, scenario: string): Task[] {
     }
   }
   return tasks;
+}
+
+function unsampled(task: Task): Task[] {
+  if (!('plan' in task) || !('part' in task.plan)) return [task];
+  if (task.plan.part !== 0) return [];
+  const { sample: _few, ...plan } = task.plan;
+  const parts = 24;
+  return Array.from(
+    { length: parts },
+    (_, part) => ({ ...task, plan: { ...plan, part, parts, thin: 1 } }) as Task,
+  );
 }
 
 function thinned(task: Task, thinner: Partial<KillPlan>): Task[] {
