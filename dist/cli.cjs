@@ -1784,10 +1784,9 @@ stdout.write(`${JSON.stringify(value)}
 0?{words:[...argv],command:[]}:{words:argv.slice(0,at2),command:argv.slice(at2+1)}}var init_io=__esm({"src/cli/io.ts"(){
 "use strict";init_define_SAVEPOINT();init_terminal();init_errors();init_ending();init_error_record()}});function version(){if(typeof define_SAVEPOINT_default<"u")return define_SAVEPOINT_default.version;let file=new URL("../.\
 ./package.json",__importMetaUrl);return JSON.parse((0,import_node_fs.readFileSync)(file,"utf8")).version}var import_node_fs,
-init_version=__esm({"src/cli/version.ts"(){"use strict";init_define_SAVEPOINT();import_node_fs=require("node:fs")}});var KEEPER,init_keeper_word=__esm({"src/run/keeper-word.ts"(){"use strict";init_define_SAVEPOINT();KEEPER="keep-lease"}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=
-(...given2)=>require("node:child_process").execFile(...given2);exports2.spawn=(...given2)=>require("node:child_process").
-spawn(...given2);exports2.spawnSync=(...given2)=>require("node:child_process").spawnSync(...given2);exports2.createInterface=
-(...given2)=>require("node:child_process").createInterface(...given2)}});function targetName({user,name,port}){return`${user}@${name.includes(":")?`[${name}]`:name}:${port}`}var init_ssh_target=__esm(
+init_version=__esm({"src/cli/version.ts"(){"use strict";init_define_SAVEPOINT();import_node_fs=require("node:fs")}});var KEEPER,init_keeper_word=__esm({"src/run/keeper-word.ts"(){"use strict";init_define_SAVEPOINT();KEEPER="keep-lease"}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();for(let name of[
+"execFile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(
+require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function targetName({user,name,port}){return`${user}@${name.includes(":")?`[${name}]`:name}:${port}`}var init_ssh_target=__esm(
 {"src/host/ssh-target.ts"(){"use strict";init_define_SAVEPOINT()}});function hostName(target){return target.type==="local"?"local":target.type==="ssh"?targetName(target):target.backend.id}
 function shortName(target){return target.type==="ssh"?target.alias??target.name:hostName(target)}function hostArgument(target){
 if(target.type==="local")return"local";if(target.type!=="backend")return`ssh://${target.alias??targetName(target)}`}function withoutKeyText(target){
@@ -3369,9 +3368,9 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("node:readline").
-execFile(...given2);exports2.spawn=(...given2)=>require("node:readline").spawn(...given2);exports2.spawnSync=(...given2)=>require("node:readline").
-spawnSync(...given2);exports2.createInterface=(...given2)=>require("node:readline").createInterface(...given2)}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();for(let name of["execF\
+ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:readline")[name],
+self2,given2),get:(_,key)=>require("node:readline")[name][key]})}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
 =${mark}`,roundsUntilKill]}}var searchLimit,script,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
 init_processes();searchLimit=killGrace+5e3,script=`
 marked() {
@@ -3524,9 +3523,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("child_process").
-execFile(...given2);exports2.spawn=(...given2)=>require("child_process").spawn(...given2);exports2.spawnSync=(...given2)=>require("child_process").
-spawnSync(...given2);exports2.createInterface=(...given2)=>require("child_process").createInterface(...given2)}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["execF\
+ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("child_process")[name],
+self2,given2),get:(_,key)=>require("child_process")[name][key]})}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,

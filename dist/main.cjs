@@ -4381,10 +4381,9 @@ ProxyCommand","proxycommand"):void 0;proxy!==void 0&&(programs.proxyCommand=prox
 knownhostscommand");known!==void 0&&(programs.knownHostsCommand=known);let permitted=single.get("permitlocalcommand"),local=permitted&&
 yesOrNo(permitted)?take2("LocalCommand","localcommand"):void 0;return local!==void 0&&(programs.localCommand=local),programs}
 var init_programs=__esm({"src/host/ssh-config/programs.ts"(){"use strict";init_define_SAVEPOINT();init_problem();init_tokens();
-init_values()}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=
-(...given2)=>require("node:child_process").execFile(...given2);exports2.spawn=(...given2)=>require("node:child_process").
-spawn(...given2);exports2.spawnSync=(...given2)=>require("node:child_process").spawnSync(...given2);exports2.createInterface=
-(...given2)=>require("node:child_process").createInterface(...given2)}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
+init_values()}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();for(let name of[
+"execFile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(
+require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
 startsWith("#"))return;let match=/^"?([^ \t"=]*)"?[ \t]*=?[ \t]*(.*)$/.exec(content);return{keyword:(match?.[1]??"").toLowerCase(),
 rest:match?.[2]??""}}function splitWords(text6){let words=[],at2=0;for(;;){for(;text6[at2]===" "||text6[at2]==="	";)at2++;
 if(at2>=text6.length||text6[at2]==="#")return words;let word="",quote="";for(;at2<text6.length;at2++){let char=text6[at2]??
@@ -4519,9 +4518,9 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("node:readline").
-execFile(...given2);exports2.spawn=(...given2)=>require("node:readline").spawn(...given2);exports2.spawnSync=(...given2)=>require("node:readline").
-spawnSync(...given2);exports2.createInterface=(...given2)=>require("node:readline").createInterface(...given2)}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
+init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();for(let name of["execF\
+ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:readline")[name],
+self2,given2),get:(_,key)=>require("node:readline")[name][key]})}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
 from.destroy()};if(to.on("error",leave).once("close",leave),!(from instanceof import_node_stream2.Readable)){to.end(from);
 return}try{let batch=new Batch(to);for await(let chunk of from){let full=batch.add(chunk);to.writableNeedDrain&&await roomOrGone(
 to,gone.signal),full&&await(0,import_promises6.setImmediate)()}batch.flush()}catch(error2){if(gone.signal.aborted)return;
@@ -4770,9 +4769,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();exports2.execFile=(...given2)=>require("child_process").
-execFile(...given2);exports2.spawn=(...given2)=>require("child_process").spawn(...given2);exports2.spawnSync=(...given2)=>require("child_process").
-spawnSync(...given2);exports2.createInterface=(...given2)=>require("child_process").createInterface(...given2)}});var require_errors2=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["execF\
+ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("child_process")[name],
+self2,given2),get:(_,key)=>require("child_process")[name][key]})}});var require_errors2=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.
 exports={newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,

@@ -40,10 +40,13 @@ const whenUsed = {
     onResolve({ filter: /^(node:)?(child_process|readline)$/ }, ({ path, namespace }) =>
       namespace === 'when-used' ? undefined : { path, namespace: 'when-used' },
     );
+    // Proxies, and not functions that call: promisify asks execFile for a property of its own.
     onLoad({ filter: /.*/, namespace: 'when-used' }, ({ path }) => ({
-      contents: ['execFile', 'spawn', 'spawnSync', 'createInterface']
-        .map((name) => `exports.${name} = (...given) => require('${path}').${name}(...given);`)
-        .join('\n'),
+      contents: `for (const name of ['execFile', 'spawn', 'spawnSync', 'createInterface'])
+  exports[name] = new Proxy(() => {}, {
+    apply: (_, self, given) => Reflect.apply(require('${path}')[name], self, given),
+    get: (_, key) => require('${path}')[name][key],
+  });`,
     }));
   },
 };
