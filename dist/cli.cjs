@@ -1785,8 +1785,8 @@ stdout.write(`${JSON.stringify(value)}
 "use strict";init_define_SAVEPOINT();init_terminal();init_errors();init_ending();init_error_record()}});function version(){if(typeof define_SAVEPOINT_default<"u")return define_SAVEPOINT_default.version;let file=new URL("../.\
 ./package.json",__importMetaUrl);return JSON.parse((0,import_node_fs.readFileSync)(file,"utf8")).version}var import_node_fs,
 init_version=__esm({"src/cli/version.ts"(){"use strict";init_define_SAVEPOINT();import_node_fs=require("node:fs")}});var KEEPER,init_keeper_word=__esm({"src/run/keeper-word.ts"(){"use strict";init_define_SAVEPOINT();KEEPER="keep-lease"}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();for(let name of[
-"execFile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(
-require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function targetName({user,name,port}){return`${user}@${name.includes(":")?`[${name}]`:name}:${port}`}var init_ssh_target=__esm(
+"_forkChild","ChildProcess","exec","execFile","execFileSync","execSync","fork","spawn","spawnSync"])exports2[name]=new Proxy(
+()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function targetName({user,name,port}){return`${user}@${name.includes(":")?`[${name}]`:name}:${port}`}var init_ssh_target=__esm(
 {"src/host/ssh-target.ts"(){"use strict";init_define_SAVEPOINT()}});function hostName(target){return target.type==="local"?"local":target.type==="ssh"?targetName(target):target.backend.id}
 function shortName(target){return target.type==="ssh"?target.alias??target.name:hostName(target)}function hostArgument(target){
 if(target.type==="local")return"local";if(target.type!=="backend")return`ssh://${target.alias??targetName(target)}`}function withoutKeyText(target){
@@ -3368,9 +3368,7 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();for(let name of["execF\
-ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:readline")[name],
-self2,given2),get:(_,key)=>require("node:readline")[name][key]})}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
+init_errors();init_ssh_url();init_known_hosts()}});function killCommand(mark){let roundsUntilKill=String(killGrace/100);return{argv:["sh","-c",script,"sh",`${markVariable}\
 =${mark}`,roundsUntilKill]}}var searchLimit,script,init_kill_marked=__esm({"src/host/kill-marked.ts"(){"use strict";init_define_SAVEPOINT();
 init_processes();searchLimit=killGrace+5e3,script=`
 marked() {
@@ -3426,7 +3424,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer2);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer2){try{return JSON.parse(answer2)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-__toESM(require_node_readline(),1);init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
+require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises9.realpath)(use);return isModule(file)||await(0,import_promises9.access)(
 file,import_node_fs2.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -3523,9 +3521,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["execF\
-ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("child_process")[name],
-self2,given2),get:(_,key)=>require("child_process")[name][key]})}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["_fork\
+Child","ChildProcess","exec","execFile","execFileSync","execSync","fork","spawn","spawnSync"])exports2[name]=new Proxy(()=>{},
+{apply:(_,self2,given2)=>Reflect.apply(require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,
@@ -9721,7 +9719,7 @@ events));try{await new Promise((resolve9,reject)=>input.once("open",resolve9).on
 {input,crlfDelay:Number.POSITIVE_INFINITY})){let event=parsed2(line);event&&fold.note(event)}return!0}catch{return!1}}function parsed2(line){
 try{let value=JSON.parse(line);return typeof value=="object"&&value!==null&&"kind"in value?value:void 0}catch{return}}var import_node_fs14,
 import_node_path18,import_node_readline2,init_replay=__esm({"src/report/replay.ts"(){"use strict";init_define_SAVEPOINT();
-import_node_fs14=require("node:fs"),import_node_path18=require("node:path"),import_node_readline2=__toESM(require_node_readline(),1);
+import_node_fs14=require("node:fs"),import_node_path18=require("node:path"),import_node_readline2=require("node:readline");
 init_folder()}});function addSplitOptions(command4){command4.option("--state <FILE>","where it is recorded (SAVEPOINT_STATE, .savepoint-s\
 tate.json)").option("--mask-env <NAME>","variable whose value nothing may show",collect).option("--json","print the resu\
 lt as a line of JSON"),addSettings(command4,["key","key-env","agent"])}var init_split_options=__esm({"src/cli/split-opti\

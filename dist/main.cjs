@@ -4382,8 +4382,8 @@ knownhostscommand");known!==void 0&&(programs.knownHostsCommand=known);let permi
 yesOrNo(permitted)?take2("LocalCommand","localcommand"):void 0;return local!==void 0&&(programs.localCommand=local),programs}
 var init_programs=__esm({"src/host/ssh-config/programs.ts"(){"use strict";init_define_SAVEPOINT();init_problem();init_tokens();
 init_values()}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();for(let name of[
-"execFile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(
-require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
+"_forkChild","ChildProcess","exec","execFile","execFileSync","execSync","fork","spawn","spawnSync"])exports2[name]=new Proxy(
+()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
 startsWith("#"))return;let match=/^"?([^ \t"=]*)"?[ \t]*=?[ \t]*(.*)$/.exec(content);return{keyword:(match?.[1]??"").toLowerCase(),
 rest:match?.[2]??""}}function splitWords(text6){let words=[],at2=0;for(;;){for(;text6[at2]===" "||text6[at2]==="	";)at2++;
 if(at2>=text6.length||text6[at2]==="#")return words;let word="",quote="";for(;at2<text6.length;at2++){let char=text6[at2]??
@@ -4518,9 +4518,7 @@ let{keyText,key:given2,agent,...rest}=login,name=knownHostName(host2,port??rest.
 ...user!==void 0&&{user},...sudo!==void 0&&{sudo},...key===void 0?keysOfJob:{key},...keys!==void 0&&{knownHosts:[keys].flat().
 map(line=>`${name} ${line}`).join(`
 `),knownHostsFiles:[]}}}var init_endpoint=__esm({"src/host/backend/endpoint.ts"(){"use strict";init_define_SAVEPOINT();init_zod();
-init_errors();init_ssh_url();init_known_hosts()}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();for(let name of["execF\
-ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:readline")[name],
-self2,given2),get:(_,key)=>require("node:readline")[name][key]})}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
+init_errors();init_ssh_url();init_known_hosts()}});async function feed(from,to,what){let gone=new AbortController,leave=()=>{gone.abort(),from instanceof import_node_stream2.Readable&&
 from.destroy()};if(to.on("error",leave).once("close",leave),!(from instanceof import_node_stream2.Readable)){to.end(from);
 return}try{let batch=new Batch(to);for await(let chunk of from){let full=batch.add(chunk);to.writableNeedDrain&&await roomOrGone(
 to,gone.signal),full&&await(0,import_promises6.setImmediate)()}batch.flush()}catch(error2){if(gone.signal.aborted)return;
@@ -4672,7 +4670,7 @@ for await(let line of(0,import_node_readline.createInterface)({input:stream}))te
 trim()===""?{}:parsed(answer);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed(answer){try{return JSON.parse(answer)}catch{return}}var import_node_readline,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline=
-__toESM(require_node_readline(),1);init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises13.realpath)(use);return isModule(file)||await(0,import_promises13.access)(
+require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function inspectBackend(use){try{let file=await(0,import_promises13.realpath)(use);return isModule(file)||await(0,import_promises13.access)(
 file,import_node_fs3.constants.X_OK),{use:file,sha256:await digestOf(file)}}catch(cause){throw bad(use,`cannot be used: ${sentenceOf(
 cause)}`,cause)}}async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)
 throw new SavepointError("backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is n\
@@ -4769,9 +4767,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["execF\
-ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("child_process")[name],
-self2,given2),get:(_,key)=>require("child_process")[name][key]})}});var require_errors2=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["_fork\
+Child","ChildProcess","exec","execFile","execFileSync","execSync","fork","spawn","spawnSync"])exports2[name]=new Proxy(()=>{},
+{apply:(_,self2,given2)=>Reflect.apply(require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});var require_errors2=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.
 exports={newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,

@@ -1741,9 +1741,7 @@ cause}),this.name=name,this.code=code2,this.class=errorClass,this.details=option
 place=options.place}get reason(){return this.message}get exitCode(){return exitCodes[this.class]}get causes(){let{cause}=this;
 return cause===void 0?[]:cause instanceof AggregateError?[...cause.errors]:[cause]}toJSON(){return{code:this.code,name:this.
 name,class:this.class,reason:this.reason,details:this.details,...this.place&&{place:this.place},...this.hint&&{hint:this.
-hint},causes:this.causes.map(causeJson)}}}}});var require_node_readline=__commonJS({"when-used:node:readline"(exports2){init_define_SAVEPOINT();for(let name of["execF\
-ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:readline")[name],
-self2,given2),get:(_,key)=>require("node:readline")[name][key]})}});var kexAlgorithms,ciphers,macs,hostKeyAlgorithms,init_ssh_algorithms=__esm({"src/host/ssh-algorithms.ts"(){"use strict";
+hint},causes:this.causes.map(causeJson)}}}}});var kexAlgorithms,ciphers,macs,hostKeyAlgorithms,init_ssh_algorithms=__esm({"src/host/ssh-algorithms.ts"(){"use strict";
 init_define_SAVEPOINT();kexAlgorithms={usual:["curve25519-sha256","curve25519-sha256@libssh.org","ecdh-sha2-nistp256","e\
 cdh-sha2-nistp384","ecdh-sha2-nistp521","diffie-hellman-group-exchange-sha256","diffie-hellman-group14-sha256","diffie-h\
 ellman-group16-sha512","diffie-hellman-group18-sha512"],legacy:["diffie-hellman-group-exchange-sha1","diffie-hellman-gro\
@@ -1855,8 +1853,8 @@ stscommand");known!==void 0&&(programs.knownHostsCommand=known);let permitted=si
 yesOrNo(permitted)?take("LocalCommand","localcommand"):void 0;return local!==void 0&&(programs.localCommand=local),programs}
 var init_programs=__esm({"src/host/ssh-config/programs.ts"(){"use strict";init_define_SAVEPOINT();init_problem();init_tokens();
 init_values()}});var require_node_child_process=__commonJS({"when-used:node:child_process"(exports2){init_define_SAVEPOINT();for(let name of[
-"execFile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(
-require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
+"_forkChild","ChildProcess","exec","execFile","execFileSync","execSync","fork","spawn","spawnSync"])exports2[name]=new Proxy(
+()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});function splitLine(line){let content=line.replace(/[ \t\r\n\f]+$/,"").replace(/^[ \t\r\f]+/,"");if(content===""||content.
 startsWith("#"))return;let match=/^"?([^ \t"=]*)"?[ \t]*=?[ \t]*(.*)$/.exec(content);return{keyword:(match?.[1]??"").toLowerCase(),
 rest:match?.[2]??""}}function splitWords(text5){let words=[],at2=0;for(;;){for(;text5[at2]===" "||text5[at2]==="	";)at2++;
 if(at2>=text5.length||text5[at2]==="#")return words;let word="",quote="";for(;at2<text5.length;at2++){let char=text5[at2]??
@@ -3247,7 +3245,7 @@ for await(let line of(0,import_node_readline2.createInterface)({input:stream}))t
 trim()===""?{}:parsed2(answer);if(typeof value=="object"&&value!==null&&!Array.isArray(value))return value;throw new Error(
 "its answer is no object of JSON")}function parsed2(answer){try{return JSON.parse(answer)}catch{return}}var import_node_readline2,
 largest,init_executable=__esm({"src/host/backend/executable.ts"(){"use strict";init_define_SAVEPOINT();import_node_readline2=
-__toESM(require_node_readline(),1);init_local();init_program_runner();largest=1024*1024}});async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)throw new SavepointError(
+require("node:readline");init_local();init_program_runner();largest=1024*1024}});async function loadBackend({use,sha256}){let now=await digestOf(use).catch(()=>"none");if(now!==sha256)throw new SavepointError(
 "backend-failed",{message:`The backend ${use} is not what it was when the run began, so it is not run.`,details:{backend:use,
 found:now,allowed:sha256},hint:"What it opened is still there: close it by hand."});return isModule(use)?moduleBackend(use):
 executableBackend(use)}async function moduleBackend(use){let module2;try{let loaded=await import((0,import_node_url.pathToFileURL)(
@@ -3341,9 +3339,9 @@ a512"}}});function watchLink(target,client,sock,isDead){let{aliveInterval:interv
 if(interval<=0)return()=>{};let heard=!0,unanswered2=0;sock.on("data",()=>{heard=!0});let timer2=setInterval(()=>{heard?
 (heard=!1,unanswered2=0):unanswered2<aliveCountMax?(unanswered2++,roundTrip(client)):isDead(`nothing was heard for ${interval*
 (aliveCountMax+1)} s`)},interval*1e3);return()=>clearInterval(timer2)}var usualInterval,usualCountMax,init_ssh_liveness=__esm(
-{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["execF\
-ile","spawn","spawnSync","createInterface"])exports2[name]=new Proxy(()=>{},{apply:(_,self2,given2)=>Reflect.apply(require("child_process")[name],
-self2,given2),get:(_,key)=>require("child_process")[name][key]})}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
+{"src/host/ssh-liveness.ts"(){"use strict";init_define_SAVEPOINT();init_ssh_internals();usualInterval=5,usualCountMax=3}});var require_child_process=__commonJS({"when-used:child_process"(exports2){init_define_SAVEPOINT();for(let name of["_fork\
+Child","ChildProcess","exec","execFile","execFileSync","execSync","fork","spawn","spawnSync"])exports2[name]=new Proxy(()=>{},
+{apply:(_,self2,given2)=>Reflect.apply(require("node:child_process")[name],self2,given2),get:(_,key)=>require("node:child_process")[name][key]})}});var require_errors=__commonJS({"node_modules/asn1/lib/ber/errors.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {newInvalidAsn1Error:function(msg){var e=new Error;return e.name="InvalidAsn1Error",e.message=msg||"",e}}}});var require_types=__commonJS({"node_modules/asn1/lib/ber/types.js"(exports2,module2){init_define_SAVEPOINT();module2.exports=
 {EOC:0,Boolean:1,Integer:2,BitString:3,OctetString:4,Null:5,OID:6,ObjectDescriptor:7,External:8,Real:9,Enumeration:10,PDV:11,
 Utf8String:12,RelativeOID:13,Sequence:16,Set:17,NumericString:18,PrintableString:19,T61String:20,VideotexString:21,IA5String:22,
@@ -6294,7 +6292,7 @@ require_extract();exports2.pack=require_pack()}});init_define_SAVEPOINT();init_d
 tell=async act=>{for(let listener of listening)try{await act(listener)}catch(error2){listening.delete(listener),failures.
 push(unwritable(error2))}};for await(let event of events)await tell(listener=>listener.on(event));return await tell(listener=>listener.
 end?.()),failures}function unwritable(error2){return error2 instanceof SavepointError?error2:new SavepointError("output-\
-unwritable",{message:`A report of the job could not be written: ${asSavepointError(error2).causes[0]??error2}`,cause:error2})}init_define_SAVEPOINT();var import_node_fs2=require("node:fs"),import_node_path2=require("node:path"),import_node_readline=__toESM(require_node_readline(),1);init_define_SAVEPOINT();var import_node_fs=require("node:fs"),import_node_path=require("node:path");init_errors();var fileNames={
+unwritable",{message:`A report of the job could not be written: ${asSavepointError(error2).causes[0]??error2}`,cause:error2})}init_define_SAVEPOINT();var import_node_fs2=require("node:fs"),import_node_path2=require("node:path"),import_node_readline=require("node:readline");init_define_SAVEPOINT();var import_node_fs=require("node:fs"),import_node_path=require("node:path");init_errors();var fileNames={
 events:"events.ndjson",result:"result.json",diff:{applied:"change.diff",commit:"commit.diff",rollback:"rollback.diff"},packages:"\
 packages.diff"};function ndjsonFile(folder){let file=(0,import_node_fs.openSync)((0,import_node_path.join)(folder,fileNames.events),"a",
 384);return{on:event=>{(0,import_node_fs.writeSync)(file,`${JSON.stringify(event)}

@@ -1,5 +1,7 @@
 // How sources become a bundle: for dist/, and for what the benchmark measures beside it.
 
+import childProcess from 'node:child_process';
+
 // Parts of ssh2 that Savepoint never uses: its server, SFTP, proxies, making of keys and compression.
 // Loading them and what they load of Node (http, https, tls, zlib) takes longer than the key exchange.
 const withoutUnused = {
@@ -33,19 +35,19 @@ const withoutUnused = {
   },
 };
 
-// Of Node's own modules these take longest to load, and most jobs on a remote host use neither.
+// Node takes some milliseconds to load this, and a job on a remote host seldom starts a program here.
 const whenUsed = {
   name: 'when-used',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(node:)?(child_process|readline)$/ }, ({ path, namespace }) =>
+    onResolve({ filter: /^(node:)?child_process$/ }, ({ path, namespace }) =>
       namespace === 'when-used' ? undefined : { path, namespace: 'when-used' },
     );
     // Proxies, and not functions that call: promisify asks execFile for a property of its own.
-    onLoad({ filter: /.*/, namespace: 'when-used' }, ({ path }) => ({
-      contents: `for (const name of ['execFile', 'spawn', 'spawnSync', 'createInterface'])
+    onLoad({ filter: /.*/, namespace: 'when-used' }, () => ({
+      contents: `for (const name of ${JSON.stringify(Object.keys(childProcess))})
   exports[name] = new Proxy(() => {}, {
-    apply: (_, self, given) => Reflect.apply(require('${path}')[name], self, given),
-    get: (_, key) => require('${path}')[name][key],
+    apply: (_, self, given) => Reflect.apply(require('node:child_process')[name], self, given),
+    get: (_, key) => require('node:child_process')[name][key],
   });`,
     }));
   },

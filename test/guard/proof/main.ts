@@ -140,6 +140,8 @@ async function tryMutants(choice: Choice, jobs: number): Promise<Caught[]> {
   return chosen.flatMap((mutant) => caught.filter((c) => c.mutant === mutant));
 }
 
+if (values.every && (values.quick || values.sample !== undefined))
+  throw new Error('--every tries all: it goes with neither --quick nor --sample');
 if (process.getuid?.() !== 0)
   throw new Error('the proof mounts file systems of its own, which needs root');
 const choice: Choice = {

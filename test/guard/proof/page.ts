@@ -45,7 +45,8 @@ takes itself is compared at the instant of the crash (every tracked path wholly 
 has recovered by its watchdog or at boot (all old, or all of the commit; nothing left behind). \`ext4+xfs\` means that
 the guard's state lies on a file system of its own.`;
 
-const everywhere = 'Every call is tried.';
+const everywhere =
+  'Every call is tried, and every recovery is killed once; full disks and races are drawn by the seed.';
 
 const sampled = `In begin, apply, commit, rollback and recover, dash on ext4 is killed at
 every call, in begin and apply bash, busybox and mksh are too, and every fourth time (dash) or second (the others) again

@@ -16,7 +16,7 @@ export interface Choice {
   shells: readonly Shell[];
   fileSystems: readonly FileSystem[];
   scenarios: readonly string[];
-  /** No samples: each sweep at every call of every step. Days instead of hours. */
+  /** Every call of every step, and within every recovery. Days instead of hours. */
   every?: boolean;
 }
 
@@ -126,11 +126,12 @@ function faultTasks({ guard, seed }: Choice, scenario: string): Task[] {
 function unsampled(task: Task): Task[] {
   if (!('plan' in task) || !('part' in task.plan)) return [task];
   if (task.plan.part !== 0) return [];
-  const { sample: _few, ...plan } = task.plan;
+  const { sample: _few, ...some } = task.plan;
+  const all = { ...some, thin: 1, ofReserve: 1, ...('again' in some && { again: 1 }) };
   const parts = 24;
   return Array.from(
     { length: parts },
-    (_, part) => ({ ...task, plan: { ...plan, part, parts, thin: 1 } }) as Task,
+    (_, part) => ({ ...task, plan: { ...all, part, parts } }) as Task,
   );
 }
 

@@ -54,6 +54,8 @@ export interface Share {
   sample?: number;
   /** Of the calls on the guard's own scratch files, which every run begins anew, one in so many. */
   thin: number;
+  /** Of the calls on the hundreds of empty files of the reserve, made and removed alike; 40 unless given. */
+  ofReserve?: number;
   /** One violation is enough: for mutants. */
   stopAtFirst?: boolean;
   /** Only calls of the program of this name: for mutants that nothing else can tell from the guard. */
@@ -62,9 +64,7 @@ export interface Share {
 
 const scratch = /\/tx\/[^/]+\/(work|new\.\d+)(\/|$)/;
 
-/** Hundreds of empty files, made one after the other and removed so: one call in so many. */
 const reserve = /\/tx\/[^/]+\/reserve\//;
-const ofReserve = 40;
 
 /** Chooses from the tracer's log of an undisturbed run, one call a line. */
 export function pointsOf(log: string, share: Share): number[] {
@@ -74,7 +74,8 @@ export function pointsOf(log: string, share: Share): number[] {
     if (line === '') return false;
     const [, , program, , ...paths] = line.split('\t');
     if (share.program !== undefined && program !== share.program) return false;
-    if (paths.every((path) => reserve.test(path))) return reserved++ % ofReserve === 0;
+    if (paths.every((path) => reserve.test(path)))
+      return reserved++ % (share.ofReserve ?? 40) === 0;
     return !paths.every((path) => scratch.test(path)) || scratched++ % share.thin === 0;
   });
   const own = all
