@@ -234,7 +234,8 @@ describe('a transfer that may begin again', () => {
     const host = await openSsh(other.config());
     onTestFinished(() => host.close());
     const root = tree();
-    execFileSync('truncate', ['-s', '256M', join(root, 'zz-last')]);
+    // Long enough that it is not over before its link is cut.
+    execFileSync('truncate', ['-s', '768M', join(root, 'zz-last')]);
     const workDir = folder();
     const begin = () =>
       upload(host, [{ local: root, as: 'in' }], { into: workDir, transaction: 'x' });
